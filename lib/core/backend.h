@@ -1,0 +1,176 @@
+// What a device can do: about thirty ops on caller-owned memory. Public ops are non-virtual: they check shapes and
+// dtypes once for every backend, count time when profiling, and call the virtual do_ op.
+//
+// Contracts common to all ops
+//  * Tensors are contiguous; outputs must not overlap inputs unless the op says so.
+//  * Ops enqueue work in order; on a device, results are complete after synchronize().
+//  * No op allocates, except the first call with a new descriptor (primitives are created then). Scratch memory is the
+//    caller's: `workspace` has at least the bytes the matching *_workspace() call states; it may be null when that is 0.
+//  * Reductions have a fixed order: the same inputs give the same bits on the same device with the same thread count.
+//  * Violated shapes or dtypes throw Error{internal} naming op, operand, shape and expectation.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/ops.h"
+#include "math/view_params.h"
+
+namespace dcl {
+
+struct Workspace {
+  void* data = nullptr;
+  size_t bytes = 0;
+};
+
+/// For `dcl-info` and run records.
+struct BackendInfo {
+  std::string name;                                            ///< "eigen", "onednn", "cuda"
+  std::string device;                                          ///< CPU or GPU in words
+  std::vector<std::pair<std::string, std::string>> libraries;  ///< library name, run-time version
+  std::vector<std::string> overrides;                          ///< ops this backend does itself rather than inherit; empty: all
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  virtual BackendInfo info() const = 0;
+
+  // ---- Memory -------------------------------------------------------------------------------------------------
+  /// Zeroed memory, 64-byte aligned; throws Error{out_of_memory} naming the size. Use Buffer instead.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* data, size_t bytes) noexcept = 0;
+  virtual void copy_in(TensorRef to, const void* host) = 0;
+  virtual void copy_out(void* host, ConstTensorRef from) = 0;
+  /// to and from have the same shape and dtype.
+  void copy(ConstTensorRef from, TensorRef to);
+  void fill(TensorRef to, float value);  ///< f32, bf16, f64
+  virtual void synchronize() {}
+
+  // ---- Convolution --------------------------------------------------------------------------------------------
+  size_t conv_workspace(const ConvDesc&, ConvPass) const;
+  void conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
+  /// accum add: dx += ... (the gradient that joins a residual branch).
+  void conv_backward_data(const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum, Workspace);
+  /// dfilter f32 [k,r,s,c].
+  void conv_backward_filter(const ConvDesc&, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum, Workspace);
+  /// Inference form: the filter is packed once, opaque to the caller (u8 [packed_filter_bytes]).
+  size_t packed_filter_bytes(const FusedConvDesc&) const;
+  void pack_filter(const FusedConvDesc&, ConstTensorRef filter, TensorRef packed);
+  size_t fused_conv_workspace(const FusedConvDesc&) const;
+  /// bias f32 [k]; residual (y's shape) only when the descriptor says so; residual may be y itself.
+  void fused_conv(const FusedConvDesc&, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
+                  ConstTensorRef residual, TensorRef y, Workspace);
+
+  // ---- Matrix product -----------------------------------------------------------------------------------------
+  /// bias optional [n].
+  void gemm(const GemmDesc&, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c);
+
+  // ---- Batch norm ---------------------------------------------------------------------------------------------
+  /// Statistics of x per group into saved; running statistics (f32 [channels], optional both) are updated once per group
+  /// in group order with the unbiased variance, as PyTorch.
+  void batch_norm_statistics(const BatchNormDesc&, ConstTensorRef x, TensorRef saved, TensorRef running_mean,
+                             TensorRef running_var);
+  /// saved from running statistics (evaluation), the same for every group.
+  void batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var, TensorRef saved);
+  /// y = [relu](gamma * (x - mean) * inv_std + beta [+ residual]). y may be x or residual.
+  void batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
+                        ConstTensorRef beta, ConstTensorRef residual, TensorRef y);
+  /// dy: gradient of y. y is needed (for the ReLU mask) only with relu and residual both set; without residual the mask is
+  /// recomputed from x. dresidual (with residual) receives dy masked by ReLU and may be dy itself; dx may be dy when there is
+  /// no residual. dgamma, dbeta f32 [channels], summed over groups, with `accum`.
+  void batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
+                           ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
+                           TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum);
+
+  // ---- Pooling ------------------------------------------------------------------------------------------------
+  /// argmax u8 [y's shape]: position inside the window (first maximum in row order); padding never wins.
+  void max_pool_forward(const MaxPoolDesc&, ConstTensorRef x, TensorRef y, TensorRef argmax);
+  void max_pool_backward(const MaxPoolDesc&, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx);
+  void average_pool_forward(const AveragePoolDesc&, ConstTensorRef x, TensorRef y);
+  void average_pool_backward(const AveragePoolDesc&, ConstTensorRef dy, TensorRef dx);
+
+  // ---- Rows ---------------------------------------------------------------------------------------------------
+  /// y = x / max(|x|, 1e-12) per row, f32 [rows, dim] (F.normalize); norms f32 [rows] receives max(|x|, 1e-12). y may be x.
+  void l2_normalize_forward(ConstTensorRef x, TensorRef y, TensorRef norms);
+  /// y: the forward result.
+  void l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, ConstTensorRef norms, TensorRef dx);
+  size_t objective_workspace(const ObjectiveDesc&) const;
+  /// result f64 [kObjectiveResults]; dz (z's shape and dtype) may be null: value only. labels i32 [batch], for unbiased.
+  void objective(const ObjectiveDesc&, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz, Workspace);
+  /// loss f32 [rows] per row; dlogits = (softmax - onehot) / rows, may be null. labels i32 [rows] in [0, classes).
+  void cross_entropy(const CrossEntropyDesc&, ConstTensorRef logits, ConstTensorRef labels, TensorRef loss, TensorRef dlogits);
+  /// The k largest of each row of scores f32 [rows, n], descending, equal scores by smaller index first.
+  void top_k(ConstTensorRef scores, TensorRef values, TensorRef indices);
+  /// sums f32 [columns] of x f32 [rows, columns].
+  void column_sum(ConstTensorRef x, TensorRef sums, Accum accum);
+  /// result f64 [1]: sum of squares of x f32; not finite when any element is not.
+  void sum_of_squares(ConstTensorRef x, TensorRef result);
+  /// Between f32 and bf16 (round to nearest even).
+  void cast(ConstTensorRef from, TensorRef to);
+
+  // ---- Optimizers: in place over f32 [size]; scalars f32 [kStepScalars] in device memory --------------------------
+  void adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v);
+  /// velocity starts as zeros, which equals PyTorch's first-step rule for dampening 0.
+  void sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity);
+  void lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity);
+
+  // ---- Augmentation -------------------------------------------------------------------------------------------
+  /// One view per entry of `views` (host memory): crop, resize, flip, jitter, gray, blur, normalise, byte-equal to Pillow
+  /// and OpenCV before normalising (SEMANTICS 2.3). pool: u8 images. out [views, size, size, 3], f32 or bf16.
+  /// On CPU backends: thread-safe and serial, so that loaders choose their own threads.
+  void augment(const AugmentDesc&, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out);
+
+ protected:
+  virtual void do_copy(ConstTensorRef from, TensorRef to) = 0;
+  virtual void do_fill(TensorRef to, float value) = 0;
+  virtual size_t do_conv_workspace(const ConvDesc&, ConvPass) const = 0;
+  virtual void do_conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace) = 0;
+  virtual void do_conv_backward_data(const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum,
+                                     Workspace) = 0;
+  virtual void do_conv_backward_filter(const ConvDesc&, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum,
+                                       Workspace) = 0;
+  virtual size_t do_packed_filter_bytes(const FusedConvDesc&) const = 0;
+  virtual void do_pack_filter(const FusedConvDesc&, ConstTensorRef filter, TensorRef packed) = 0;
+  virtual size_t do_fused_conv_workspace(const FusedConvDesc&) const = 0;
+  virtual void do_fused_conv(const FusedConvDesc&, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
+                             ConstTensorRef residual, TensorRef y, Workspace) = 0;
+  virtual void do_gemm(const GemmDesc&, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c) = 0;
+  virtual void do_batch_norm_statistics(const BatchNormDesc&, ConstTensorRef x, TensorRef saved, TensorRef running_mean,
+                                        TensorRef running_var) = 0;
+  virtual void do_batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
+                                     TensorRef saved) = 0;
+  virtual void do_batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
+                                   ConstTensorRef beta, ConstTensorRef residual, TensorRef y) = 0;
+  virtual void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
+                                      ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
+                                      TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) = 0;
+  virtual void do_max_pool_forward(const MaxPoolDesc&, ConstTensorRef x, TensorRef y, TensorRef argmax) = 0;
+  virtual void do_max_pool_backward(const MaxPoolDesc&, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) = 0;
+  virtual void do_average_pool_forward(const AveragePoolDesc&, ConstTensorRef x, TensorRef y) = 0;
+  virtual void do_average_pool_backward(const AveragePoolDesc&, ConstTensorRef dy, TensorRef dx) = 0;
+  virtual void do_l2_normalize_forward(ConstTensorRef x, TensorRef y, TensorRef norms) = 0;
+  virtual void do_l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, ConstTensorRef norms, TensorRef dx) = 0;
+  virtual size_t do_objective_workspace(const ObjectiveDesc&) const = 0;
+  virtual void do_objective(const ObjectiveDesc&, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz,
+                            Workspace) = 0;
+  virtual void do_cross_entropy(const CrossEntropyDesc&, ConstTensorRef logits, ConstTensorRef labels, TensorRef loss,
+                                TensorRef dlogits) = 0;
+  virtual void do_top_k(ConstTensorRef scores, TensorRef values, TensorRef indices) = 0;
+  virtual void do_column_sum(ConstTensorRef x, TensorRef sums, Accum accum) = 0;
+  virtual void do_sum_of_squares(ConstTensorRef x, TensorRef result) = 0;
+  virtual void do_cast(ConstTensorRef from, TensorRef to) = 0;
+  virtual void do_adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v) = 0;
+  virtual void do_sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) = 0;
+  virtual void do_lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) = 0;
+  virtual void do_augment(const AugmentDesc&, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out) = 0;
+};
+
+}  // namespace dcl

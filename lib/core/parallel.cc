@@ -1,0 +1,69 @@
+#include "core/parallel.h"
+
+#include <sched.h>
+
+#include <atomic>
+#include <exception>
+#include <mutex>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace dcl {
+namespace {
+
+int allowed_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count > 0 ? count : 1;
+}
+
+std::atomic<int> g_threads{0};
+
+}  // namespace
+
+int thread_count() {
+#ifdef _OPENMP
+  const int set = g_threads.load(std::memory_order_relaxed);
+  return set > 0 ? set : allowed_cores();
+#else
+  return 1;
+#endif
+}
+
+void set_thread_count(int count) {
+  g_threads.store(count > 0 ? count : allowed_cores(), std::memory_order_relaxed);
+#ifdef _OPENMP
+  omp_set_num_threads(thread_count());
+#endif
+}
+
+namespace detail {
+
+void parallel_for_raw(int64_t count, void (*body)(void*, int64_t), void* context) {
+#ifdef _OPENMP
+  const int threads = thread_count();
+  if (threads > 1 && count > 1 && !omp_in_parallel()) {
+    std::exception_ptr error;
+    std::mutex error_mutex;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (int64_t i = 0; i < count; ++i) {
+      try {
+        body(context, i);
+      } catch (...) {
+        const std::lock_guard lock(error_mutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+    if (error) std::rethrow_exception(error);
+    return;
+  }
+#endif
+  for (int64_t i = 0; i < count; ++i) body(context, i);
+}
+
+}  // namespace detail
+}  // namespace dcl

@@ -1,0 +1,41 @@
+// The one set of compute threads of the process (OpenMP, shared with oneDNN so that two pools never fight for cores).
+// Invariant for determinism: callers cut work into pieces whose number does not depend on the thread count, and
+// combine partial results in the order of the pieces.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+namespace dcl {
+
+/// Threads used by parallel_for; starts as the number of cores this process may run on.
+int thread_count();
+/// Sets it; values below 1 mean "all cores this process may run on".
+void set_thread_count(int count);
+
+namespace detail {
+void parallel_for_raw(int64_t count, void (*body)(void*, int64_t), void* context);
+}
+
+/// Calls body(i) once for every i in [0, count), on any thread and in any order; an exception of any call is rethrown here.
+/// Nested calls run serially.
+template <class Body>
+void parallel_for(int64_t count, Body&& body) {
+  using Plain = std::remove_reference_t<Body>;
+  detail::parallel_for_raw(
+      count, [](void* context, int64_t i) { (*static_cast<Plain*>(context))(i); },
+      const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+/// Cuts [0, total) into pieces of `grain` (the last may be shorter) and calls body(begin, end) for each in parallel.
+template <class Body>
+void parallel_chunks(int64_t total, int64_t grain, Body&& body) {
+  const int64_t pieces = (total + grain - 1) / grain;
+  parallel_for(pieces, [&](int64_t piece) {
+    const int64_t begin = piece * grain;
+    const int64_t end = begin + grain < total ? begin + grain : total;
+    body(begin, end);
+  });
+}
+
+}  // namespace dcl

@@ -1,0 +1,60 @@
+#include "core/profile.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+namespace dcl {
+namespace {
+
+struct Entry {
+  int64_t calls = 0;
+  double seconds = 0;
+};
+
+std::mutex g_mutex;
+std::map<std::string_view, Entry>& entries() {
+  static std::map<std::string_view, Entry> instance;
+  return instance;
+}
+
+}  // namespace
+
+bool OpTimer::enabled() {
+  static const bool on = std::getenv("DCL_PROFILE") != nullptr;
+  return on;
+}
+
+double OpTimer::now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void OpTimer::record(const char* op, double seconds) {
+  const std::lock_guard lock(g_mutex);
+  Entry& entry = entries()[op];
+  ++entry.calls;
+  entry.seconds += seconds;
+}
+
+std::string profile_report() {
+  const std::lock_guard lock(g_mutex);
+  std::vector<std::pair<std::string_view, Entry>> rows(entries().begin(), entries().end());
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  double total = 0;
+  for (const auto& row : rows) total += row.second.seconds;
+  std::string out;
+  for (const auto& [op, entry] : rows) {
+    char line[160];
+    std::snprintf(line, sizeof line, "%-26s %8lld calls %10.4f s %6.2f %%\n", std::string(op).c_str(),
+                  static_cast<long long>(entry.calls), entry.seconds, total > 0 ? 100 * entry.seconds / total : 0.0);
+    out += line;
+  }
+  return out;
+}
+
+}  // namespace dcl

@@ -1,0 +1,38 @@
+// Which backends there are and how to get one. `eigen` is always built in; `onednn` and `cuda` are shared modules opened
+// at run time (or linked in by a build option), so one installation runs on any machine.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/backend.h"
+
+namespace dcl {
+
+/// The interface number a module must return; raised whenever Backend's virtual functions change.
+inline constexpr int kBackendInterface = 1;
+
+/// What a module exports as `extern "C" const dcl::BackendModule* dcl_backend_module()`.
+struct BackendModule {
+  int interface = kBackendInterface;
+  const char* name = "";
+  /// Throws Error{environment} with the reason when the backend cannot run on this machine.
+  std::unique_ptr<Backend> (*create)() = nullptr;
+};
+
+struct BackendStatus {
+  std::string name;
+  bool available = false;
+  std::string reason;  ///< why not, in one line; empty when available
+  std::string path;    ///< module file; empty when built in
+};
+
+/// Names in the order `auto` tries them: cuda, onednn, eigen.
+std::vector<BackendStatus> list_backends();
+
+/// name: "auto" or one of the names above. Throws Error{environment} saying why it is not available; Error{usage} for an
+/// unknown name.
+std::unique_ptr<Backend> make_backend(const std::string& name);
+
+}  // namespace dcl
