@@ -1,0 +1,34 @@
+// Image files in memory to RGB: the pixels of Pillow's convert('RGB') when built with libjpeg-turbo and libpng (EXIF
+// orientation ignored, alpha dropped, 16 bits cut to 8, CMYK converted with Adobe's inverted sense); PNG the same and JPEG
+// within a few levels when built with stb_image. The content decides the format, not the file's name.
+//
+// Limits: 16384 pixels a side, 64 Mpixel, 100 scans of a progressive JPEG. Beyond them, and for damaged files, these
+// functions throw Error{data} with the reason, without the file's name.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace dcl {
+
+inline constexpr int32_t kMaxImageSide = 16384;
+inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;
+inline constexpr int64_t kMaxImageFileBytes = int64_t{256} << 20;
+
+struct ImageSize {
+  int32_t height = 0, width = 0;
+  bool operator==(const ImageSize&) const = default;
+};
+
+/// From the header alone.
+ImageSize image_size(std::span<const uint8_t> file);
+
+/// rgb [height, width, 3] with the extent that image_size returned.
+void decode_rgb(std::span<const uint8_t> file, ImageSize size, uint8_t* rgb);
+
+/// Library and version, e.g. "libjpeg-turbo 2.1.5", "stb_image", "none".
+std::string jpeg_decoder();
+std::string png_decoder();
+
+}  // namespace dcl
