@@ -59,6 +59,27 @@ void check_optimizer(const char* op, int64_t size, const ConstTensorRef& scalars
   expect(op, "state", state, {size}, DType::f32);
 }
 
+void check_view(const char* op, const AugmentDesc& d, const ViewParams& v, int64_t pool_bytes) {
+  constexpr int kMaxExtent = 16384, kMaxResize = 1 << 27;  // only the window of a resized image is ever made
+  require(v.image_h > 0 && v.image_w > 0 && v.image_h <= kMaxExtent && v.image_w <= kMaxExtent && v.image_offset >= 0 &&
+              v.image_offset <= pool_bytes - int64_t{3} * v.image_h * v.image_w,
+          op, "image lies outside the pool");
+  require(v.crop_h > 0 && v.crop_w > 0 && v.crop_y >= 0 && v.crop_x >= 0 && v.crop_y <= v.image_h - v.crop_h &&
+              v.crop_x <= v.image_w - v.crop_w,
+          op, "crop lies outside the image");
+  const int64_t resize_h = v.resize_h ? v.resize_h : d.size, resize_w = v.resize_w ? v.resize_w : d.size;
+  require(resize_h <= kMaxResize && resize_w <= kMaxResize && v.window_y >= 0 && v.window_x >= 0 &&
+              v.window_y + d.size <= resize_h && v.window_x + d.size <= resize_w,
+          op, "output window lies outside the resized crop");
+  require(v.jitter_count <= kJitterOps, op, "jitter_count must be 0..4");
+  for (const JitterOp which : v.jitter_order) require(which <= JitterOp::hue, op, "jitter_order names an unknown operator");
+  require(v.brightness >= 0 && v.contrast >= 0 && v.saturation >= 0, op, "jitter factors must not be negative");
+  require(v.blur_radius <= kMaxBlurRadius, op, "blur_radius must be 0..15");
+  int side_weights = 0;
+  for (int i = 0; i < v.blur_radius; ++i) side_weights += v.blur_weights[i];
+  require(side_weights <= 128, op, "blur_weights must not exceed 256 together");
+}
+
 }  // namespace
 
 void Backend::copy(ConstTensorRef from, TensorRef to) {
@@ -372,19 +393,7 @@ void Backend::augment(const AugmentDesc& d, ConstTensorRef pool, std::span<const
   expect(op, "pool", pool, pool.shape, DType::u8);
   expect_activation_type(op, out.dtype);
   expect(op, "out", out, {static_cast<int64_t>(views.size()), d.size, d.size, 3}, out.dtype);
-  const int64_t pool_bytes = pool.shape.elements();
-  for (const ViewParams& v : views) {
-    require(v.image_h > 0 && v.image_w > 0 && v.image_h <= 16384 && v.image_w <= 16384 && v.image_offset >= 0 &&
-                v.image_offset <= pool_bytes - int64_t{3} * v.image_h * v.image_w,
-            op, "image lies outside the pool");
-    require(v.crop_h > 0 && v.crop_w > 0 && v.crop_y >= 0 && v.crop_x >= 0 && v.crop_y <= v.image_h - v.crop_h &&
-                v.crop_x <= v.image_w - v.crop_w,
-            op, "crop lies outside the image");
-    require(v.blur_side_weight >= -1 && v.blur_side_weight <= 128, op, "blur_side_weight must be -1..128");
-    unsigned ops_seen = 0;
-    for (const uint8_t which : v.jitter_order) ops_seen |= which < 4 ? 1u << which : 0u;
-    require(ops_seen == 0xF, op, "jitter_order must be a permutation of 0..3");
-  }
+  for (const ViewParams& view : views) check_view(op, d, view, pool.shape.elements());
   do_augment(d, pool, views, out);
 }
 
