@@ -1,0 +1,63 @@
+// Files that appear under their final name complete or not at all: a temporary beside the destination is written,
+// synced and renamed, then the directory is synced. Whatever happens before the rename leaves the old file untouched.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace dcl {
+
+/// One file being written. All functions throw Error{io} naming the path and the reason (and, when the disk is full, the
+/// bytes needed and free). A destination that exists and is no regular file is refused.
+class AtomicFile {
+ public:
+  /// expected_bytes, when known: free space is checked and reserved before anything is written.
+  explicit AtomicFile(std::filesystem::path path, uint64_t expected_bytes = 0);
+  /// Removes the temporary unless commit() succeeded.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Appends.
+  void write(const void* data, size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Replaces bytes that were appended before (a header whose hashes are known last).
+  void overwrite(uint64_t offset, const void* data, size_t bytes);
+  /// Bytes appended so far.
+  uint64_t size() const { return size_; }
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Flush, fsync, close, rename, fsync of the directory. After an exception the destination is what it was before,
+  /// except when only the directory's fsync failed: then it is the complete new file.
+  void commit();
+
+ private:
+  void reserve(uint64_t bytes);
+  void flush();
+  void write_all(const char* data, size_t bytes, int64_t offset);
+  [[noreturn]] void fail_with(const char* action, int error) const;
+
+  std::filesystem::path path_, temporary_;
+  std::string buffer_;
+  uint64_t expected_, size_ = 0, flushed_ = 0;
+  bool reserved_ = false;
+  int fd_ = -1;
+};
+
+/// Writes `text` to `path` through an AtomicFile.
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// Makes `link` a symbolic link to `target` (relative targets are relative to the link's folder), atomically replacing
+/// a link or regular file of that name. Returns false where the file system has no symbolic links.
+bool replace_symlink(const std::filesystem::path& target, const std::filesystem::path& link);
+
+/// Deletes temporaries in `folder` that no running process of this machine owns (left by a killed writer). Returns how
+/// many; never throws. Call it only while holding whatever keeps other writers out.
+int remove_stale_temporaries(const std::filesystem::path& folder) noexcept;
+
+/// fsync of a directory, so that names created in it survive a power loss.
+void sync_directory(const std::filesystem::path& folder);
+
+}  // namespace dcl

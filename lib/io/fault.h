@@ -1,0 +1,33 @@
+// Planted faults: every file operation of lib/io passes a failpoint, so that a test can make the n-th one fail, be cut
+// short, or end the process. Always compiled in; costs one relaxed load while no plan is set.
+#pragma once
+
+#include <string_view>
+
+namespace dcl {
+
+/// Operations with a failpoint, spelled in a plan as named here ("any" counts all of them in one sequence).
+enum class IoOp { open, allocate, write, fsync, close, rename, unlink, symlink, read };
+
+/// What a failpoint asks of the operation it stands before.
+struct PlantedFault {
+  int error = 0;            ///< errno to report instead of doing it; 0 = none
+  bool cut_short = false;   ///< transfer at most half of the bytes
+  explicit operator bool() const { return error != 0 || cut_short; }
+};
+
+/// Counts the operation and returns the fault planted on it. A KILL fault ends the process here, as SIGKILL would.
+PlantedFault failpoint(IoOp op);
+
+/// Replaces the plan and starts the counts again; "" = none. The plan starts as the environment variable DCL_FAULT.
+///   plan  = fault {"," fault}
+///   fault = op ":" number ["+"] ":" what     the number-th call of op (with "+": that one and all after it)
+///   op    = open | allocate | write | fsync | close | rename | unlink | symlink | read | any
+///   what  = ENOSPC | EIO | EINTR | EDQUOT | EACCES | EROFS | EMFILE | SHORT | KILL
+/// Throws Error{usage} when the plan cannot be read.
+void set_fault_plan(std::string_view plan);
+
+/// Operations counted since the plan was set; 0 while no plan is set.
+int operations_counted();
+
+}  // namespace dcl
