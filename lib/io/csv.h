@@ -25,7 +25,8 @@ std::string csv_line(std::span<const std::string> fields);
 /// Fields of one record without its line end, quotes removed (the record may hold line breaks inside quotes).
 std::vector<std::string> csv_split(std::string_view record);
 
-/// A table that appears under its name on commit(). Each row is ended explicitly and must have as many fields as the header.
+/// A table that appears under its name on commit(). Each row is ended explicitly and must have as many fields as the
+/// header.
 class CsvWriter {
  public:
   CsvWriter(const std::filesystem::path& path, std::vector<std::string> header);

@@ -1,6 +1,6 @@
-// safetensors files: the format of checkpoints and encoders. Reader: every rule of the format is checked before a tensor
-// is handed out, and nothing larger than the header is allocated. Writer: the bytes the reference writer would produce,
-// streamed, plus checksums in the metadata that any other reader ignores:
+// safetensors files: the format of checkpoints and encoders. Reader: every rule of the format is checked before a
+// tensor is handed out, and nothing larger than the header is allocated. Writer: the bytes the reference writer would
+// produce, streamed, plus checksums in the metadata that any other reader ignores:
 //   dcl.xxh3/NAME     XXH3-128 of the tensor's bytes, 32 hexadecimal digits
 //   dcl.xxh3.header   XXH3-128 of the header's JSON text with this value written as 32 zeros
 // A file with any "dcl." metadata must carry both for the header and every tensor.
@@ -31,7 +31,7 @@ FileDType file_dtype(DType type);
 struct FileTensor {
   std::string name;
   FileDType dtype = FileDType::f32;
-  std::vector<int64_t> shape;  ///< empty = one element
+  std::vector<int64_t> shape;   ///< empty = one element
   uint64_t begin = 0, end = 0;  ///< bytes, from the start of the data part
 
   uint64_t bytes() const { return end - begin; }

@@ -1,0 +1,19 @@
+// What this build is and what it runs with.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dcl {
+
+/// "0.1.0"
+std::string version();
+/// "g++ 12.2.0"
+std::string compiler();
+/// For --version: version, compiler, and each backend with its library versions or why it is not available.
+std::string version_text(const std::string& program);
+/// The same and the machine (host, CPU, cores, system) as one JSON object.
+std::string environment_json(const std::vector<std::pair<std::string, std::string>>& facts);
+
+}  // namespace dcl
