@@ -1,0 +1,223 @@
+// Every convolution of problems.txt, every pass, on every CPU backend, against the double oracle.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "support/backends.h"
+#include "support/op_run.h"
+#include "support/oracle_conv.h"
+#include "support/problems.h"
+
+namespace dcl::test {
+namespace {
+
+const std::vector<ConvProblem>& problems() {
+  static const std::vector<ConvProblem> all = read_conv_problems();
+  return all;
+}
+
+/// Operands and sums of one problem with one fill, shared by all backends; sums are computed when first asked for.
+/// Values are representable in dtype, the filter too (it is stored as f32): a backend may round the filter to bf16.
+class Case {
+ public:
+  Case(const ConvDesc& d, DType dtype, Fill fill)
+      : x(filled(d.x_shape(), dtype, fill, 1)),
+        filter(filled(d.filter_shape(), dtype, fill, 2)),
+        dy(filled(d.y_shape(), dtype, fill, 3)),
+        desc_(d),
+        magnitude_(fill == Fill::uniform) {
+    filter.dtype = DType::f32;
+  }
+
+  const Expected& sums(ConvPass pass) {
+    if (!sums_.count(pass)) sums_.emplace(pass, compute(pass));
+    return sums_.at(pass);
+  }
+
+  Values x, filter, dy;
+
+ private:
+  Expected compute(ConvPass pass) const {
+    switch (pass) {
+      case ConvPass::forward: return oracle_conv_forward(desc_, x, filter, magnitude_);
+      case ConvPass::backward_data: return oracle_conv_backward_data(desc_, dy, filter, magnitude_);
+      case ConvPass::backward_filter: return oracle_conv_backward_filter(desc_, x, dy, magnitude_);
+    }
+    return {};
+  }
+
+  ConvDesc desc_;
+  bool magnitude_;
+  std::map<ConvPass, Expected> sums_;
+};
+
+/// Consecutive tests differ in the backend only, so the last problem's cases are kept.
+Case& case_of(size_t problem, DType dtype, Fill fill) {
+  static size_t current = 0;
+  static std::map<std::pair<DType, Fill>, Case> cases;
+  if (problem != current) cases.clear();
+  current = problem;
+  return cases.try_emplace({dtype, fill}, problems()[problem].desc, dtype, fill).first->second;
+}
+
+/// Adds `more` to the expected sums.
+void add_to(Expected& expected, const Values& more) {
+  for (size_t i = 0; i < expected.value.size(); ++i) expected.value[i] += more.v[i];
+  for (size_t i = 0; i < expected.magnitude.size(); ++i) expected.magnitude[i] += std::abs(more.v[i]);
+}
+
+std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings, Fill fill) {
+  if (fill == Fill::integers) return compare_exact(got, expected.value, storage);
+  return compare(got, expected, {storage, roundings});
+}
+
+class Convolution : public testing::TestWithParam<std::tuple<size_t, std::string>> {
+ protected:
+  size_t problem() const { return std::get<0>(GetParam()); }
+  std::unique_ptr<Backend> backend_ = make_backend(std::get<1>(GetParam()));
+
+  template <class Body>
+  void each_case(Body&& body) {
+    for (const DType dtype : {DType::f32, DType::bf16})
+      for (const Fill fill : {Fill::integers, Fill::uniform}) {
+        SCOPED_TRACE(std::string(name_of(dtype)) + (fill == Fill::integers ? " integers" : " uniform"));
+        ConvDesc d = problems()[problem()].desc;
+        d.dtype = dtype;
+        body(d, case_of(problem(), dtype, fill), fill);
+      }
+  }
+};
+
+TEST_P(Convolution, Forward) {
+  each_case([&](const ConvDesc& d, Case& c, Fill fill) {
+    OpRun run(*backend_);
+    const auto x = run.input(c.x), filter = run.input(c.filter);
+    const auto y = run.output(d.y_shape(), d.dtype);
+    const Workspace workspace = run.workspace(backend_->conv_workspace(d, ConvPass::forward));
+    run.run([&] { backend_->conv_forward(d, x, filter, y, workspace); });
+    EXPECT_EQ(judge(run.result(y), c.sums(ConvPass::forward), d.dtype, conv_terms(d, ConvPass::forward) + 1, fill), "");
+  });
+}
+
+TEST_P(Convolution, BackwardData) {
+  each_case([&](const ConvDesc& d, Case& c, Fill fill) {
+    for (const Accum accum : {Accum::overwrite, Accum::add}) {
+      SCOPED_TRACE(accum == Accum::add ? "add" : "overwrite");
+      OpRun run(*backend_);
+      const Values before = filled(d.x_shape(), d.dtype, fill, 4);
+      const auto dy = run.input(c.dy), filter = run.input(c.filter);
+      const auto dx = accum == Accum::add ? run.in_out(before) : run.output(d.x_shape(), d.dtype);
+      const Workspace workspace = run.workspace(backend_->conv_workspace(d, ConvPass::backward_data));
+      run.run([&] { backend_->conv_backward_data(d, dy, filter, dx, accum, workspace); });
+      Expected expected = c.sums(ConvPass::backward_data);
+      if (accum == Accum::add) add_to(expected, before);
+      EXPECT_EQ(judge(run.result(dx), expected, d.dtype, conv_terms(d, ConvPass::backward_data) + 2, fill), "");
+    }
+  });
+}
+
+TEST_P(Convolution, BackwardFilter) {
+  each_case([&](const ConvDesc& d, Case& c, Fill fill) {
+    for (const Accum accum : {Accum::overwrite, Accum::add}) {
+      SCOPED_TRACE(accum == Accum::add ? "add" : "overwrite");
+      OpRun run(*backend_);
+      const Values before = filled(d.filter_shape(), DType::f32, fill, 5);
+      const auto x = run.input(c.x), dy = run.input(c.dy);
+      const auto dfilter = accum == Accum::add ? run.in_out(before) : run.output(d.filter_shape(), DType::f32);
+      const Workspace workspace = run.workspace(backend_->conv_workspace(d, ConvPass::backward_filter));
+      run.run([&] { backend_->conv_backward_filter(d, x, dy, dfilter, accum, workspace); });
+      Expected expected = c.sums(ConvPass::backward_filter);
+      if (accum == Accum::add) add_to(expected, before);
+      EXPECT_EQ(judge(run.result(dfilter), expected, DType::f32, conv_terms(d, ConvPass::backward_filter) + 2, fill), "");
+    }
+  });
+}
+
+enum class Residual { none, apart, in_place };
+
+TEST_P(Convolution, Fused) {
+  each_case([&](const ConvDesc& d, Case& c, Fill fill) {
+    const Values bias = filled({d.k}, DType::f32, fill, 6), residual = filled(d.y_shape(), d.dtype, fill, 7);
+    for (const bool relu : {false, true})
+      for (const Residual kind : {Residual::none, Residual::apart, Residual::in_place}) {
+        SCOPED_TRACE(std::string(relu ? "relu, residual " : "residual ") + std::to_string(static_cast<int>(kind)));
+        const FusedConvDesc fused{d, relu, kind != Residual::none};
+        OpRun run(*backend_);
+        const auto x = run.input(c.x), filter = run.input(c.filter), b = run.input(bias);
+        const auto packed = run.output({static_cast<int64_t>(backend_->packed_filter_bytes(fused))}, DType::u8);
+        const auto y = kind == Residual::in_place ? run.in_out(residual) : run.output(d.y_shape(), d.dtype);
+        const auto from = kind == Residual::apart ? run.input(residual)
+                          : kind == Residual::in_place ? ConstTensorRef(y) : ConstTensorRef{};
+        const Workspace workspace = run.workspace(backend_->fused_conv_workspace(fused));
+        run.run([&] {
+          backend_->pack_filter(fused, filter, packed);
+          backend_->fused_conv(fused, x, packed, b, from, y, workspace);
+        });
+        Expected expected = c.sums(ConvPass::forward);
+        Values added = residual;
+        for (size_t i = 0; i < added.v.size(); ++i)
+          added.v[i] = (fused.residual ? added.v[i] : 0.0) + bias[static_cast<int64_t>(i) % d.k];
+        add_to(expected, added);
+        if (relu)
+          for (double& value : expected.value) value = std::max(value, 0.0);
+        EXPECT_EQ(judge(run.result(y), expected, d.dtype, conv_terms(d, ConvPass::forward) + 3, fill), "");
+      }
+  });
+}
+
+std::vector<size_t> problem_indices() {
+  std::vector<size_t> indices(problems().size());
+  for (size_t i = 0; i < indices.size(); ++i) indices[i] = i;
+  return indices;
+}
+
+INSTANTIATE_TEST_SUITE_P(Problems, Convolution,
+                         testing::Combine(testing::ValuesIn(problem_indices()), testing::ValuesIn(cpu_backends())),
+                         [](const auto& info) {
+                           std::string name = problems()[std::get<0>(info.param)].name + "_" + std::get<1>(info.param);
+                           std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
+                           return name;
+                         });
+
+using Extents = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;  // h, c, k, r, stride, pad
+
+/// The convolutions of a published ResNet (He et al. 2016, stride on the 3x3 of a bottleneck), written out.
+void list_resnet(std::array<int, 4> blocks, bool bottleneck, bool cifar_stem, std::set<Extents>& all) {
+  int64_t h = cifar_stem ? 32 : 24, in = 64;
+  if (cifar_stem) all.insert({32, 3, 64, 3, 1, 1});
+  else all.insert({96, 3, 64, 7, 2, 3});
+  for (int stage = 0; stage < 4; ++stage)
+    for (int block = 0; block < blocks[static_cast<size_t>(stage)]; ++block) {
+      const int64_t width = int64_t{64} << stage, out = bottleneck ? 4 * width : width;
+      const int64_t stride = stage > 0 && block == 0 ? 2 : 1, after = h / stride;
+      if (bottleneck) all.insert({{h, in, width, 1, 1, 0}, {h, width, width, 3, stride, 1}, {after, width, out, 1, 1, 0}});
+      else all.insert({{h, in, width, 3, stride, 1}, {after, width, width, 3, 1, 1}});
+      if (stride != 1 || in != out) all.insert({h, in, out, 1, stride, 0});
+      h = after;
+      in = out;
+    }
+}
+
+TEST(ProblemFile, HoldsEveryConvolutionOfTheNetworks) {
+  std::set<Extents> wanted, listed;
+  for (const bool cifar : {true, false}) {
+    list_resnet({2, 2, 2, 2}, false, cifar, wanted);
+    list_resnet({3, 4, 6, 3}, false, cifar, wanted);
+    list_resnet({3, 4, 6, 3}, true, cifar, wanted);
+    list_resnet({3, 4, 23, 3}, true, cifar, wanted);
+  }
+  for (const ConvProblem& problem : problems()) {
+    const ConvDesc& d = problem.desc;
+    if (problem.name.rfind("edge/", 0) == 0) continue;
+    EXPECT_EQ(d.h, d.w);
+    EXPECT_EQ(d.r, d.s);
+    EXPECT_TRUE(listed.insert({d.h, d.c, d.k, d.r, d.stride, d.pad}).second) << problem.name << " is listed twice";
+  }
+  EXPECT_EQ(listed, wanted);
+}
+
+}  // namespace
+}  // namespace dcl::test

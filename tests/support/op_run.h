@@ -1,0 +1,51 @@
+// Runs one op the way the conformance suite demands: outputs and workspace poisoned with NaN, guard bytes around every
+// operand, inputs unchanged afterwards, twice with each thread count with the same bits (for `eigen` also the same bits
+// with every thread count).
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "core/backend.h"
+#include "support/values.h"
+
+namespace dcl::test {
+
+class OpRun {
+ public:
+  explicit OpRun(Backend& backend) : backend_(backend) {}
+  ~OpRun();
+  OpRun(const OpRun&) = delete;
+  OpRun& operator=(const OpRun&) = delete;
+
+  ConstTensorRef input(const Values& values);
+  TensorRef output(Shape shape, DType dtype);
+  /// Starts every run with the given values.
+  TensorRef in_out(const Values& values);
+  Workspace workspace(size_t bytes);
+
+  /// Adds test failures for anything promised above that does not hold.
+  void run(const std::function<void()>& op);
+  std::vector<double> result(TensorRef tensor) const;
+
+ private:
+  enum class Role { input, output, in_out };
+  struct Operand {
+    Role role;
+    TensorRef tensor;
+    Buffer buffer;
+    std::vector<std::byte> initial;  // of inputs and in_outs
+  };
+
+  Operand& add(Role role, Shape shape, DType dtype, std::vector<std::byte> initial);
+  void reset();
+  void expect_intact() const;
+  std::vector<std::vector<std::byte>> written() const;
+
+  Backend& backend_;
+  std::list<Operand> operands_;
+};
+
+}  // namespace dcl::test
