@@ -33,6 +33,7 @@ std::vector<std::filesystem::path> module_directories(const std::string& name) {
     std::error_code ignored;
     const auto library = std::filesystem::canonical(info.dli_fname, ignored).parent_path();
     directories.push_back(library / "dcl");
+    directories.push_back(library / "backends");
     directories.push_back(library / "backends" / name);
     directories.push_back(library.parent_path() / "backends" / name);
   }
