@@ -47,6 +47,14 @@ void check_batch_norm(const char* op, const BatchNormDesc& d) {
           "rows must be a positive multiple of groups");
 }
 
+void check_objective(const char* op, const ObjectiveDesc& d) {
+  require(d.dtype == DType::f32 || d.dtype == DType::f64, op, "dtype must be f32 or f64");
+  require(d.batch >= 1 && d.views >= 2 && d.dim > 0, op, "batch and dim must be positive, views at least 2");
+  require(d.temperature > 0 && d.tau_plus >= 0 && d.tau_plus < 1, op, "temperature must be positive, tau_plus in [0, 1)");
+  require(d.beta >= 0 && (d.kind == ObjectiveKind::hard ? 1 + d.beta : 1) <= kMaxObjectiveExponent * d.temperature, op,
+          "beta must not be negative, (1 + beta) / temperature at most 600");
+}
+
 void check_same(const char* op, const char* operand, const ConstTensorRef& a, const ConstTensorRef& b) {
   expect(op, operand, a, b.shape, b.dtype);
 }
@@ -299,15 +307,16 @@ void Backend::l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, ConstTe
   do_l2_normalize_backward(dy, y, norms, dx);
 }
 
-size_t Backend::objective_workspace(const ObjectiveDesc& d) const { return do_objective_workspace(d); }
+size_t Backend::objective_workspace(const ObjectiveDesc& d) const {
+  check_objective("objective_workspace", d);
+  return do_objective_workspace(d);
+}
 
 void Backend::objective(const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz,
                         Workspace workspace) {
   const char* op = "objective";
   const OpTimer timer(op);
-  require(d.dtype == DType::f32 || d.dtype == DType::f64, op, "dtype must be f32 or f64");
-  require(d.batch >= 2 && d.views >= 2 && d.dim > 0, op, "batch and views must be at least 2");
-  require(d.temperature > 0 && d.tau_plus >= 0 && d.tau_plus < 1, op, "temperature must be positive, tau_plus in [0, 1)");
+  check_objective(op, d);
   expect(op, "z", z, d.z_shape(), d.dtype);
   if (d.kind == ObjectiveKind::unbiased) expect(op, "labels", labels, {d.batch}, DType::i32);
   expect(op, "result", result, {kObjectiveResults}, DType::f64);

@@ -98,6 +98,9 @@ struct ObjectiveDesc {
   bool operator==(const ObjectiveDesc&) const = default;
 };
 
+/// Largest (1 + beta) / temperature (beta for `hard` only): exponentials of similarities must fit double.
+inline constexpr double kMaxObjectiveExponent = 600;
+
 /// Entries of the objective's result tensor, f64 [kObjectiveResults].
 enum ObjectiveResult : int {
   kLoss = 0,            ///< mean over the 2B anchors

@@ -21,15 +21,20 @@ template <>
 struct VectorOf<float> {
   typedef float type __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
   typedef float value __attribute__((vector_size(kVectorBytes)));
+  typedef int32_t bits __attribute__((vector_size(kVectorBytes)));
 };
 template <>
 struct VectorOf<double> {
   typedef double type __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
   typedef double value __attribute__((vector_size(kVectorBytes)));
+  typedef int64_t bits __attribute__((vector_size(kVectorBytes)));
 };
 /// A vector in a register.
 template <class T>
 using Vec = typename VectorOf<T>::value;
+/// Its bits as integers of the same width; also the type of comparisons (0 or -1).
+template <class T>
+using VecBits = typename VectorOf<T>::bits;
 template <class T>
 inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
