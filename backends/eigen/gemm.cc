@@ -14,20 +14,25 @@ DCL_DISPATCH(GemmTable, gemm)
 namespace dcl {
 namespace {
 
-constexpr int64_t kSlabBytes = 2 << 20;   // of packed B: shared by the cores
+constexpr int64_t kSlabBytes = 2 << 20;     // of packed B: shared by the cores
 constexpr int64_t kBlockBytes = 192 << 10;  // of packed A: private, in the second-level cache
-constexpr int64_t kPieces = 16;           // blocks of C wanted at least, so that cores finish together
+constexpr int64_t kPieces = 16;             // blocks of C wanted at least, so that cores finish together
 
 template <class T>
 const kernels::GemmKernels<T>& kernels_for();
 template <>
-const kernels::GemmKernels<float>& kernels_for<float>() { return kernels::gemm().f32; }
+const kernels::GemmKernels<float>& kernels_for<float>() {
+  return kernels::gemm().f32;
+}
 template <>
-const kernels::GemmKernels<double>& kernels_for<double>() { return kernels::gemm().f64; }
+const kernels::GemmKernels<double>& kernels_for<double>() {
+  return kernels::gemm().f64;
+}
 
 int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
-/// Extents of a block of C: whole register tiles, at most `rows` x `columns`, smaller when there would be too few blocks.
+/// Extents of a block of C: whole register tiles, at most `rows` x `columns`, smaller when there would be too few
+/// blocks.
 struct BlockShape {
   int64_t rows, columns;
 };
@@ -36,8 +41,10 @@ BlockShape choose_block(int64_t m, int64_t n, int64_t mr, int64_t nr, int64_t ma
   const auto pieces = [&] { return ((m + block.rows - 1) / block.rows) * ((n + block.columns - 1) / block.columns); };
   while (pieces() < kPieces && (block.rows > 4 * mr || block.columns > 4 * nr)) {
     const bool halve_rows = block.columns <= 4 * nr || (block.rows > 4 * mr && block.rows >= block.columns);
-    if (halve_rows) block.rows = round_up(block.rows / 2, mr);
-    else block.columns = round_up(block.columns / 2, nr);
+    if (halve_rows)
+      block.rows = round_up(block.rows / 2, mr);
+    else
+      block.columns = round_up(block.columns / 2, nr);
   }
   return block;
 }
@@ -54,9 +61,11 @@ void multiply_slab(const MatrixProduct<T>& g, int64_t slab, int64_t columns, int
   const auto& kernel = kernels_for<T>();
   const int64_t pack_grain = 4 * kernel.nr;
   parallel_chunks(columns, pack_grain, [&](int64_t begin, int64_t end) {
-    kernel.pack_b(g.b + depth * g.b_k + (slab + begin) * g.b_column, g.b_k, g.b_column, k, end - begin, packed_b + begin * k);
+    kernel.pack_b(g.b + depth * g.b_k + (slab + begin) * g.b_column, g.b_k, g.b_column, k, end - begin,
+                  packed_b + begin * k);
   });
-  const int64_t max_rows = kBlockBytes / (kernels::kGemmDepth * static_cast<int64_t>(sizeof(T))) / kernel.mr * kernel.mr;
+  const int64_t max_rows =
+      kBlockBytes / (kernels::kGemmDepth * static_cast<int64_t>(sizeof(T))) / kernel.mr * kernel.mr;
   const BlockShape block = choose_block(g.m, columns, kernel.mr, kernel.nr, max_rows);
   const int64_t across = (columns + block.columns - 1) / block.columns;
   const int64_t down = (g.m + block.rows - 1) / block.rows;
@@ -89,12 +98,14 @@ void run(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstTensorRef b
 template <class T>
 void multiply(const MatrixProduct<T>& g) {
   const auto& kernel = kernels_for<T>();
-  const int64_t slab_columns = kSlabBytes / (kernels::kGemmDepth * static_cast<int64_t>(sizeof(T))) / kernel.nr * kernel.nr;
+  const int64_t slab_columns =
+      kSlabBytes / (kernels::kGemmDepth * static_cast<int64_t>(sizeof(T))) / kernel.nr * kernel.nr;
   const int64_t widest = std::min(slab_columns, round_up(g.n, kernel.nr));
   T* packed_b = thread_scratch<T>(ScratchSlot::gemm_b, kernel.packed_b(std::min(g.k, kernels::kGemmDepth), widest));
   for (int64_t slab = 0; slab < g.n; slab += slab_columns)
     for (int64_t depth = 0; depth < g.k; depth += kernels::kGemmDepth)
-      multiply_slab(g, slab, std::min(slab_columns, g.n - slab), depth, std::min(kernels::kGemmDepth, g.k - depth), packed_b);
+      multiply_slab(g, slab, std::min(slab_columns, g.n - slab), depth, std::min(kernels::kGemmDepth, g.k - depth),
+                    packed_b);
 }
 
 template void multiply(const MatrixProduct<float>&);

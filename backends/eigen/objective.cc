@@ -43,18 +43,24 @@ class Carver {
 
 template <class T>
 const kernels::GemmKernels<T>& gemm_kernels() {
-  if constexpr (sizeof(T) == 8) return kernels::gemm().f64;
-  else return kernels::gemm().f32;
+  if constexpr (sizeof(T) == 8)
+    return kernels::gemm().f64;
+  else
+    return kernels::gemm().f32;
 }
 template <class T>
 const kernels::ContrastiveKernels<T>& tile_kernels() {
-  if constexpr (sizeof(T) == 8) return kernels::contrastive().f64;
-  else return kernels::contrastive().f32;
+  if constexpr (sizeof(T) == 8)
+    return kernels::contrastive().f64;
+  else
+    return kernels::contrastive().f32;
 }
 
 bool hard(const ObjectiveDesc& d) { return d.kind == ObjectiveKind::hard && d.beta > 0; }
 double largest_exponent(const ObjectiveDesc& d) { return (hard(d) ? 1 + d.beta : 1) / d.temperature; }
-bool computes_in_double(const ObjectiveDesc& d) { return d.dtype == DType::f64 || largest_exponent(d) > kLargestF32Exponent; }
+bool computes_in_double(const ObjectiveDesc& d) {
+  return d.dtype == DType::f64 || largest_exponent(d) > kLargestF32Exponent;
+}
 
 ContrastiveSettings<double> settings_of(const ObjectiveDesc& d) {
   ContrastiveSettings<double> c;
@@ -273,10 +279,12 @@ class Evaluation {
                                {negative_ + begin(j), importance_ + begin(j)});
     T* packed = beside(tile);
     gemm.pack_a(tile.s, tile.ld, 1, tile.rows, tile.columns, packed);
-    gemm.multiply(tile.rows, d_.dim, tile.columns, packed, packed_b_ + j * b_block_, dz + begin(i) * d_.dim, d_.dim, i != j);
+    gemm.multiply(tile.rows, d_.dim, tile.columns, packed, packed_b_ + j * b_block_, dz + begin(i) * d_.dim, d_.dim,
+                  i != j);
     if (i == j) return;
     gemm.pack_a(tile.s, 1, tile.ld, tile.columns, tile.rows, packed);
-    gemm.multiply(tile.columns, d_.dim, tile.rows, packed, packed_b_ + i * b_block_, dz + begin(j) * d_.dim, d_.dim, true);
+    gemm.multiply(tile.columns, d_.dim, tile.rows, packed, packed_b_ + i * b_block_, dz + begin(j) * d_.dim, d_.dim,
+                  true);
   }
 
   void add_positive_gradients(T* dz) const {
@@ -305,10 +313,10 @@ class Evaluation {
   ObjectiveDesc d_;
   ContrastiveSettings<double> settings_;
   int64_t anchors_, block_, blocks_;
-  int64_t a_block_ = 0, bt_block_ = 0, b_block_ = 0;        // elements of one block's packed forms
-  T *packed_a_ = nullptr, *packed_bt_ = nullptr;            // Z and its transpose, for the cosines
-  T* packed_b_ = nullptr;                                   // Z as the right factor of the gradient
-  T *negative_ = nullptr, *importance_ = nullptr;           // gradient weights, as ContrastiveRow
+  int64_t a_block_ = 0, bt_block_ = 0, b_block_ = 0;  // elements of one block's packed forms
+  T *packed_a_ = nullptr, *packed_bt_ = nullptr;      // Z and its transpose, for the cosines
+  T* packed_b_ = nullptr;                             // Z as the right factor of the gradient
+  T *negative_ = nullptr, *importance_ = nullptr;     // gradient weights, as ContrastiveRow
   T* class_ = nullptr;
   int32_t* sorted_labels_ = nullptr;
   ContrastiveSums<double>* sums_ = nullptr;
@@ -345,8 +353,8 @@ size_t EigenBackend::do_objective_workspace(const ObjectiveDesc& d) const {
   return memory.used();
 }
 
-void EigenBackend::do_objective(const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz,
-                                Workspace workspace) {
+void EigenBackend::do_objective(const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
+                                TensorRef dz, Workspace workspace) {
   const int32_t* label = labels ? labels.as<int32_t>() : nullptr;
   double* out = result.as<double>();
   Carver memory(workspace.data);

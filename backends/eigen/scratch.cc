@@ -24,7 +24,9 @@ void* thread_scratch(ScratchSlot slot, size_t bytes) {
   if (block.bytes >= bytes) return block.data;
   const size_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   void* data = std::aligned_alloc(kAlignment, padded);
-  if (!data) fail(ErrorKind::out_of_memory, "cannot allocate " + std::to_string(bytes >> 20) + " MiB of scratch memory: use a smaller batch");
+  if (!data)
+    fail(ErrorKind::out_of_memory,
+         "cannot allocate " + std::to_string(bytes >> 20) + " MiB of scratch memory: use a smaller batch");
   std::free(block.data);
   block.data = data;
   block.bytes = padded;

@@ -23,13 +23,13 @@ enum class NegativeRule : unsigned char { plain, importance, true_mean };
 template <class T>
 struct ContrastiveSettings {
   NegativeRule rule = NegativeRule::plain;
-  bool clamp = false;        ///< apply the floor
-  T tau_plus = 0;            ///< 0 without debiasing
-  T beta = 0;                ///< with `importance`
-  T negatives = 0;           ///< N
-  T positives = 1;           ///< M
+  bool clamp = false;  ///< apply the floor
+  T tau_plus = 0;      ///< 0 without debiasing
+  T beta = 0;          ///< with `importance`
+  T negatives = 0;     ///< N
+  T positives = 1;     ///< M
   T inverse_temperature = 1;
-  T anchor_weight = 1;       ///< of one anchor in the mean: 1 / 2B
+  T anchor_weight = 1;  ///< of one anchor in the mean: 1 / 2B
 };
 
 /// Sums over the row of one anchor.

@@ -1,8 +1,8 @@
 // Loss and gradients of the objective against values computed by PyTorch in double.
 //
-// Tolerances are relative: 1e-12 in double, 2e-6 in f32. To them comes what the reference itself cannot resolve: PyTorch
-// evaluates -log(p / (p + Ng)) with p / (p + Ng) rounded to double, so a loss near 0 carries an absolute error of a few
-// 2^-53, and its derivative one of a few 2^-53 / (2 B t) per anchor.
+// Tolerances are relative: 1e-12 in double, 2e-6 in f32. To them comes what the reference itself cannot resolve:
+// PyTorch evaluates -log(p / (p + Ng)) with p / (p + Ng) rounded to double, so a loss near 0 carries an absolute error
+// of a few 2^-53, and its derivative one of a few 2^-53 / (2 B t) per anchor.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -85,7 +85,7 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 struct Errors {
-  double loss, gradient, clamped_rows;          ///< absolute differences; gradient in the Euclidean norm
+  double loss, gradient, clamped_rows;  ///< absolute differences; gradient in the Euclidean norm
   double loss_allowed, gradient_allowed;
   bool accepted() const { return loss <= loss_allowed && gradient <= gradient_allowed && clamped_rows < 0.5; }
 };
@@ -100,8 +100,9 @@ Errors compare(const Case& c, const Outcome& got, double relative) {
 }
 
 void expect_accepted(const Errors& e, const std::string& where) {
-  EXPECT_TRUE(e.accepted()) << where << ": loss off by " << e.loss << " of " << e.loss_allowed << " allowed, gradient by "
-                            << e.gradient << " of " << e.gradient_allowed << ", clamped rows by " << e.clamped_rows;
+  EXPECT_TRUE(e.accepted()) << where << ": loss off by " << e.loss << " of " << e.loss_allowed
+                            << " allowed, gradient by " << e.gradient << " of " << e.gradient_allowed
+                            << ", clamped rows by " << e.clamped_rows;
 }
 
 TEST(ObjectiveReference, EveryCaseOnEveryBackend) {

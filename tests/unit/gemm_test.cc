@@ -46,7 +46,7 @@ double worst_error(GemmDesc d, bool with_bias, bool integers) {
 struct Extents {
   int64_t m, n, k;
 };
-constexpr Extents kExtents[] = {{1, 1, 1},   {1, 33, 5},   {7, 1, 300},   {13, 31, 17},    {12, 32, 256},
+constexpr Extents kExtents[] = {{1, 1, 1},   {1, 33, 5},    {7, 1, 300},    {13, 31, 17},    {12, 32, 256},
                                 {25, 65, 3}, {50, 70, 257}, {97, 129, 513}, {301, 1100, 40}, {3, 2500, 64}};
 
 TEST(Gemm, IntegersAreExactInEveryForm) {
@@ -84,7 +84,8 @@ TEST(Gemm, BitsDoNotDependOnTheThreadCount) {
   for (const int threads : {1, 2, 3}) {
     set_thread_count(threads);
     std::vector<float> c(static_cast<size_t>(d.m * d.n));
-    backend->gemm(d, tensor_of(a.data(), {d.m, d.k}), tensor_of(b.data(), {d.k, d.n}), {}, tensor_of(c.data(), {d.m, d.n}));
+    backend->gemm(d, tensor_of(a.data(), {d.m, d.k}), tensor_of(b.data(), {d.k, d.n}), {},
+                  tensor_of(c.data(), {d.m, d.n}));
     if (first.empty()) first = c;
     EXPECT_EQ(c, first) << threads << " threads";
   }

@@ -37,7 +37,8 @@ __attribute__((always_inline)) inline double sum_lanes(Vec<T> v) {
 
 /// e^((1 + beta) x) replaces the cosines of a row, e^(beta x) goes to importance; returns the sum of the cosines.
 template <class T, bool Hard, bool Labels>
-double exponentials(const SimilarityTile<T>& tile, int64_t row, ExpScale<T> scale, ExpScale<T> beta_scale, T* importance) {
+double exponentials(const SimilarityTile<T>& tile, int64_t row, ExpScale<T> scale, ExpScale<T> beta_scale,
+                    T* importance) {
   T* s = tile.s + row * tile.ld;
   blank(tile, row, s);
   Vec<T> cosines{};

@@ -16,7 +16,7 @@ constexpr int kTileRows = 6, kTileVectors = 2;  // 12 of 16
 #endif
 
 template <class T>
-constexpr int kTileColumns = kTileVectors * kLanes<T>;
+constexpr int kTileColumns = kTileVectors* kLanes<T>;
 
 /// Rows x kTileColumns of C, of which `columns` exist.
 template <class T, int Rows>
@@ -92,15 +92,18 @@ void transpose4(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
   typedef T Loose __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
   Four r[4];
   for (int j = 0; j < 4; ++j) r[j] = *reinterpret_cast<const Loose*>(from + j * from_stride);
-  const Four low01 = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-  const Four low23 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+  const Four low01 = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5),
+             high01 = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+  const Four low23 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5),
+             high23 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
   *reinterpret_cast<Loose*>(to) = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
   *reinterpret_cast<Loose*>(to + to_stride) = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
   *reinterpret_cast<Loose*>(to + 2 * to_stride) = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
   *reinterpret_cast<Loose*>(to + 3 * to_stride) = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
 }
 
-/// One panel of Width lanes: to[p * Width + lane] = from[lane * lane_stride + p * k_stride], zeros from lane `lanes` on.
+/// One panel of Width lanes: to[p * Width + lane] = from[lane * lane_stride + p * k_stride], zeros from lane `lanes`
+/// on.
 template <class T, int Width>
 void pack_panel(const T* from, int64_t lane_stride, int64_t k_stride, int64_t lanes, int64_t k, T* to) {
   if (lanes == Width && lane_stride == 1) {
@@ -124,8 +127,8 @@ void pack_panel(const T* from, int64_t lane_stride, int64_t k_stride, int64_t la
 template <class T, int Width>
 void pack(const T* from, int64_t lane_stride, int64_t k_stride, int64_t lanes, int64_t k, T* packed) {
   for (int64_t lane = 0; lane < lanes; lane += Width)
-    pack_panel<T, Width>(from + lane * lane_stride, lane_stride, k_stride, lanes - lane < Width ? lanes - lane : Width, k,
-                         packed + lane * k);
+    pack_panel<T, Width>(from + lane * lane_stride, lane_stride, k_stride, lanes - lane < Width ? lanes - lane : Width,
+                         k, packed + lane * k);
 }
 
 template <class T>
