@@ -9,12 +9,6 @@
 
 namespace dcl {
 
-/// Where an image lies in the uint8 pool; HWC, 3 channels.
-struct PooledImage {
-  int64_t offset = 0;  ///< bytes
-  int32_t h = 0, w = 0;
-};
-
 /// Distribution of the training views; the defaults are the published ones (SEMANTICS 2.2-10). Probabilities in [0, 1].
 struct AugmentSettings {
   int64_t size = 32;                                    ///< views are size x size pixels

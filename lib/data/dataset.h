@@ -1,5 +1,5 @@
-// Data sets: images resident in memory as uint8 HWC RGB, with labels and names. Readers: STL-10 and CIFAR-10/100 in their
-// binary distributions, folders of JPEG and PNG files, and the built-in `shapes`.
+// Data sets: images resident in memory as uint8 HWC RGB, with labels and names. Readers: STL-10 and CIFAR-10/100 in
+// their binary distributions, folders of JPEG and PNG files, and the built-in `shapes`.
 #pragma once
 
 #include <cstdint>
@@ -8,17 +8,11 @@
 
 #include "core/tensor.h"
 #include "data/pixel_pool.h"
+#include "math/view_params.h"
 
 namespace dcl {
 
 inline constexpr int32_t kUnknownLabel = -1;
-
-/// Where an image lies in the pool: height x width x 3 bytes from `offset`.
-struct ImageRef {
-  int64_t offset = 0;
-  int32_t height = 0, width = 0;
-  bool operator==(const ImageRef&) const = default;
-};
 
 struct SkippedImage {
   std::string file;    ///< relative to the data directory
@@ -31,7 +25,7 @@ struct Dataset {
   std::string name;   ///< "stl10", "cifar10", "cifar100", "folder", "shapes"
   std::string split;  ///< as asked for
   PixelPool pixels;
-  std::vector<ImageRef> images;
+  std::vector<PooledImage> images;
   std::vector<int32_t> labels;       ///< index into classes, or kUnknownLabel
   std::vector<std::string> names;    ///< folder: path relative to the split's folder; else "train/17", counted from 0
   std::vector<std::string> classes;  ///< empty when nothing is labelled
@@ -48,9 +42,10 @@ struct Dataset {
 };
 
 struct DatasetSpec {
-  std::string name = "shapes";   ///< stl10 | cifar10 | cifar100 | folder | shapes
-  std::string dir;               ///< the data directory; unused by shapes
-  std::string split = "train";   ///< stl10: train, unlabeled, train+unlabeled, test; folder: a sub-folder; else train, test
+  std::string name = "shapes";  ///< stl10 | cifar10 | cifar100 | folder | shapes
+  std::string dir;              ///< the data directory; unused by shapes
+  std::string split =
+      "train";  ///< stl10: train, unlabeled, train+unlabeled, test; folder: a sub-folder; else train, test
   int64_t max_per_class = 0;     ///< first N of each class; unlabelled images are not limited by it; 0: all
   int64_t max_images = 0;        ///< then the first N of all; 0: all
   bool strict_images = false;    ///< an unreadable image is an error, not a skipped image
@@ -60,13 +55,14 @@ struct DatasetSpec {
 };
 
 /// Reads the data set, using all compute threads.
-///  * folder: `dir`/`split` when that sub-folder exists, else `dir` itself (an error when `dir` holds another of train, test,
-///    val). Each sub-folder is a class (searched recursively, links followed, names sorted by bytes; the class list is the
-///    union over the splits, so labels agree between them); images beside class folders, or in a folder without any, have
-///    no label. Hidden entries are ignored. Unreadable or absurd images (decode.h) are skipped and listed.
+///  * folder: `dir`/`split` when that sub-folder exists, else `dir` itself (an error when `dir` holds another of train,
+///  test,
+///    val). Each sub-folder is a class (searched recursively, links followed, names sorted by bytes; the class list is
+///    the union over the splits, so labels agree between them); images beside class folders, or in a folder without
+///    any, have no label. Hidden entries are ignored. Unreadable or absurd images (decode.h) are skipped and listed.
 ///  * cifar100 has its fine labels. Nothing is downloaded (tools/download does).
-/// Throws Error{usage} for an unknown name or split, Error{data} naming the file, expected and actual size for damaged files,
-/// for an empty set, when more than 1 % of the images of a folder are unreadable, or any with strict_images.
+/// Throws Error{usage} for an unknown name or split, Error{data} naming the file, expected and actual size for damaged
+/// files, for an empty set, when more than 1 % of the images of a folder are unreadable, or any with strict_images.
 Dataset load_dataset(const DatasetSpec& spec);
 
 }  // namespace dcl

@@ -1,5 +1,5 @@
-// Batches of augmented views, made ahead of the step by worker threads. What a batch holds depends on data set, options and
-// position only, never on the number of threads. Nothing is allocated per batch after start().
+// Batches of augmented views, made ahead of the step by worker threads. What a batch holds depends on data set, options
+// and position only, never on the number of threads. Nothing is allocated per batch after start().
 #pragma once
 
 #include <cstdint>
@@ -7,15 +7,20 @@
 #include <memory>
 #include <span>
 
+#include "augment/augment.h"
 #include "core/backend.h"
 #include "data/dataset.h"
 
 namespace dcl {
 
-/// Parameters of one view of an image of image_h x image_w; `sample` is the image's index in the data set. Called from
-/// worker threads, so it must be thread-safe. The loader itself fills image_offset, image_h and image_w.
-using ViewSampler =
-    std::function<ViewParams(uint32_t epoch, uint32_t sample, uint16_t view, int32_t image_h, int32_t image_w)>;
+/// Parameters of one view of `image`; `sample` is its index in the data set. Called from worker threads, so it must be
+/// thread-safe, and a function of its arguments alone.
+using ViewSampler = std::function<ViewParams(const PooledImage& image, uint32_t epoch, uint32_t sample, uint16_t view)>;
+
+/// Random training views (augment/augment.h); `settings` has passed check().
+ViewSampler training_views(const AugmentSettings& settings, uint64_t seed);
+/// Every view the deterministic one for evaluation, size x size.
+ViewSampler evaluation_views(int64_t size);
 
 struct LoaderOptions {
   AugmentDesc augment;
@@ -31,7 +36,7 @@ struct LoaderOptions {
 };
 
 struct Batch {
-  int64_t epoch = 0, step = 0;       ///< step within the epoch
+  int64_t epoch = 0, step = 0;  ///< step within the epoch
   int64_t images = 0;
   ConstTensorRef views;              ///< [options.views * images, size, size, 3], view-major, in backend memory
   std::span<const int32_t> indices;  ///< [images], into the data set

@@ -25,7 +25,8 @@ class PixelPool {
   const uint8_t* data() const { return data_; }
   int64_t size() const { return size_; }
 
-  /// Sets the size, keeping contents; pointers into the pool become invalid. Throws Error{out_of_memory} naming the size.
+  /// Sets the size, keeping contents; pointers into the pool become invalid. Throws Error{out_of_memory} naming the
+  /// size.
   void resize(int64_t bytes);
   /// Gives back what growth reserved beyond size().
   void shrink_to_fit() noexcept;

@@ -14,6 +14,14 @@ inline constexpr int kJitterOps = 4;
 /// The largest Gaussian kernel has 2 * 15 + 1 taps.
 inline constexpr int kMaxBlurRadius = 15;
 
+/// Where an image lies in the uint8 pool; HWC, 3 channels.
+struct PooledImage {
+  int64_t offset = 0;  ///< bytes
+  int32_t h = 0, w = 0;
+
+  bool operator==(const PooledImage&) const = default;
+};
+
 struct ViewParams {
   int64_t image_offset = 0;          ///< of the source image in the uint8 pool, bytes; the image is HWC, 3 channels
   int32_t image_h = 0, image_w = 0;  ///< source extent, pixels

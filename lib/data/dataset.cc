@@ -1,0 +1,77 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/error.h"
+#include "data/readers.h"
+
+namespace dcl {
+namespace {
+
+struct Reader {
+  const char* name;
+  Dataset (*load)(const DatasetSpec&);
+  bool needs_dir;
+};
+constexpr Reader kReaders[] = {
+    {"stl10", load_stl10, true},   {"cifar10", load_cifar10, true}, {"cifar100", load_cifar100, true},
+    {"folder", load_folder, true}, {"shapes", load_shapes, false},
+};
+
+const Reader& reader_of(const DatasetSpec& spec) {
+  for (const Reader& reader : kReaders) {
+    if (spec.name == reader.name) return reader;
+  }
+  fail(ErrorKind::usage, "unknown data set '" + spec.name + "'; expected stl10, cifar10, cifar100, folder or shapes");
+}
+
+}  // namespace
+
+bool Dataset::uniform() const {
+  return std::all_of(images.begin(), images.end(), [&](const PooledImage& image) {
+    return image.h == images.front().h && image.w == images.front().w;
+  });
+}
+
+bool Dataset::labelled() const {
+  return std::none_of(labels.begin(), labels.end(), [](int32_t label) { return label == kUnknownLabel; });
+}
+
+std::vector<int64_t> select_images(const DatasetSpec& spec, std::span<const int32_t> labels) {
+  const bool any_label =
+      std::any_of(labels.begin(), labels.end(), [](int32_t label) { return label != kUnknownLabel; });
+  if (spec.max_per_class > 0 && !labels.empty() && !any_label) {
+    fail(ErrorKind::usage, "a limit per class needs labels, and these images have none; limit the number of images");
+  }
+  std::vector<int64_t> taken;  // per class
+  std::vector<int64_t> selected;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (spec.max_images > 0 && static_cast<int64_t>(selected.size()) == spec.max_images) break;
+    if (spec.max_per_class > 0 && labels[i] != kUnknownLabel) {
+      const auto label = static_cast<size_t>(labels[i]);
+      if (label >= taken.size()) taken.resize(label + 1);
+      if (taken[label]++ >= spec.max_per_class) continue;
+    }
+    selected.push_back(static_cast<int64_t>(i));
+  }
+  return selected;
+}
+
+Dataset load_dataset(const DatasetSpec& spec) {
+  const Reader& reader = reader_of(spec);
+  if (spec.max_per_class < 0 || spec.max_images < 0) fail(ErrorKind::usage, "limits of images must not be negative");
+  if (reader.needs_dir && spec.dir.empty()) {
+    fail(ErrorKind::usage, "data set '" + spec.name + "' needs a data directory");
+  }
+  Dataset out = reader.load(spec);
+  out.name = spec.name;
+  out.split = spec.split;
+  if (out.images.empty()) fail(ErrorKind::data, spec.name + ": no images in " + quoted(spec.dir));
+  if (out.size() > std::numeric_limits<int32_t>::max()) {
+    fail(ErrorKind::data, spec.name + ": " + std::to_string(out.size()) + " images; 2147483647 at most can be indexed");
+  }
+  return out;
+}
+
+}  // namespace dcl

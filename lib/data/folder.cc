@@ -1,0 +1,145 @@
+// Folders of JPEG and PNG files. Files are read and decoded by all threads, block by block, straight into the pool:
+// memory is that of the pixels and of one block of encoded files.
+#include <sys/stat.h>
+
+#include <limits>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "data/decode.h"
+#include "data/folder_scan.h"
+#include "data/readers.h"
+
+namespace dcl {
+namespace {
+
+constexpr int64_t kBlockFiles = 1024;
+constexpr int64_t kBlockBytes = int64_t{64} << 20;
+
+struct Slot {
+  std::vector<uint8_t> file;
+  ImageSize size;
+  int64_t offset = 0;
+  std::string failure;
+};
+
+/// Runs one step for a slot that has not failed; an Error{data} becomes the slot's failure.
+template <class Step>
+void attempt(Slot& slot, Step step) {
+  if (!slot.failure.empty()) return;
+  try {
+    step();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data && error.kind() != ErrorKind::io) throw;
+    slot.failure = error.what();
+  }
+}
+
+class FolderReader {
+ public:
+  FolderReader(const DatasetSpec& spec, FolderListing listing)
+      : spec_(spec), listing_(std::move(listing)), selected_(select_images(spec, listing_.labels)) {}
+
+  Dataset read() {
+    measure();
+    const auto count = static_cast<int64_t>(selected_.size());
+    for (int64_t begin = 0; begin < count;) {
+      const int64_t end = block_end(begin);
+      read_block(begin, end);
+      begin = end;
+    }
+    check_skipped();
+    out_.pixels.shrink_to_fit();
+    out_.classes = std::move(listing_.classes);
+    return std::move(out_);
+  }
+
+ private:
+  const std::string& file(int64_t i) const {
+    return listing_.files[static_cast<size_t>(selected_[static_cast<size_t>(i)])];
+  }
+  std::string path(int64_t i) const { return listing_.root + "/" + file(i); }
+
+  /// Sizes only bound the blocks; what is not a regular file fails when it is opened.
+  void measure() {
+    const auto count = static_cast<int64_t>(selected_.size());
+    bytes_.resize(selected_.size());
+    parallel_chunks(count, 256, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        struct stat status {};
+        if (::stat(path(i).c_str(), &status) == 0 && S_ISREG(status.st_mode))
+          bytes_[static_cast<size_t>(i)] = status.st_size;
+      }
+    });
+  }
+
+  int64_t block_end(int64_t begin) const {
+    int64_t end = begin, bytes = 0;
+    while (end < static_cast<int64_t>(selected_.size()) && end - begin < kBlockFiles && bytes < kBlockBytes) {
+      bytes += bytes_[static_cast<size_t>(end++)];
+    }
+    return end;
+  }
+
+  void read_block(int64_t begin, int64_t end) {
+    std::vector<Slot> slots(static_cast<size_t>(end - begin));
+    parallel_for(end - begin, [&](int64_t i) {
+      Slot& slot = slots[static_cast<size_t>(i)];
+      attempt(slot, [&] {
+        slot.file = read_file(path(begin + i), kMaxImageFileBytes);
+        slot.size = image_size(slot.file);
+      });
+    });
+    for (Slot& slot : slots) {
+      if (!slot.failure.empty()) continue;
+      slot.offset = out_.pixels.size();
+      out_.pixels.resize(slot.offset + int64_t{3} * slot.size.height * slot.size.width);
+    }
+    parallel_for(end - begin, [&](int64_t i) {
+      Slot& slot = slots[static_cast<size_t>(i)];
+      attempt(slot, [&] { decode_rgb(slot.file, slot.size, out_.pixels.data() + slot.offset); });
+    });
+    for (int64_t i = begin; i < end; ++i) append(i, slots[static_cast<size_t>(i - begin)]);
+  }
+
+  void append(int64_t i, const Slot& slot) {
+    if (slot.failure.empty()) {
+      out_.images.push_back({slot.offset, slot.size.height, slot.size.width});
+      out_.labels.push_back(listing_.labels[static_cast<size_t>(selected_[static_cast<size_t>(i)])]);
+      out_.names.push_back(file(i));
+      return;
+    }
+    if (spec_.strict_images) {
+      fail(ErrorKind::data, "folder: image " + quoted(path(i)) + " cannot be read: " + slot.failure +
+                                "; without strict images it would be skipped");
+    }
+    out_.skipped.push_back({file(i), slot.failure});
+  }
+
+  void check_skipped() const {
+    const size_t skipped = out_.skipped.size(), all = selected_.size();
+    if (skipped * 100 <= all) return;
+    const SkippedImage& first = out_.skipped.front();
+    fail(ErrorKind::data, "folder: " + std::to_string(skipped) + " of " + std::to_string(all) + " images in " +
+                              quoted(listing_.root) + " cannot be read, more than 1 %; the first is " +
+                              quoted(first.file) + ": " + first.reason);
+  }
+
+  const DatasetSpec& spec_;
+  FolderListing listing_;
+  std::vector<int64_t> selected_;  ///< of listing_.files
+  std::vector<int64_t> bytes_;     ///< of the selected files
+  Dataset out_;
+};
+
+}  // namespace
+
+Dataset load_folder(const DatasetSpec& spec) {
+  FolderListing listing = list_folder(spec.dir, spec.split);
+  if (listing.files.empty()) {
+    fail(ErrorKind::data, "folder: no JPEG or PNG files in " + quoted(listing.root) + " (or in its sub-folders)");
+  }
+  return FolderReader(spec, std::move(listing)).read();
+}
+
+}  // namespace dcl
