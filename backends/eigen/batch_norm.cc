@@ -68,7 +68,7 @@ void statistics(const BatchNormDesc& d, const T* x, const TensorRef& saved, floa
   float* partial = shift + d.channels;
   const auto& kernel = kernels::batch_norm_for<T>();
   const double count = static_cast<double>(cut.rows);
-  const double unbiased = count > 1 ? count / (count - 1) : NAN;  // PyTorch refuses a single value; there is no variance
+  const double unbiased = count / (count - 1);
   for (int64_t group = 0; group < d.groups; ++group) {
     const T* rows = x + group * cut.rows * d.channels;
     for (int64_t c = 0; c < d.channels; ++c) shift[c] = static_cast<float>(rows[c]);

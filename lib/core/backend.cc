@@ -196,6 +196,7 @@ void Backend::batch_norm_statistics(const BatchNormDesc& d, ConstTensorRef x, Te
   expect(op, "x", x, d.x_shape(), d.dtype);
   expect(op, "saved", saved, d.saved_shape(), DType::f32);
   require(static_cast<bool>(running_mean) == static_cast<bool>(running_var), op, "running statistics come in pairs");
+  require(!running_mean || d.rows > d.groups, op, "a variance needs two rows per group");
   expect_optional(op, "running_mean", running_mean, {d.channels}, DType::f32);
   expect_optional(op, "running_var", running_var, {d.channels}, DType::f32);
   do_batch_norm_statistics(d, x, saved, running_mean, running_var);

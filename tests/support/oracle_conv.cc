@@ -51,18 +51,20 @@ std::vector<double> forward(const ConvDesc& d, const std::vector<double>& x, con
 
 std::vector<double> backward_data(const ConvDesc& d, const std::vector<double>& dy, const std::vector<double>& filter) {
   std::vector<double> dx(static_cast<size_t>(d.x_shape().elements()), 0.0);
-  parallel_for(d.n, [&](int64_t n) {
-    for (int64_t i = 0; i < d.out_h(); ++i)
-      for (int64_t j = 0; j < d.out_w(); ++j) {
-        const double* from = dy.data() + ((n * d.out_h() + i) * d.out_w() + j) * d.k;
-        each_tap(d, i, j, [&](int64_t row, int64_t column, int64_t tap) {
-          double* sum = dx.data() + ((n * d.h + row) * d.w + column) * d.c;
-          for (int64_t k = 0; k < d.k; ++k) {
-            const double* w = filter.data() + (k * d.r * d.s + tap) * d.c;
-            for (int64_t c = 0; c < d.c; ++c) sum[c] += from[k] * w[c];
-          }
-        });
-      }
+  const int64_t grain = (d.c + 7) / 8;
+  parallel_chunks(d.c, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t n = 0; n < d.n; ++n)
+      for (int64_t i = 0; i < d.out_h(); ++i)
+        for (int64_t j = 0; j < d.out_w(); ++j) {
+          const double* from = dy.data() + ((n * d.out_h() + i) * d.out_w() + j) * d.k;
+          each_tap(d, i, j, [&](int64_t row, int64_t column, int64_t tap) {
+            double* sum = dx.data() + ((n * d.h + row) * d.w + column) * d.c;
+            for (int64_t k = 0; k < d.k; ++k) {
+              const double* w = filter.data() + (k * d.r * d.s + tap) * d.c;
+              for (int64_t c = begin; c < end; ++c) sum[c] += from[k] * w[c];
+            }
+          });
+        }
   });
   return dx;
 }
