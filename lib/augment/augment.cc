@@ -95,7 +95,7 @@ void check(const AugmentSettings& s) {
 
 AugmentDesc augment_desc(const AugmentSettings& settings) {
   AugmentDesc desc;
-  desc.size = settings.size;
+  desc.h = desc.w = settings.size;
   desc.luma = settings.luma;
   std::copy_n(settings.mean, 3, desc.mean);
   std::copy_n(settings.std, 3, desc.std);
@@ -126,6 +126,7 @@ ViewParams evaluation_view(const PooledImage& image, int64_t size) {
   view.image_h = image.h;
   view.image_w = image.w;
   set_crop(view, image.h, image.w, 0, 0);
+  if (size == 0) return view;
   const double shorter = std::min(image.h, image.w);
   const auto extent = [&](int32_t side) {
     return side == std::min(image.h, image.w) ? static_cast<int32_t>(size)

@@ -18,7 +18,7 @@ struct AugmentSettings {
   double jitter_probability = 0.8;
   /// Factor in [max(0, 1 - strength), 1 + strength]; strength 0 leaves the operator out.
   double brightness = 0.4, contrast = 0.4, saturation = 0.4;
-  double hue = 0.1;         ///< turn in [-hue, hue], at most 0.5; 0 leaves the operator out
+  double hue = 0.1;  ///< turn in [-hue, hue], at most 0.5; 0 leaves the operator out
   double gray_probability = 0.2;
   double blur_probability = 0.5;
   double blur_sigma_min = 0.1, blur_sigma_max = 2.0;  ///< pixels of the view
@@ -43,7 +43,8 @@ ViewParams draw_view(const AugmentSettings& settings, const PooledImage& image, 
 
 /// The deterministic view for evaluation. An image of size x size is taken as it is (the published test transform). Any
 /// other is treated as torchvision's Resize(size) and CenterCrop(size): the shorter side is resized to `size`, the
-/// longer in proportion (truncated), and the centre is cut out. Backend::augment needs a descriptor with the same size.
+/// longer in proportion (truncated), and the centre is cut out. size 0: the image as it is, whatever its extent.
+/// Backend::augment needs a descriptor with the same extent.
 ViewParams evaluation_view(const PooledImage& image, int64_t size);
 
 /// Fills blur_radius and blur_weights as cv2.GaussianBlur does for 8-bit images (SEMANTICS 2.3-7): kernel odd, 1..31

@@ -75,9 +75,9 @@ void check_view(const char* op, const AugmentDesc& d, const ViewParams& v, int64
   require(v.crop_h > 0 && v.crop_w > 0 && v.crop_y >= 0 && v.crop_x >= 0 && v.crop_y <= v.image_h - v.crop_h &&
               v.crop_x <= v.image_w - v.crop_w,
           op, "crop lies outside the image");
-  const int64_t resize_h = v.resize_h ? v.resize_h : d.size, resize_w = v.resize_w ? v.resize_w : d.size;
+  const int64_t resize_h = v.resize_h ? v.resize_h : d.h, resize_w = v.resize_w ? v.resize_w : d.w;
   require(resize_h <= kMaxResize && resize_w <= kMaxResize && v.window_y >= 0 && v.window_x >= 0 &&
-              v.window_y + d.size <= resize_h && v.window_x + d.size <= resize_w,
+              v.window_y + d.h <= resize_h && v.window_x + d.w <= resize_w,
           op, "output window lies outside the resized crop");
   require(v.jitter_count <= kJitterOps, op, "jitter_count must be 0..4");
   for (const JitterOp which : v.jitter_order) require(which <= JitterOp::hue, op, "jitter_order names an unknown operator");
@@ -399,10 +399,10 @@ void Backend::lars(const LarsDesc& d, ConstTensorRef scalars, TensorRef w, Const
 void Backend::augment(const AugmentDesc& d, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out) {
   const char* op = "augment";
   const OpTimer timer(op);
-  require(d.size > 0 && d.size <= 4096, op, "size must be 1..4096");
+  require(d.h > 0 && d.h <= 4096 && d.w > 0 && d.w <= 4096, op, "output extent must be 1..4096");
   expect(op, "pool", pool, pool.shape, DType::u8);
   expect_activation_type(op, out.dtype);
-  expect(op, "out", out, {static_cast<int64_t>(views.size()), d.size, d.size, 3}, out.dtype);
+  expect(op, "out", out, {static_cast<int64_t>(views.size()), d.h, d.w, 3}, out.dtype);
   for (const ViewParams& view : views) check_view(op, d, view, pool.shape.elements());
   do_augment(d, pool, views, out);
 }

@@ -124,7 +124,7 @@ class Backend {
 
   // ---- Augmentation -------------------------------------------------------------------------------------------
   /// One view per entry of `views` (host memory): crop, resize, flip, jitter, gray, blur, normalise, byte-equal to Pillow
-  /// and OpenCV before normalising (SEMANTICS 2.3). pool: u8 images. out [views, size, size, 3], f32 or bf16.
+  /// and OpenCV before normalising (SEMANTICS 2.3). pool: u8 images. out [views, h, w, 3], f32 or bf16.
   /// On CPU backends: thread-safe and serial, so that loaders choose their own threads.
   void augment(const AugmentDesc&, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out);
 

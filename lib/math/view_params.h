@@ -26,8 +26,8 @@ struct ViewParams {
   int64_t image_offset = 0;          ///< of the source image in the uint8 pool, bytes; the image is HWC, 3 channels
   int32_t image_h = 0, image_w = 0;  ///< source extent, pixels
   int32_t crop_y = 0, crop_x = 0, crop_h = 0, crop_w = 0;
-  int32_t resize_h = 0, resize_w = 0;  ///< the crop is resized to this extent; 0: to AugmentDesc::size
-  int32_t window_y = 0, window_x = 0;  ///< corner of the size x size output inside the resized crop
+  int32_t resize_h = 0, resize_w = 0;  ///< the crop is resized to this extent; 0: to that of AugmentDesc
+  int32_t window_y = 0, window_x = 0;  ///< corner of the output inside the resized crop
   bool flip = false;                   ///< left to right
   uint8_t jitter_count = 0;            ///< how many entries of jitter_order are applied; 0: no jitter
   JitterOp jitter_order[kJitterOps] = {JitterOp::brightness, JitterOp::contrast, JitterOp::saturation, JitterOp::hue};
@@ -43,7 +43,7 @@ struct ViewParams {
 
 /// Settings shared by all views of a call.
 struct AugmentDesc {
-  int64_t size = 32;  ///< output is size x size
+  int64_t h = 32, w = 32;  ///< extent of the output
   LumaRule luma = LumaRule::pillow7;
   float mean[3] = {0.4914f, 0.4822f, 0.4465f};  ///< CIFAR-10, as published; in units of 255
   float std[3] = {0.2023f, 0.1994f, 0.2010f};

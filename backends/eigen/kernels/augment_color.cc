@@ -1,0 +1,71 @@
+// Colour operators on planes: plain loops that the compiler vectorises.
+#include "eigen/kernels/augment.h"
+#include "math/pixel.h"
+#include "math/pixel_hsv.h"
+
+namespace dcl::kernels::DCL_ISA {
+namespace {
+
+void brightness(uint8_t* planes, int64_t pixels, float factor) {
+#pragma omp simd
+  for (int64_t i = 0; i < 3 * pixels; ++i) planes[i] = static_cast<uint8_t>(blend(0, planes[i], factor));
+}
+
+int64_t luma_sum(const uint8_t* planes, int64_t pixels, int32_t rounding) {
+  const uint8_t *r = planes, *g = planes + pixels, *b = planes + 2 * pixels;
+  constexpr int64_t kBlock = 1 << 16;  // sums of a block fit 32 bits
+  int64_t total = 0;
+  for (int64_t begin = 0; begin < pixels; begin += kBlock) {
+    const int64_t end = begin + kBlock < pixels ? begin + kBlock : pixels;
+    int32_t sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = begin; i < end; ++i) sum += luma(r[i], g[i], b[i], rounding);
+    total += sum;
+  }
+  return total;
+}
+
+void contrast(uint8_t* planes, int64_t pixels, float factor, int32_t rounding) {
+  const int32_t level = contrast_level(luma_sum(planes, pixels, rounding), pixels);
+#pragma omp simd
+  for (int64_t i = 0; i < 3 * pixels; ++i) planes[i] = static_cast<uint8_t>(blend(level, planes[i], factor));
+}
+
+void saturation(uint8_t* planes, int64_t pixels, float factor, int32_t rounding) {
+  uint8_t *r = planes, *g = planes + pixels, *b = planes + 2 * pixels;
+#pragma omp simd
+  for (int64_t i = 0; i < pixels; ++i) {
+    const int32_t level = luma(r[i], g[i], b[i], rounding);
+    r[i] = static_cast<uint8_t>(blend(level, r[i], factor));
+    g[i] = static_cast<uint8_t>(blend(level, g[i], factor));
+    b[i] = static_cast<uint8_t>(blend(level, b[i], factor));
+  }
+}
+
+void hue(uint8_t* planes, int64_t pixels, int32_t shift) {
+  uint8_t *r = planes, *g = planes + pixels, *b = planes + 2 * pixels;
+#pragma omp simd
+  for (int64_t i = 0; i < pixels; ++i) {
+    const Rgb turned = shift_hue({r[i], g[i], b[i]}, shift);
+    r[i] = static_cast<uint8_t>(turned.r);
+    g[i] = static_cast<uint8_t>(turned.g);
+    b[i] = static_cast<uint8_t>(turned.b);
+  }
+}
+
+void gray(uint8_t* planes, int64_t pixels, int32_t rounding) {
+  uint8_t *r = planes, *g = planes + pixels, *b = planes + 2 * pixels;
+#pragma omp simd
+  for (int64_t i = 0; i < pixels; ++i) {
+    const auto level = static_cast<uint8_t>(luma(r[i], g[i], b[i], rounding));
+    r[i] = level;
+    g[i] = level;
+    b[i] = level;
+  }
+}
+
+}  // namespace
+
+extern const ColorTable augment_color_table = {brightness, contrast, saturation, hue, gray};
+
+}  // namespace dcl::kernels::DCL_ISA
