@@ -94,7 +94,7 @@ class Loader::Impl {
   };
 
   size_t view_bytes() const {
-    return static_cast<size_t>(options_.augment.size * options_.augment.size * 3) * size_of(options_.dtype);
+    return static_cast<size_t>(options_.augment.h * options_.augment.w * 3) * size_of(options_.dtype);
   }
   Slot& slot_of(int64_t serial) { return slots_[static_cast<size_t>(serial % options_.ring)]; }
   bool ended() const { return options_.end_epoch > 0 && epoch_ >= options_.end_epoch; }
@@ -207,11 +207,11 @@ void Loader::Impl::open_batch() {
     slot.indices[static_cast<size_t>(i)] = index;
     slot.labels[static_cast<size_t>(i)] = dataset_.labels[static_cast<size_t>(index)];
   }
-  const int64_t rows = options_.views * images, size = options_.augment.size;
+  const int64_t rows = options_.views * images;
   slot.batch = {epoch_,
                 step_,
                 images,
-                slot.views.view({rows, size, size, 3}, options_.dtype),
+                slot.views.view({rows, options_.augment.h, options_.augment.w, 3}, options_.dtype),
                 std::span(slot.indices).first(static_cast<size_t>(images)),
                 std::span(slot.labels).first(static_cast<size_t>(images))};
   slot.slices = (rows + kSliceViews - 1) / kSliceViews;
@@ -253,7 +253,7 @@ void Loader::Impl::work() noexcept {
 
 void Loader::Impl::make_slice(const Slot& slot, int64_t slice) {
   const Batch& batch = slot.batch;
-  const int64_t begin = slice * kSliceViews, size = options_.augment.size;
+  const int64_t begin = slice * kSliceViews;
   const int64_t end = std::min(begin + kSliceViews, options_.views * batch.images);
   std::array<ViewParams, kSliceViews> params;
   for (int64_t row = begin; row < end; ++row) {
@@ -264,7 +264,7 @@ void Loader::Impl::make_slice(const Slot& slot, int64_t slice) {
   }
   auto* out = static_cast<uint8_t*>(slot.views.data()) + static_cast<size_t>(begin) * view_bytes();
   backend_.augment(options_.augment, dataset_.pool(), std::span(params).first(static_cast<size_t>(end - begin)),
-                   {out, {end - begin, size, size, 3}, options_.dtype});
+                   {out, {end - begin, options_.augment.h, options_.augment.w, 3}, options_.dtype});
 }
 
 Loader::Loader(const Dataset& dataset, Backend& backend, ViewSampler sampler, const LoaderOptions& options)

@@ -19,7 +19,7 @@ using ViewSampler = std::function<ViewParams(const PooledImage& image, uint32_t 
 
 /// Random training views (augment/augment.h); `settings` has passed check().
 ViewSampler training_views(const AugmentSettings& settings, uint64_t seed);
-/// Every view the deterministic one for evaluation, size x size.
+/// Every view the deterministic one for evaluation, size x size; 0: the images as they are (all of one extent).
 ViewSampler evaluation_views(int64_t size);
 
 struct LoaderOptions {
@@ -38,7 +38,7 @@ struct LoaderOptions {
 struct Batch {
   int64_t epoch = 0, step = 0;  ///< step within the epoch
   int64_t images = 0;
-  ConstTensorRef views;              ///< [options.views * images, size, size, 3], view-major, in backend memory
+  ConstTensorRef views;              ///< [options.views * images, h, w, 3], view-major, in backend memory
   std::span<const int32_t> indices;  ///< [images], into the data set
   std::span<const int32_t> labels;   ///< [images], kUnknownLabel where unknown
 };
