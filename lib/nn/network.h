@@ -1,0 +1,56 @@
+// Encoder and projection head with batch statistics: the training step's network.
+// Memory: forward keeps the convolution outputs (batch norm's backward needs them) and the block outputs; activations
+// inside a block are recomputed from them during backward.
+#pragma once
+
+#include "nn/plan.h"
+
+namespace dcl {
+
+/// batch: statistics of the batch, as in PyTorch's train(). running: those of the store, as in eval().
+enum class NormMode : uint8_t { batch, running };
+
+struct NetworkShape {
+  int64_t batch = 1;  ///< images per view
+  int64_t views = 2;
+  int64_t height = 32, width = 32;
+  DType dtype = DType::f32;         ///< of images and activations; features, head and parameters are always f32
+  int64_t norm_groups = 0;          ///< parts of the batch normalised separately; 0: one per view (SEMANTICS 2.4-14)
+  bool backward = true;             ///< false: forward only, with a fraction of the memory
+  NormMode norm = NormMode::batch;  ///< running: only without backward
+};
+
+class TrainingPlan {
+ public:
+  /// Allocates all memory the steps need. config.head = false gives features only, without backward.
+  TrainingPlan(Backend& backend, const ModelConfig& config, const NetworkShape& shape);
+
+  const ModelConfig& config() const { return config_; }
+  const NetworkShape& shape() const { return shape_; }
+
+  TensorRef input() const {
+    return plan_.tensor(input_);
+  }  ///< [views * batch, h, w, 3] dtype, view-major; the caller fills it
+  TensorRef features() const { return plan_.tensor(features_); }      ///< f32 [views * batch, F], not normalised
+  TensorRef embeddings() const { return plan_.tensor(embeddings_); }  ///< f32 [views * batch, D], rows of unit length
+  /// f32, like embeddings(): dLoss/dembeddings, which the caller writes between forward() and backward().
+  TensorRef embedding_gradients() const { return plan_.tensor(embedding_gradients_); }
+
+  /// The store's model must be `config` (a store with head serves a plan without). With update_running the running
+  /// statistics move once per group, in group order, and num_batches_tracked grows by the number of groups.
+  void forward(ParameterStore& store, bool update_running = true) const;
+  /// After forward() on the same input and values. Overwrites every gradient of the store; input() is left as it was.
+  void backward(ParameterStore& store) const;
+
+  const PlanMemory& memory() const { return plan_.memory(); }
+  const Plan& plan() const { return plan_; }
+
+ private:
+  ModelConfig config_;
+  NetworkShape shape_;
+  Plan plan_;
+  Operand input_, features_, embeddings_, embedding_gradients_;
+  int forward_end_ = 0;
+};
+
+}  // namespace dcl

@@ -1,0 +1,104 @@
+// A plan is the fixed list of backend ops of a step, written once; running it allocates nothing and decides nothing.
+// Tensors are slots of one arena. Writing an op down notes when its slots are used, so the lifetimes (and with them the
+// memory) follow from the same list that is executed; scratch memory of an op is a slot that lives for that op.
+#pragma once
+
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "core/backend.h"
+#include "nn/arena.h"
+#include "nn/parameters.h"
+
+namespace dcl {
+
+/// Names a tensor of a plan: a slot of its arena, or a tensor of the parameter store the plan runs with.
+struct Operand {
+  enum class Where : uint8_t { none, slot, parameter, gradient };
+  Where where = Where::none;
+  int index = -1;  ///< of the slot or of the store's entry
+  Shape shape;
+  DType dtype = DType::f32;
+
+  explicit operator bool() const { return where != Where::none; }
+  /// The same memory seen with another shape of as many elements.
+  Operand as(Shape other) const;
+};
+
+struct PlanMemory {
+  size_t arena_bytes = 0;      ///< what the plan allocates
+  size_t live_peak_bytes = 0;  ///< most bytes alive at one op
+  size_t workspace_bytes = 0;  ///< largest scratch memory of an op, part of the arena
+};
+
+class Plan {
+ public:
+  /// `layout`: of the stores it will run with.
+  Plan(Backend& backend, std::vector<ParameterEntry> layout);
+
+  // ---- Writing the plan ---------------------------------------------------------------------------------------------
+  /// Lives from its first use to its last.
+  Operand slot(Shape shape, DType dtype);
+  /// Lives as long as the plan: what is read or written from outside, and constants.
+  Operand pinned(Shape shape, DType dtype);
+  Operand parameter(std::string_view name) const;
+  Operand gradient(std::string_view name) const;
+
+  void conv_forward(const ConvDesc&, Operand x, Operand filter, Operand y);
+  void conv_backward_data(const ConvDesc&, Operand dy, Operand filter, Operand dx, Accum);
+  void conv_backward_filter(const ConvDesc&, Operand x, Operand dy, Operand dfilter);
+  void fused_conv(const FusedConvDesc&, Operand x, Operand packed, Operand bias, Operand residual, Operand y);
+  void gemm(const GemmDesc&, Operand a, Operand b, Operand bias, Operand c);
+  /// Running statistics are left alone when the plan runs with update_running = false.
+  void batch_norm_statistics(const BatchNormDesc&, Operand x, Operand saved, Operand running_mean, Operand running_var);
+  void batch_norm_running(const BatchNormDesc&, Operand running_mean, Operand running_var, Operand saved);
+  void batch_norm_apply(const BatchNormDesc&, Operand x, Operand saved, Operand gamma, Operand beta, Operand residual,
+                        Operand y);
+  void batch_norm_backward(const BatchNormDesc&, Operand dy, Operand x, Operand y, Operand saved, Operand gamma,
+                           Operand beta, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta);
+  void max_pool_forward(const MaxPoolDesc&, Operand x, Operand y, Operand argmax);
+  void max_pool_backward(const MaxPoolDesc&, Operand dy, Operand argmax, Operand dx);
+  void average_pool_forward(const AveragePoolDesc&, Operand x, Operand y);
+  void average_pool_backward(const AveragePoolDesc&, Operand dy, Operand dx);
+  void l2_normalize_forward(Operand x, Operand y, Operand norms);
+  void l2_normalize_backward(Operand dy, Operand y, Operand norms, Operand dx);
+  void column_sum(Operand x, Operand sums);
+
+  /// Ops written so far: the border between parts that are run separately.
+  int size() const { return static_cast<int>(ops_.size()); }
+  /// Lays out and allocates the arena; nothing can be written afterwards.
+  void finish();
+
+  // ---- Running it ---------------------------------------------------------------------------------------------------
+  /// Ops [first, last). The store may be null when no op names a parameter.
+  void run(int first, int last, ParameterStore* store, bool update_running) const;
+  /// The memory of a slot; after finish().
+  TensorRef tensor(const Operand& slot) const;
+  const PlanMemory& memory() const { return memory_; }
+  Backend& backend() const { return *backend_; }
+  std::span<const ParameterEntry> layout() const { return layout_; }
+  /// For tests: lifetimes and offsets of all slots, scratch memory included.
+  std::span<const Lifetime> lifetimes() const { return lifetimes_; }
+  std::span<const size_t> offsets() const { return offsets_; }
+
+ private:
+  struct Frame;
+  using Op = std::function<void(const Frame&)>;
+
+  Operand named(std::string_view name, Operand::Where where) const;
+  /// Notes the use of `operands` and of `scratch` bytes by the op that comes next; returns the scratch slot.
+  Operand use(std::initializer_list<Operand> operands, size_t scratch = 0);
+  void touch(int slot);
+
+  Backend* backend_;
+  std::vector<ParameterEntry> layout_;
+  std::vector<Op> ops_;
+  std::vector<Lifetime> lifetimes_;
+  std::vector<bool> pinned_;
+  std::vector<size_t> offsets_;
+  Buffer arena_;
+  PlanMemory memory_;
+};
+
+}  // namespace dcl

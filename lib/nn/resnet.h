@@ -1,0 +1,36 @@
+// The ResNets of torchvision (He et al. 2016; bottleneck stride on the 3x3 convolution, "v1.5") as data: what
+// convolutions there are, in which order, under which published names (FORMATS 1.2.7).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/model_config.h"
+
+namespace dcl {
+
+/// A bias-free convolution followed by batch norm.
+struct ConvNormSpec {
+  std::string conv, norm;  ///< name prefixes: "f.3.0.conv1", "f.3.0.bn1"
+  int64_t in = 1, out = 1, kernel = 1, stride = 1, pad = 0;
+};
+
+/// y = relu(main(x) + (downsample ? downsample(x) : x)); every unit of `main` but the last ends with ReLU.
+struct BlockSpec {
+  std::vector<ConvNormSpec> main;  ///< 2 (basic) or 3 (bottleneck) units
+  std::optional<ConvNormSpec> downsample;
+};
+
+struct ResNetSpec {
+  ConvNormSpec stem;
+  bool max_pool = false;
+  std::vector<BlockSpec> blocks;
+  int64_t feature_width = 0;
+};
+
+/// Throws Error{usage} for an unknown arch. With the ImageNet stem the layers are named as nn.Sequential names them
+/// when the max-pool keeps its place: layer1 is f.4.
+ResNetSpec resnet_spec(const ModelConfig& config);
+
+}  // namespace dcl
