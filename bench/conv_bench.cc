@@ -1,0 +1,169 @@
+// conv_bench [--backend NAME] [--batch N] [--size PIXELS] [--dtype f32|bf16] [--infer] [--repeats N]
+// Every convolution of ResNet-50 (CIFAR stem) through a backend's ops; beside it, run in turn, the floor of the machine
+// (conv_floor.h) where oneDNN is there. Times are the best of `repeats`.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "core/parallel.h"
+#include "core/registry.h"
+#include "resnet_convs.h"
+#include "timing.h"
+#ifdef DCL_HAVE_FLOOR
+#include "conv_floor.h"
+#endif
+
+namespace dcl::bench {
+namespace {
+
+constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_filter};
+constexpr const char* kPassNames[] = {"forward", "data", "filter"};
+
+struct Options {
+  std::string backend = "onednn";
+  int64_t batch = 64, size = 32;
+  DType dtype = DType::f32;
+  bool inference = false;
+  int repeats = 4;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    const auto value = [&]() -> std::string {
+      if (i + 1 >= argc) fail(ErrorKind::usage, flag + " needs a value");
+      return argv[++i];
+    };
+    if (flag == "--backend")
+      options.backend = value();
+    else if (flag == "--batch")
+      options.batch = std::stoll(value());
+    else if (flag == "--size")
+      options.size = std::stoll(value());
+    else if (flag == "--dtype")
+      options.dtype = value() == "bf16" ? DType::bf16 : DType::f32;
+    else if (flag == "--infer")
+      options.inference = true;
+    else if (flag == "--repeats")
+      options.repeats = std::stoi(value());
+    else
+      fail(ErrorKind::usage, "unknown flag " + flag);
+  }
+  return options;
+}
+
+/// One convolution with memory of its own.
+class OpConv {
+ public:
+  OpConv(Backend& backend, const ConvDesc& d, ConvPass pass, bool inference)
+      : backend_(backend),
+        d_(d),
+        pass_(pass),
+        fused_{d, true, false},
+        x_(backend, bytes(d.x_shape(), d.dtype)),
+        y_(backend, bytes(d.y_shape(), d.dtype)),
+        filter_(backend, bytes(d.filter_shape(), DType::f32)),
+        inference_(inference) {
+    backend.fill(x(), 1.0f);
+    backend.fill(y(), 1.0f);
+    backend.fill(filter(), 1.0f);
+    if (inference) {
+      packed_ = Buffer(backend, backend.packed_filter_bytes(fused_));
+      bias_ = Buffer(backend, bytes({d.k}, DType::f32));
+      backend.pack_filter(fused_, filter(), packed());
+    }
+    workspace_ = Buffer(backend, inference ? backend.fused_conv_workspace(fused_) : backend.conv_workspace(d, pass));
+  }
+
+  void run() {
+    const Workspace workspace{workspace_.data(), workspace_.bytes()};
+    if (inference_)
+      backend_.fused_conv(fused_, x(), packed(), bias_.view({d_.k}, DType::f32), {}, y(), workspace);
+    else if (pass_ == ConvPass::forward)
+      backend_.conv_forward(d_, x(), filter(), y(), workspace);
+    else if (pass_ == ConvPass::backward_data)
+      backend_.conv_backward_data(d_, y(), filter(), x(), Accum::overwrite, workspace);
+    else
+      backend_.conv_backward_filter(d_, x(), y(), filter(), Accum::overwrite, workspace);
+  }
+
+ private:
+  static size_t bytes(const Shape& shape, DType dtype) {
+    return static_cast<size_t>(shape.elements()) * size_of(dtype);
+  }
+  TensorRef x() { return x_.view(d_.x_shape(), d_.dtype); }
+  TensorRef y() { return y_.view(d_.y_shape(), d_.dtype); }
+  TensorRef filter() { return filter_.view(d_.filter_shape(), DType::f32); }
+  TensorRef packed() { return packed_.view({static_cast<int64_t>(packed_.bytes())}, DType::u8); }
+
+  Backend& backend_;
+  ConvDesc d_;
+  ConvPass pass_;
+  FusedConvDesc fused_;
+  Buffer x_, y_, filter_, packed_, bias_, workspace_;
+  bool inference_;
+};
+
+#ifdef DCL_HAVE_FLOOR
+void best_of_both(int repeats, OpConv& op, const ConvDesc& d, ConvPass pass, bool inference, double& ours,
+                  double& floor) {
+  FloorConv reference(d, pass, inference);
+  op.run();
+  reference.run();
+  ours = floor = 1e9;
+  for (int i = 0; i < repeats; ++i) {
+    floor = std::min(floor, seconds_of([&] { reference.run(); }));
+    ours = std::min(ours, seconds_of([&] { op.run(); }));
+  }
+}
+#else
+void best_of_both(int repeats, OpConv& op, const ConvDesc&, ConvPass, bool, double& ours, double& floor) {
+  ours = best_seconds(repeats, [&] { op.run(); });
+  floor = ours;
+}
+#endif
+
+void run(const Options& options) {
+  const auto backend = make_backend(options.backend);
+  double ours[3] = {}, floors[3] = {};
+  for (const CountedConv& conv : resnet50_convs(options.batch, options.size, options.dtype)) {
+    const double gflop = flops_of(conv.desc) * 1e-9;
+    std::printf("%-32s x%d", text_of(conv.desc).c_str(), conv.count);
+    for (int pass = 0; pass < (options.inference ? 1 : 3); ++pass) {
+      if (!has_pass(conv.desc, kPasses[pass])) continue;
+      double mine = 0, floor = 0;
+      OpConv op(*backend, conv.desc, kPasses[pass], options.inference);
+      best_of_both(options.repeats, op, conv.desc, kPasses[pass], options.inference, mine, floor);
+      ours[pass] += conv.count * mine;
+      floors[pass] += conv.count * floor;
+      std::printf(" | %s %.0f of %.0f", kPassNames[pass], gflop / mine, gflop / floor);
+    }
+    std::printf(" GFLOP/s\n");
+    std::fflush(stdout);
+  }
+  double total = 0, floor_total = 0;
+  for (int pass = 0; pass < 3; ++pass) {
+    total += ours[pass];
+    floor_total += floors[pass];
+    if (ours[pass] > 0)
+      std::printf("%-8s %.4f s, floor %.4f s, ratio %.3f\n", kPassNames[pass], ours[pass], floors[pass],
+                  ours[pass] / floors[pass]);
+  }
+  std::printf("total    %.4f s, floor %.4f s, ratio %.3f, %.1f images/s (%s, %s, batch %lld, %d threads)\n", total,
+              floor_total, total / floor_total, static_cast<double>(options.batch) / total, options.backend.c_str(),
+              name_of(options.dtype).data(), static_cast<long long>(options.batch), thread_count());
+}
+
+}  // namespace
+}  // namespace dcl::bench
+
+int main(int argc, char** argv) {
+  try {
+    dcl::set_thread_count(0);
+    dcl::bench::run(dcl::bench::parse(argc, argv));
+  } catch (const dcl::Error& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return error.exit_code();
+  }
+}

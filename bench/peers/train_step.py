@@ -1,0 +1,80 @@
+"""Seconds of a debiased training step of 64 views in PyTorch: what bench/step_bench is compared with.
+
+ResNet-50 with the CIFAR stem, head 2048-512-128, two views of 32 images of 32x32, debiased loss, Adam; channels_last.
+Usage: train_step.py [--dtype f32|bf16] [--mode eager|compile] [--batch 32] [--threads 2] [--steps 5]
+Prints one JSON object: seconds of the fastest step, first step (compilation included), peak resident MiB.
+"""
+import argparse
+import json
+import resource
+import time
+
+import torch
+import torch.nn.functional as F
+import torchvision
+
+
+class Encoder(torch.nn.Module):
+    def __init__(self, feature_dim=128):
+        super().__init__()
+        net = torchvision.models.resnet50()
+        net.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        net.maxpool = torch.nn.Identity()
+        net.fc = torch.nn.Identity()
+        self.f = net
+        self.g = torch.nn.Sequential(
+            torch.nn.Linear(2048, 512, bias=False), torch.nn.BatchNorm1d(512), torch.nn.ReLU(inplace=True),
+            torch.nn.Linear(512, feature_dim))
+
+    def forward(self, x):
+        return F.normalize(self.g(torch.flatten(self.f(x), 1)), dim=-1)
+
+
+def debiased_loss(a, b, temperature=0.5, tau_plus=0.1):
+    """As published, with its 2B x 2B matrix."""
+    batch = a.shape[0]
+    out = torch.cat([a, b])
+    neg = torch.exp(out @ out.t() / temperature)
+    same = torch.eye(batch, dtype=torch.bool, device=a.device).repeat(2, 2)
+    neg = neg.masked_select(~same).view(2 * batch, -1)
+    pos = torch.exp((a * b).sum(-1) / temperature).repeat(2)
+    count = batch * 2 - 2
+    estimate = (-tau_plus * count * pos + neg.sum(-1)) / (1 - tau_plus)
+    estimate = torch.clamp(estimate, min=count * torch.e ** (-1 / temperature))
+    return (-torch.log(pos / (pos + estimate))).mean()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=5)
+    args = parser.parse_args()
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    model = Encoder().to(memory_format=torch.channels_last).train()
+    run = torch.compile(model) if args.mode == "compile" else model
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6)
+    views = [torch.rand(args.batch, 3, 32, 32).to(memory_format=torch.channels_last) for _ in range(2)]
+
+    seconds = []
+    for _ in range(args.steps + 1):
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.dtype == "bf16"):
+            a, b = run(views[0]), run(views[1])
+        loss = debiased_loss(a.float(), b.float())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({
+        "peer": "PyTorch " + torch.__version__, "mode": args.mode, "dtype": args.dtype, "views": 2 * args.batch,
+        "seconds": round(min(seconds[1:]), 4), "first_step_seconds": round(seconds[0], 2),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+
+
+if __name__ == "__main__":
+    main()
