@@ -1,9 +1,10 @@
+#include "eigen/kernels/optimizers.h"
+
 #include <cmath>
 
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/isa.h"
-#include "eigen/kernels/optimizers.h"
 #include "eigen/reduce.h"
 
 DCL_DISPATCH(OptimizerTable, optimizers)
@@ -39,7 +40,8 @@ void EigenBackend::do_sgd(const SgdDesc& d, ConstTensorRef scalars, TensorRef w,
   });
 }
 
-void EigenBackend::do_lars(const LarsDesc& d, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) {
+void EigenBackend::do_lars(const LarsDesc& d, ConstTensorRef scalars, TensorRef w, ConstTensorRef g,
+                           TensorRef velocity) {
   const double decay = d.adapt ? d.weight_decay : 0;
   double rate = static_cast<double>(scalars.as<float>()[kLearningRate]);
   if (d.adapt)

@@ -1,3 +1,5 @@
+#include "eigen/kernels/rows.h"
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -5,7 +7,6 @@
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/isa.h"
-#include "eigen/kernels/rows.h"
 #include "eigen/reduce.h"
 
 DCL_DISPATCH(RowTable, rows)
@@ -13,11 +14,11 @@ DCL_DISPATCH(RowTable, rows)
 namespace dcl {
 namespace {
 
-constexpr float kSmallestNorm = 1e-12f;       // eps of F.normalize
-constexpr int64_t kGrainElements = 1 << 15;   // of one piece of a row-wise op
+constexpr float kSmallestNorm = 1e-12f;      // eps of F.normalize
+constexpr int64_t kGrainElements = 1 << 15;  // of one piece of a row-wise op
 constexpr int64_t kSquareGrain = 1 << 16;
-constexpr int64_t kColumnPieces = 64;         // at most; each has a row of sums of its own
-constexpr int64_t kColumnRows = 256;          // of one piece at least
+constexpr int64_t kColumnPieces = 64;  // at most; each has a row of sums of its own
+constexpr int64_t kColumnRows = 256;   // of one piece at least
 
 int64_t row_grain(int64_t columns) { return std::max<int64_t>(1, kGrainElements / columns); }
 

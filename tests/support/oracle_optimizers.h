@@ -10,7 +10,8 @@ struct OracleState {
 };
 
 /// Kingma & Ba 2015 with PyTorch's coupled decay; step counts from 1.
-inline void oracle_adam(OracleState& s, double g, double lr, double beta1, double beta2, double eps, double decay, int step) {
+inline void oracle_adam(OracleState& s, double g, double lr, double beta1, double beta2, double eps, double decay,
+                        int step) {
   g += decay * s.w;
   s.first = beta1 * s.first + (1 - beta1) * g;
   s.second = beta2 * s.second + (1 - beta2) * g * g;

@@ -22,16 +22,18 @@ std::vector<float> random_values(size_t count, uint32_t which) {
   return values;
 }
 
-struct Run {
+struct Trained {
   std::vector<float> w, first, second;
 };
-TensorRef vector_of(std::vector<float>& values) { return tensor_of(values.data(), {static_cast<int64_t>(values.size())}); }
+TensorRef vector_of(std::vector<float>& values) {
+  return tensor_of(values.data(), {static_cast<int64_t>(values.size())});
+}
 
 /// Calls step(backend, scalars, run, gradient) kSteps times with a learning rate that changes.
 template <class Step>
-Run train(size_t size, Step&& step) {
+Trained train(size_t size, Step&& step) {
   const auto backend = make_backend("eigen");
-  Run run{random_values(size, 0), std::vector<float>(size), std::vector<float>(size)};
+  Trained run{random_values(size, 0), std::vector<float>(size), std::vector<float>(size)};
   for (int t = 1; t <= kSteps; ++t) {
     std::vector<float> gradient = random_values(size, static_cast<uint32_t>(t));
     std::vector<float> scalars = {1e-2f / static_cast<float>(t), static_cast<float>(1 - std::pow(0.9, t)),
@@ -46,7 +48,8 @@ template <class Step>
 test::OracleState oracle_of(size_t size, size_t i, Step&& step) {
   test::OracleState state{static_cast<double>(random_values(size, 0)[i])};
   for (int t = 1; t <= kSteps; ++t)
-    step(state, static_cast<double>(random_values(size, static_cast<uint32_t>(t))[i]), static_cast<double>(1e-2f / static_cast<float>(t)), t);
+    step(state, static_cast<double>(random_values(size, static_cast<uint32_t>(t))[i]),
+         static_cast<double>(1e-2f / static_cast<float>(t)), t);
   return state;
 }
 
@@ -55,7 +58,7 @@ const size_t kSizes[] = {1, 15, 16, 1000};
 TEST(Optimizers, AdamMatchesTheFormula) {
   for (const size_t size : kSizes) {
     const AdamDesc d{static_cast<int64_t>(size), 0.9, 0.999, 1e-8, 0.1};
-    const Run run = train(size, [&](Backend& b, TensorRef scalars, Run& r, TensorRef g) {
+    const Trained run = train(size, [&](Backend& b, TensorRef scalars, Trained& r, TensorRef g) {
       b.adam(d, scalars, vector_of(r.w), g, vector_of(r.first), vector_of(r.second));
     });
     for (size_t i = 0; i < size; i += 37) {
@@ -73,7 +76,8 @@ TEST(Optimizers, AdamMatchesTheFormula) {
 TEST(Optimizers, AdamByHand) {
   // g = 1, zero state: m = 0.1, v = 0.001; both corrected moments are 1, so w falls by lr / (1 + eps).
   std::vector<float> scalars = {0.5f, 0.1f, std::sqrt(0.001f)}, w = {2}, g = {1}, m = {0}, v = {0};
-  make_backend("eigen")->adam({1, 0.9, 0.999, 1.0, 0.0}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(m), vector_of(v));
+  make_backend("eigen")->adam({1, 0.9, 0.999, 1.0, 0.0}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(m),
+                              vector_of(v));
   EXPECT_FLOAT_EQ(w[0], 1.75f);  // eps = 1 halves the step: it is added after the correction
   EXPECT_FLOAT_EQ(m[0], 0.1f);
   EXPECT_FLOAT_EQ(v[0], 0.001f);
@@ -84,7 +88,7 @@ TEST(Optimizers, SgdMatchesTheFormula) {
     for (const bool nesterov : {false, true})
       for (const double momentum : {0.0, 0.9}) {
         const SgdDesc d{static_cast<int64_t>(size), momentum, 0.05, nesterov};
-        const Run run = train(size, [&](Backend& b, TensorRef scalars, Run& r, TensorRef g) {
+        const Trained run = train(size, [&](Backend& b, TensorRef scalars, Trained& r, TensorRef g) {
           b.sgd(d, scalars, vector_of(r.w), g, vector_of(r.first));
         });
         for (size_t i = 0; i < size; i += 41) {
@@ -132,10 +136,10 @@ TEST(Optimizers, NonFiniteGradientsReachTheWeights) {
 }
 
 TEST(Optimizers, BitsDoNotDependOnTheThreadCount) {
-  std::vector<Run> runs;
+  std::vector<Trained> runs;
   for (const int threads : {1, 2, 3}) {
     set_thread_count(threads);
-    runs.push_back(train(100001, [&](Backend& b, TensorRef scalars, Run& r, TensorRef g) {
+    runs.push_back(train(100001, [&](Backend& b, TensorRef scalars, Trained& r, TensorRef g) {
       b.lars({100001, 0.9, 1e-4, 0.01, true}, scalars, vector_of(r.w), g, vector_of(r.first));
       b.adam({100001}, scalars, vector_of(r.w), g, vector_of(r.first), vector_of(r.second));
     }));

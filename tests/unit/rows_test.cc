@@ -53,7 +53,8 @@ TEST_F(RowsTest, NormalizeMatchesTheOracle) {
 
 TEST_F(RowsTest, NormalizeOfTinyAndZeroRows) {
   std::vector<float> x = {0, 0, 3e-13f, 4e-13f, 3e-30f, 4e-30f}, y(6), norms(3);
-  backend_->l2_normalize_forward(tensor_of(x.data(), {3, 2}), tensor_of(y.data(), {3, 2}), tensor_of(norms.data(), {3}));
+  backend_->l2_normalize_forward(tensor_of(x.data(), {3, 2}), tensor_of(y.data(), {3, 2}),
+                                 tensor_of(norms.data(), {3}));
   EXPECT_EQ(norms, (std::vector<float>{1e-12f, 1e-12f, 1e-12f}));
   EXPECT_EQ(y[0], 0.0f);
   EXPECT_FLOAT_EQ(y[2], 0.3f);
@@ -110,7 +111,8 @@ TEST_F(RowsTest, CrossEntropyMatchesTheOracle) {
       EXPECT_NEAR(static_cast<double>(loss[i]), want, 64 * kUnit + 2 * kUnit * want);
       const test::Row slope = test::oracle_cross_entropy_gradient(row, label);
       for (size_t j = 0; j < slope.size(); ++j)
-        ASSERT_NEAR(static_cast<double>(gradient[i * slope.size() + j]) * static_cast<double>(count), slope[j], 64 * kUnit);
+        ASSERT_NEAR(static_cast<double>(gradient[i * slope.size() + j]) * static_cast<double>(count), slope[j],
+                    64 * kUnit);
     }
   }
 }
@@ -138,14 +140,16 @@ void expect_top_k(Backend& backend, const std::vector<float>& scores, int64_t ro
   const auto n = static_cast<int64_t>(scores.size()) / rows;
   std::vector<float> values(static_cast<size_t>(rows * k), kNan);
   std::vector<int32_t> indices(values.size(), -1);
-  backend.top_k(tensor_of(scores.data(), {rows, n}), tensor_of(values.data(), {rows, k}), tensor_of(indices.data(), {rows, k}));
+  backend.top_k(tensor_of(scores.data(), {rows, n}), tensor_of(values.data(), {rows, k}),
+                tensor_of(indices.data(), {rows, k}));
   for (int64_t row = 0; row < rows; ++row) {
     const std::vector<float> own(scores.begin() + row * n, scores.begin() + (row + 1) * n);
     const std::vector<int32_t> want = test::oracle_top_k(own, static_cast<size_t>(k));
     const std::vector<int32_t> got(indices.begin() + row * k, indices.begin() + (row + 1) * k);
     ASSERT_EQ(got, want) << "row " << row << " of " << rows << 'x' << n << ", k " << k;
     for (int64_t i = 0; i < k; ++i) {
-      const float value = values[static_cast<size_t>(row * k + i)], score = own[static_cast<size_t>(got[static_cast<size_t>(i)])];
+      const float value = values[static_cast<size_t>(row * k + i)],
+                  score = own[static_cast<size_t>(got[static_cast<size_t>(i)])];
       ASSERT_TRUE(value == score || (std::isnan(value) && std::isnan(score)));
     }
   }
