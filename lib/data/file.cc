@@ -1,78 +1,8 @@
 #include "data/file.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
-#include "core/error.h"
 
 namespace dcl {
-namespace {
-
-std::string reason(int error) { return std::strerror(error); }
-
-}  // namespace
-
-std::string quoted(const std::string& path) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string out = "'";
-  for (const char raw : path) {
-    const auto c = static_cast<unsigned char>(raw);
-    if (c == '\n') {
-      out += "\\n";
-    } else if (c < 0x20 || c == 0x7F) {
-      out += {'\\', 'x', kHex[c >> 4], kHex[c & 15]};
-    } else {
-      out += raw;
-    }
-  }
-  return out + "'";
-}
-
-InputFile::InputFile(const std::string& path) : path_(path) {
-  // O_NONBLOCK: opening a FIFO without a writer would wait forever; it has no effect on regular files.
-  do {
-    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  } while (fd_ < 0 && errno == EINTR);
-  if (fd_ < 0) fail(ErrorKind::data, "cannot open " + quoted(path) + ": " + reason(errno));
-  struct stat status {};
-  const bool known = ::fstat(fd_, &status) == 0;
-  if (!known || !S_ISREG(status.st_mode)) {
-    ::close(fd_);
-    fail(ErrorKind::data, quoted(path) + " is not a regular file");
-  }
-  size_ = status.st_size;
-}
-
-InputFile::~InputFile() { ::close(fd_); }
-
-void InputFile::read(int64_t offset, std::span<uint8_t> out) const {
-  size_t done = 0;
-  while (done < out.size()) {
-    const ssize_t got = ::pread(fd_, out.data() + done, out.size() - done, offset + static_cast<int64_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(ErrorKind::io, "cannot read " + quoted(path_) + ": " + reason(errno));
-    if (got == 0) {
-      fail(ErrorKind::data, quoted(path_) + " ends at byte " + std::to_string(offset + static_cast<int64_t>(done)) +
-                                ", expected " + std::to_string(size_) + " bytes: it was cut while being read");
-    }
-    done += static_cast<size_t>(got);
-  }
-}
-
-std::vector<uint8_t> read_file(const std::string& path, int64_t limit) {
-  const InputFile file(path);
-  if (file.size() > limit) {
-    fail(ErrorKind::data, quoted(path) + " has " + std::to_string(file.size()) + " bytes, more than the limit of " +
-                              std::to_string(limit));
-  }
-  std::vector<uint8_t> bytes(static_cast<size_t>(file.size()));
-  file.read(0, bytes);
-  return bytes;
-}
 
 std::vector<std::string> read_names(const std::string& path) {
   struct stat status {};

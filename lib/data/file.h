@@ -1,39 +1,12 @@
-// Reading files that may be anything: only regular files are read, and opening one never blocks.
+// Small text files beside a data set.
 #pragma once
 
-#include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
+#include "core/file.h"
+
 namespace dcl {
-
-/// A path for a message: quoted, control characters escaped, so that the message stays one line.
-std::string quoted(const std::string& path);
-
-class InputFile {
- public:
-  /// Throws Error{data} when the path is missing, is not a regular file, or may not be read.
-  explicit InputFile(const std::string& path);
-  ~InputFile();
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
-
-  const std::string& path() const { return path_; }
-  /// Bytes, when it was opened.
-  int64_t size() const { return size_; }
-  /// Fills `out` from `offset`; thread-safe. Throws Error{data} when the file ends before (it shrank), Error{io} on a
-  /// failed read.
-  void read(int64_t offset, std::span<uint8_t> out) const;
-
- private:
-  std::string path_;
-  int fd_ = -1;
-  int64_t size_ = 0;
-};
-
-/// A whole file; Error{data} when it is larger than `limit` bytes.
-std::vector<uint8_t> read_file(const std::string& path, int64_t limit);
 
 /// The lines of a text file of class names, without surrounding blanks or empty lines; empty when the file does not
 /// exist.

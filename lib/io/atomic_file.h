@@ -34,6 +34,7 @@ class AtomicFile {
   void commit();
 
  private:
+  void discard() noexcept;
   void reserve(uint64_t bytes);
   void flush();
   void write_all(const char* data, size_t bytes, int64_t offset);

@@ -1,5 +1,5 @@
-// Planted faults: every file operation of lib/io passes a failpoint, so that a test can make the n-th one fail, be cut
-// short, or end the process. Always compiled in; costs one relaxed load while no plan is set.
+// Planted faults: every operation by which lib/io changes files passes a failpoint, so that a test can make the n-th
+// one fail, be cut short, or end the process. Always compiled in; costs one relaxed load while no plan is set.
 #pragma once
 
 #include <string_view>
@@ -7,7 +7,7 @@
 namespace dcl {
 
 /// Operations with a failpoint, spelled in a plan as named here ("any" counts all of them in one sequence).
-enum class IoOp { open, allocate, write, fsync, close, rename, unlink, symlink, read };
+enum class IoOp { open, allocate, write, fsync, close, rename, unlink, symlink };
 
 /// What a failpoint asks of the operation it stands before.
 struct PlantedFault {
@@ -22,7 +22,7 @@ PlantedFault failpoint(IoOp op);
 /// Replaces the plan and starts the counts again; "" = none. The plan starts as the environment variable DCL_FAULT.
 ///   plan  = fault {"," fault}
 ///   fault = op ":" number ["+"] ":" what     the number-th call of op (with "+": that one and all after it)
-///   op    = open | allocate | write | fsync | close | rename | unlink | symlink | read | any
+///   op    = open | allocate | write | fsync | close | rename | unlink | symlink | any
 ///   what  = ENOSPC | EIO | EINTR | EDQUOT | EACCES | EROFS | EMFILE | SHORT | KILL
 /// Throws Error{usage} when the plan cannot be read.
 void set_fault_plan(std::string_view plan);

@@ -17,13 +17,13 @@
 #include <vector>
 
 #include "core/dtype.h"
-#include "io/file.h"
+#include "core/file.h"
 
 namespace dcl {
 
-/// Element types of the format that this project stores or converts; a file with another one is refused at open, naming
-/// type and tensor.
-enum class FileDType : uint8_t { f64, i64, f32, i32, f16, bf16, i8, u8, boolean };
+/// Element types of the format that this project stores or converts, in the order in which the reference writer places
+/// tensors. A file with another one is refused at open, naming type and tensor.
+enum class FileDType : uint8_t { i64, f64, f32, i32, bf16, f16, i8, u8, boolean };
 size_t size_of(FileDType type);
 std::string_view name_of(FileDType type);  ///< "F32", ...
 FileDType file_dtype(DType type);
@@ -41,13 +41,14 @@ std::string shape_text(std::span<const int64_t> shape);  ///< "[64, 3, 3, 3]"
 
 using FileMetadata = std::map<std::string, std::string, std::less<>>;
 
-/// An open file. Opening throws Error{io} when it cannot be read, Error{data} when it is not a valid safetensors file,
-/// in words that say what it is instead where that is plain (empty, Git LFS pointer, web page, PyTorch file).
+/// An open file (not movable). Opening throws Error{io} when it cannot be read, Error{data} when it is not a valid
+/// safetensors file, in words that say what it is instead where that is plain (empty, Git LFS pointer, web page,
+/// PyTorch file).
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
 
-  const std::filesystem::path& path() const { return file_.path(); }
+  const std::string& path() const { return file_.path(); }
   const FileMetadata& metadata() const { return metadata_; }
   /// The metadata value, Error{data} naming the key when it is missing.
   const std::string& metadata(std::string_view key) const;
@@ -80,6 +81,7 @@ class SafetensorsFile {
  private:
   void read_header();
   void require_checksums(const std::string& header) const;
+  const std::string* checksum_of(const FileTensor& tensor) const;
   template <class T>
   void read_as(const FileTensor& tensor, std::span<T> to) const;
   [[noreturn]] void fail_data(const std::string& what) const;
@@ -113,7 +115,7 @@ TensorSource tensor_source(std::string name, std::vector<int64_t> shape, std::sp
 /// i64 (PyTorch's num_batches_tracked), which is no dtype of a backend.
 TensorSource tensor_source_i64(std::string name, std::vector<int64_t> shape, std::span<const int64_t> values);
 
-/// Writes `path` atomically (AtomicFile); tensors in the reference writer's order (widest type first, then by name),
+/// Writes `path` atomically (AtomicFile); tensors in the reference writer's order (by FileDType, then by name),
 /// header padded with spaces to a multiple of 8. Error{io} when it cannot be written, Error{internal} for a source that
 /// breaks its contract (wrong byte count, duplicate or overlong name). Returns the file's size.
 uint64_t write_safetensors(const std::filesystem::path& path, std::vector<TensorSource> tensors, FileMetadata metadata,

@@ -1,0 +1,63 @@
+// Elements of file types as numbers of the program, from bytes of any alignment. Private to lib/io.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "io/safetensors.h"
+#include "math/bfloat16.h"
+
+namespace dcl {
+
+inline float half_to_float(uint16_t half) {
+  const uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 0x3FFu;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000u | fraction << 13);
+  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
+  const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+  return sign ? -magnitude : magnitude;
+}
+
+template <class From>
+From load_unaligned(const std::byte* at) {
+  From value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+/// `count` little-endian elements of type `from` as T, by C++ conversion.
+template <class T>
+void convert_elements(FileDType from, const std::byte* at, T* to, size_t count) {
+  const auto each = [&](auto tag, auto&& value_of) {
+    using From = decltype(tag);
+    for (size_t i = 0; i < count; ++i) to[i] = static_cast<T>(value_of(load_unaligned<From>(at + i * sizeof(From))));
+  };
+  const auto same = [](auto value) { return value; };
+  switch (from) {
+    case FileDType::i64:
+      return each(int64_t{}, same);
+    case FileDType::f64:
+      return each(double{}, same);
+    case FileDType::i32:
+      return each(int32_t{}, same);
+    case FileDType::f32:
+      return each(float{}, same);
+    case FileDType::bf16:
+      return each(uint16_t{}, [](uint16_t bits) { return bf16::to_float(bits); });
+    case FileDType::f16:
+      return each(uint16_t{}, half_to_float);
+    case FileDType::i8:
+      return each(int8_t{}, same);
+    case FileDType::u8:
+      return each(uint8_t{}, same);
+    case FileDType::boolean:
+      return each(uint8_t{}, [](uint8_t value) { return value != 0 ? 1 : 0; });
+  }
+}
+
+inline bool is_floating(FileDType type) {
+  return type == FileDType::f64 || type == FileDType::f32 || type == FileDType::f16 || type == FileDType::bf16;
+}
+
+}  // namespace dcl

@@ -1,0 +1,188 @@
+#include "io/npy_header.h"
+
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace dcl {
+namespace {
+
+struct Fields {
+  std::optional<std::string> descr;
+  std::optional<bool> fortran_order;
+  std::optional<std::vector<int64_t>> shape;
+};
+
+/// Reads the dictionary literal; keys may come in any order and with any spacing.
+class LiteralReader {
+ public:
+  LiteralReader(std::string_view text, const std::string& path) : text_(text), path_(path) {}
+
+  Fields read() {
+    Fields fields;
+    expect('{');
+    while (!accept('}')) {
+      read_entry(fields);
+      if (!accept(',')) {
+        expect('}');
+        break;
+      }
+    }
+    skip_space();
+    if (at_ != text_.size()) fail_here("text after the dictionary");
+    if (!fields.descr || !fields.fortran_order || !fields.shape) fail_here("descr, fortran_order and shape are needed");
+    return fields;
+  }
+
+ private:
+  [[noreturn]] void fail_here(const std::string& what) const {
+    fail(ErrorKind::data, dcl::quoted(path_) + ": its NumPy header is not valid: " + what);
+  }
+  void skip_space() {
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t')) ++at_;
+  }
+  bool accept(char c) {
+    skip_space();
+    if (at_ >= text_.size() || text_[at_] != c) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char c) {
+    if (!accept(c)) fail_here(std::string("expected ") + c + " at byte " + std::to_string(at_));
+  }
+  bool accept_word(std::string_view word) {
+    skip_space();
+    if (!text_.substr(at_).starts_with(word)) return false;
+    at_ += word.size();
+    return true;
+  }
+
+  template <class T>
+  void set(std::optional<T>& field, T value) {
+    if (field) fail_here("a key stands twice");
+    field = std::move(value);
+  }
+
+  void read_entry(Fields& fields) {
+    const std::string key = read_string();
+    expect(':');
+    if (key == "descr")
+      set(fields.descr, read_string());
+    else if (key == "fortran_order")
+      set(fields.fortran_order, read_bool());
+    else if (key == "shape")
+      set(fields.shape, read_tuple());
+    else
+      fail_here("unknown key");
+  }
+
+  std::string read_string() {
+    skip_space();
+    const char quote = at_ < text_.size() ? text_[at_] : '\0';
+    if (quote != '\'' && quote != '"')
+      fail_here("expected a string at byte " + std::to_string(at_) + " (structured types are not supported)");
+    const size_t end = text_.find(quote, at_ + 1);
+    if (end == text_.npos) fail_here("a string does not end");
+    std::string out(text_.substr(at_ + 1, end - at_ - 1));
+    at_ = end + 1;
+    return out;
+  }
+
+  bool read_bool() {
+    if (accept_word("True")) return true;
+    if (accept_word("False")) return false;
+    fail_here("fortran_order is neither True nor False");
+  }
+
+  std::vector<int64_t> read_tuple() {
+    std::vector<int64_t> extents;
+    expect('(');
+    while (!accept(')')) {
+      extents.push_back(read_extent());
+      if (!accept(',')) {
+        if (extents.size() == 1) fail_here("shape is no tuple");
+        expect(')');
+        break;
+      }
+    }
+    return extents;
+  }
+
+  int64_t read_extent() {
+    skip_space();
+    int64_t value = -1;
+    const char* begin = text_.data() + at_;
+    const auto [end, status] = std::from_chars(begin, text_.data() + text_.size(), value);
+    if (status != std::errc() || value < 0) fail_here("shape needs non-negative integers");
+    at_ += static_cast<size_t>(end - begin);
+    return value;
+  }
+
+  std::string_view text_;
+  const std::string& path_;
+  size_t at_ = 0;
+};
+
+constexpr std::pair<std::string_view, FileDType> kTypes[] = {
+    {"f4", FileDType::f32}, {"f8", FileDType::f64}, {"f2", FileDType::f16}, {"i8", FileDType::i64},
+    {"i4", FileDType::i32}, {"u1", FileDType::u8},  {"i1", FileDType::i8},  {"b1", FileDType::boolean},
+};
+
+void set_type(NpyHeader& header, const std::string& descr, const std::string& path) {
+  const std::string_view order = std::string_view(descr).substr(0, 1);
+  for (const auto& [name, type] : kTypes)
+    if (descr.size() == 3 && name == std::string_view(descr).substr(1) &&
+        (order == "<" || order == ">" || order == "=" || (order == "|" && size_of(type) == 1))) {
+      header.type = type;
+      header.big_endian = order == ">";
+      return;
+    }
+  fail(ErrorKind::data, dcl::quoted(path) + ": unsupported element type " + dcl::quoted(descr.substr(0, 32)) +
+                            ", expected f2, f4, f8, i1, i4, i8, u1 or b1");
+}
+
+}  // namespace
+
+NpyHeader read_npy_header(const InputFile& file) {
+  const auto size = static_cast<uint64_t>(file.size());
+  const auto fail_data = [&](const std::string& what) {
+    fail(ErrorKind::data, dcl::quoted(file.path()) + ": " + what);
+  };
+  unsigned char prefix[12] = {};
+  if (size < kNpyPrefixBytes + 2) fail_data("it is no NumPy file or truncated (" + bytes_text(size) + ")");
+  file.read(0, prefix, sizeof prefix);
+  if (std::memcmp(prefix, "\x93NUMPY", 6) != 0) fail_data("it is no NumPy file");
+  const int major = prefix[6];
+  if (major < 1 || major > 3 || prefix[7] != 0)
+    fail_data("it has NumPy format version " + std::to_string(major) + "." + std::to_string(prefix[7]) +
+              ", expected 1.0, 2.0 or 3.0");
+  uint64_t length = prefix[8] | prefix[9] << 8;
+  if (major > 1) length |= static_cast<uint64_t>(prefix[10]) << 16 | static_cast<uint64_t>(prefix[11]) << 24;
+  const uint64_t start = major > 1 ? 12 : kNpyPrefixBytes;
+  if (length > kMaxNpyHeaderBytes)
+    fail_data("its NumPy header has " + std::to_string(length) + " bytes, expected at most 10000");
+  if (length > size - start) fail_data("it is truncated within its NumPy header");
+  std::string text(static_cast<size_t>(length), '\0');
+  file.read(static_cast<int64_t>(start), text.data(), text.size());
+
+  const Fields fields = LiteralReader(text, file.path()).read();
+  NpyHeader header;
+  set_type(header, *fields.descr, file.path());
+  header.shape = *fields.shape;
+  header.data_start = static_cast<int64_t>(start + length);
+  if (*fields.fortran_order && header.shape.size() > 1) fail_data("it is in Fortran order, expected C order");
+  uint64_t bytes = size_of(header.type);
+  for (const int64_t extent : header.shape)
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes)) fail_data("its shape overflows");
+  const uint64_t held = size - start - length;
+  if (bytes != held)
+    fail_data("shape " + shape_text(header.shape) + " needs " + std::to_string(bytes) +
+              " bytes of data, the file has " + std::to_string(held));
+  return header;
+}
+
+}  // namespace dcl
