@@ -1,0 +1,92 @@
+#include "objective/objective.h"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace dcl {
+namespace {
+
+template <class Value>
+struct Choice {
+  Value value;
+  std::string_view name;
+};
+constexpr std::array<Choice<ObjectiveKind>, 4> kKinds{{{ObjectiveKind::biased, "biased"},
+                                                       {ObjectiveKind::debiased, "debiased"},
+                                                       {ObjectiveKind::hard, "hard"},
+                                                       {ObjectiveKind::unbiased, "unbiased"}}};
+constexpr std::array<Choice<NegativeScale>, 2> kScales{{{NegativeScale::mean, "mean"}, {NegativeScale::sum, "sum"}}};
+
+template <class Choices>
+auto parse(const char* what, std::string_view name, const Choices& choices) {
+  std::string known;
+  for (const auto& choice : choices) {
+    if (choice.name == name) return choice.value;
+    known += (known.empty() ? "" : ", ") + std::string(choice.name);
+  }
+  fail(ErrorKind::usage, std::string(what) + " '" + std::string(name) + "' is unknown, expected one of: " + known);
+}
+
+template <class Value, class Choices>
+std::string_view name_in(Value value, const Choices& choices) {
+  for (const auto& choice : choices)
+    if (choice.value == value) return choice.name;
+  return "?";
+}
+
+std::string text(double value) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.4g", value);
+  return digits;
+}
+
+void require(bool holds, const char* setting, double value, const std::string& expected) {
+  if (!holds) fail(ErrorKind::usage, std::string(setting) + " is " + text(value) + ", expected " + expected);
+}
+
+bool debiases(ObjectiveKind kind) { return kind == ObjectiveKind::debiased || kind == ObjectiveKind::hard; }
+
+}  // namespace
+
+std::string_view name_of(ObjectiveKind kind) { return name_in(kind, kKinds); }
+std::string_view name_of(NegativeScale scale) { return name_in(scale, kScales); }
+ObjectiveKind parse_objective_kind(std::string_view name) { return parse("objective", name, kKinds); }
+NegativeScale parse_negative_scale(std::string_view name) { return parse("negative scale", name, kScales); }
+
+void check(const ObjectiveSettings& s) {
+  require(s.tau_plus >= 0 && s.tau_plus < 1, "tau_plus", s.tau_plus, "a value in [0, 1)");
+  require(std::isfinite(s.beta) && s.beta >= 0, "beta", s.beta, "a value of 0 or more");
+  const double sharpness = s.kind == ObjectiveKind::hard ? 1 + s.beta : 1;
+  const double smallest = sharpness / kMaxObjectiveExponent;
+  require(std::isfinite(s.temperature) && s.temperature >= smallest, "temperature", s.temperature,
+          "a value of " + text(smallest) + " or more" + (sharpness > 1 ? " at this beta" : ""));
+}
+
+ObjectiveDesc objective_desc(const ObjectiveSettings& s, int64_t batch, int64_t views, int64_t dim, DType dtype) {
+  check(s);
+  ObjectiveDesc d;
+  d.kind = s.kind, d.scale = s.scale;
+  d.temperature = s.temperature, d.tau_plus = s.tau_plus, d.beta = s.beta;
+  d.batch = batch, d.views = views, d.dim = dim, d.dtype = dtype;
+  return d;
+}
+
+double tau_plus_limit(double temperature) { return 1 / (1 + std::exp(1 / temperature)); }
+
+std::string tau_plus_warning(const ObjectiveSettings& s) {
+  const double limit = tau_plus_limit(s.temperature);
+  if (!debiases(s.kind) || s.tau_plus < limit) return {};
+  return "tau_plus " + text(s.tau_plus) + " is not below " + text(limit) +
+         " = 1/(1+e^(1/t)), its limit at temperature " + text(s.temperature) +
+         ": anchors with aligned positives are clamped and get no gradient from negatives; lower tau_plus or raise the "
+         "temperature, and watch the clamp fraction";
+}
+
+ObjectiveReport read_report(Backend& backend, ConstTensorRef result) {
+  double values[kObjectiveResults];
+  backend.copy_out(values, result);
+  return {values[kLoss], values[kClampFraction], values[kMeanPositive], values[kMeanNegative]};
+}
+
+}  // namespace dcl

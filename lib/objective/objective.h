@@ -1,0 +1,52 @@
+// What a user chooses about the contrastive objective, checked and turned into the op's descriptor; and what a step
+// reports. The arithmetic is in math/contrastive.h, the op in core/backend.h.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/backend.h"
+#include "core/ops.h"
+
+namespace dcl {
+
+/// Defaults are the published ones (SEMANTICS 1.3).
+struct ObjectiveSettings {
+  ObjectiveKind kind = ObjectiveKind::debiased;
+  NegativeScale scale = NegativeScale::mean;  ///< of `unbiased`
+  double temperature = 0.5;
+  double tau_plus = 0.1;  ///< of `debiased` and `hard`
+  double beta = 1.0;      ///< of `hard`; 0 is `debiased`
+  bool operator==(const ObjectiveSettings&) const = default;
+};
+
+/// "biased", "debiased", "hard", "unbiased"; "mean", "sum". Parsing throws Error{usage} listing the choices.
+std::string_view name_of(ObjectiveKind kind);
+std::string_view name_of(NegativeScale scale);
+ObjectiveKind parse_objective_kind(std::string_view name);
+NegativeScale parse_negative_scale(std::string_view name);
+
+/// Throws Error{usage} naming the setting, its value and its range.
+void check(const ObjectiveSettings& settings);
+
+/// Checked; batch is the number of images of a step.
+ObjectiveDesc objective_desc(const ObjectiveSettings& settings, int64_t batch, int64_t views, int64_t dim,
+                             DType dtype = DType::f32);
+
+/// 1 / (1 + e^(1/t)): from this tau_plus on, an aligned positive puts the negative term of its anchor on the floor as
+/// soon as negatives average e^s = 1, and the anchor's negatives lose their gradient (SEMANTICS 1.7).
+double tau_plus_limit(double temperature);
+/// One line for the log when tau_plus is at or above that limit; empty otherwise.
+std::string tau_plus_warning(const ObjectiveSettings& settings);
+
+/// The op's result on the host.
+struct ObjectiveReport {
+  double loss = 0;
+  double clamp_fraction = 0;                    ///< share of anchors whose negative term is on its floor
+  double mean_positive = 0, mean_negative = 0;  ///< cosine similarities
+};
+
+/// result: the op's result tensor. Waits for it.
+ObjectiveReport read_report(Backend& backend, ConstTensorRef result);
+
+}  // namespace dcl
