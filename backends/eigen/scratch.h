@@ -8,7 +8,7 @@
 namespace dcl {
 
 /// Each use has memory of its own, so that one routine may call another.
-enum class ScratchSlot : int { gemm_a, gemm_b, convolution, batch_norm, objective, rows, count };
+enum class ScratchSlot : int { gemm_a, gemm_b, convolution, batch_norm, objective, rows, reduce, count };
 
 /// 64-byte aligned, contents undefined, valid until this thread asks for more in the same slot.
 /// Throws Error{out_of_memory}.

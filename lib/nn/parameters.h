@@ -62,6 +62,8 @@ class ParameterStore {
 
   Backend& backend() const { return *backend_; }
   const ModelConfig& config() const { return config_; }
+  /// Throws Error{internal} unless this is a store of model `config`, or the same with a head that `config` leaves out.
+  void require_model(const ModelConfig& config) const;
   std::span<const ParameterEntry> entries() const { return entries_; }
   /// Throws Error{internal} when there is none.
   const ParameterEntry& entry(std::string_view name) const;
@@ -110,6 +112,7 @@ class ParameterStore {
   static TensorRef flat(const Buffer& buffer) {
     return {buffer.data(), {static_cast<int64_t>(buffer.bytes() / sizeof(float))}, DType::f32};
   }
+  static TensorRef view(const Buffer& buffer, const ParameterEntry& entry);
 
   Backend* backend_;
   ModelConfig config_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/ops.h"
 #include "nn/model_config.h"
 
 namespace dcl {
@@ -32,5 +33,10 @@ struct ResNetSpec {
 /// Throws Error{usage} for an unknown arch. With the ImageNet stem the layers are named as nn.Sequential names them
 /// when the max-pool keeps its place: layer1 is f.4.
 ResNetSpec resnet_spec(const ModelConfig& config);
+
+/// The convolution of a unit on an input [n,h,w,c].
+ConvDesc conv_desc(const ConvNormSpec& spec, const Shape& x, DType dtype);
+/// The max-pool behind the ImageNet stem.
+MaxPoolDesc stem_pool_desc(const Shape& x, DType dtype);
 
 }  // namespace dcl

@@ -23,7 +23,8 @@ struct BatchNormGradients {
   Expected dx, dgamma, dbeta;
   std::vector<double> masked;  ///< dy where the output was positive: dresidual
 };
-BatchNormGradients oracle_batch_norm_backward(const BatchNormDesc& d, const Values& dy, const Values& x, const Values& y,
-                                              const Values& saved, const Values& gamma, const Values& beta);
+BatchNormGradients oracle_batch_norm_backward(const BatchNormDesc& d, const Values& dy, const Values& x,
+                                              const Values& y, const Values& saved, const Values& gamma,
+                                              const Values& beta);
 
 }  // namespace dcl::test

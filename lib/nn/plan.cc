@@ -1,0 +1,210 @@
+#include "nn/plan.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace dcl {
+
+/// What an op needs while it runs: turns operands into memory.
+struct Plan::Frame {
+  const Plan& plan;
+  Backend& backend;
+  ParameterStore* store;
+  bool update_running;
+
+  TensorRef operator()(const Operand& operand) const {
+    switch (operand.where) {
+      case Operand::Where::none:
+        return {};
+      case Operand::Where::slot:
+        return plan.tensor(operand);
+      default:
+        break;
+    }
+    if (!store) fail(ErrorKind::internal, "this plan needs a parameter store");
+    const ParameterEntry& entry = store->entries()[static_cast<size_t>(operand.index)];
+    TensorRef tensor = operand.where == Operand::Where::parameter ? store->tensor(entry) : store->gradient(entry);
+    tensor.shape = operand.shape;
+    return tensor;
+  }
+  Workspace workspace(const Operand& scratch) const {
+    const TensorRef memory = (*this)(scratch);
+    return {memory.data, memory.data ? memory.bytes() : 0};
+  }
+};
+
+Operand Operand::as(Shape other) const {
+  if (other.elements() != shape.elements())
+    fail(ErrorKind::internal, shape.text() + " cannot be seen as " + other.text());
+  Operand same = *this;
+  same.shape = other;
+  return same;
+}
+
+Plan::Plan(Backend& backend, std::vector<ParameterEntry> layout) : backend_(&backend), layout_(std::move(layout)) {}
+
+// ---- Slots
+// ------------------------------------------------------------------------------------------------------------
+
+Operand Plan::slot(Shape shape, DType dtype) {
+  const int index = static_cast<int>(lifetimes_.size());
+  lifetimes_.push_back({static_cast<size_t>(shape.elements()) * size_of(dtype), -1, -1});
+  pinned_.push_back(false);
+  return {Operand::Where::slot, index, shape, dtype};
+}
+
+Operand Plan::pinned(Shape shape, DType dtype) {
+  const Operand operand = slot(shape, dtype);
+  pinned_.back() = true;
+  return operand;
+}
+
+Operand Plan::named(std::string_view name, Operand::Where where) const {
+  const auto found =
+      std::find_if(layout_.begin(), layout_.end(), [&](const auto& entry) { return entry.name == name; });
+  if (found == layout_.end()) fail(ErrorKind::internal, "the model has no tensor " + std::string(name));
+  return {where, static_cast<int>(found - layout_.begin()), found->stored, DType::f32};
+}
+
+Operand Plan::parameter(std::string_view name) const { return named(name, Operand::Where::parameter); }
+Operand Plan::gradient(std::string_view name) const { return named(name, Operand::Where::gradient); }
+
+void Plan::touch(int slot) {
+  Lifetime& lifetime = lifetimes_[static_cast<size_t>(slot)];
+  if (lifetime.first < 0) lifetime.first = size();
+  lifetime.last = size();
+}
+
+Operand Plan::use(std::initializer_list<Operand> operands, size_t scratch) {
+  if (arena_.data()) fail(ErrorKind::internal, "a finished plan cannot grow");
+  for (const Operand& operand : operands)
+    if (operand.where == Operand::Where::slot) touch(operand.index);
+  if (scratch == 0) return {};
+  memory_.workspace_bytes = std::max(memory_.workspace_bytes, scratch);
+  const Operand memory = slot({static_cast<int64_t>(scratch)}, DType::u8);
+  touch(memory.index);
+  return memory;
+}
+
+void Plan::finish() {
+  for (size_t i = 0; i < lifetimes_.size(); ++i) {
+    if (pinned_[i]) lifetimes_[i].first = 0, lifetimes_[i].last = size();
+    if (lifetimes_[i].first < 0) fail(ErrorKind::internal, "a slot of the plan is never used");
+  }
+  ArenaLayout layout = lay_out(lifetimes_);
+  offsets_ = std::move(layout.offsets);
+  memory_.arena_bytes = layout.bytes;
+  memory_.live_peak_bytes = layout.live_peak;
+  arena_ = Buffer(*backend_, layout.bytes);
+}
+
+TensorRef Plan::tensor(const Operand& slot) const {
+  if (slot.where != Operand::Where::slot || !arena_.data()) fail(ErrorKind::internal, "not a tensor of this plan");
+  return {static_cast<std::byte*>(arena_.data()) + offsets_[static_cast<size_t>(slot.index)], slot.shape, slot.dtype};
+}
+
+void Plan::run(int first, int last, ParameterStore* store, bool update_running) const {
+  const Frame frame{*this, *backend_, store, update_running};
+  for (int op = first; op < last; ++op) ops_[static_cast<size_t>(op)](frame);
+}
+
+// ---- Ops
+// --------------------------------------------------------------------------------------------------------------
+
+void Plan::conv_forward(const ConvDesc& d, Operand x, Operand filter, Operand y) {
+  const Operand scratch = use({x, filter, y}, backend_->conv_workspace(d, ConvPass::forward));
+  ops_.push_back([=](const Frame& f) { f.backend.conv_forward(d, f(x), f(filter), f(y), f.workspace(scratch)); });
+}
+
+void Plan::conv_backward_data(const ConvDesc& d, Operand dy, Operand filter, Operand dx, Accum accum) {
+  const Operand scratch = use({dy, filter, dx}, backend_->conv_workspace(d, ConvPass::backward_data));
+  ops_.push_back(
+      [=](const Frame& f) { f.backend.conv_backward_data(d, f(dy), f(filter), f(dx), accum, f.workspace(scratch)); });
+}
+
+void Plan::conv_backward_filter(const ConvDesc& d, Operand x, Operand dy, Operand dfilter) {
+  const Operand scratch = use({x, dy, dfilter}, backend_->conv_workspace(d, ConvPass::backward_filter));
+  ops_.push_back([=](const Frame& f) {
+    f.backend.conv_backward_filter(d, f(x), f(dy), f(dfilter), Accum::overwrite, f.workspace(scratch));
+  });
+}
+
+void Plan::fused_conv(const FusedConvDesc& d, Operand x, Operand packed, Operand bias, Operand residual, Operand y) {
+  const Operand scratch = use({x, packed, bias, residual, y}, backend_->fused_conv_workspace(d));
+  ops_.push_back([=](const Frame& f) {
+    f.backend.fused_conv(d, f(x), f(packed), f(bias), f(residual), f(y), f.workspace(scratch));
+  });
+}
+
+void Plan::gemm(const GemmDesc& d, Operand a, Operand b, Operand bias, Operand c) {
+  use({a, b, bias, c});
+  ops_.push_back([=](const Frame& f) { f.backend.gemm(d, f(a), f(b), f(bias), f(c)); });
+}
+
+void Plan::batch_norm_statistics(const BatchNormDesc& d, Operand x, Operand saved, Operand running_mean,
+                                 Operand running_var) {
+  use({x, saved, running_mean, running_var});
+  ops_.push_back([=](const Frame& f) {
+    const TensorRef mean = f.update_running ? f(running_mean) : TensorRef{};
+    const TensorRef var = f.update_running ? f(running_var) : TensorRef{};
+    f.backend.batch_norm_statistics(d, f(x), f(saved), mean, var);
+  });
+}
+
+void Plan::batch_norm_running(const BatchNormDesc& d, Operand running_mean, Operand running_var, Operand saved) {
+  use({running_mean, running_var, saved});
+  ops_.push_back([=](const Frame& f) { f.backend.batch_norm_running(d, f(running_mean), f(running_var), f(saved)); });
+}
+
+void Plan::batch_norm_apply(const BatchNormDesc& d, Operand x, Operand saved, Operand gamma, Operand beta,
+                            Operand residual, Operand y) {
+  use({x, saved, gamma, beta, residual, y});
+  ops_.push_back(
+      [=](const Frame& f) { f.backend.batch_norm_apply(d, f(x), f(saved), f(gamma), f(beta), f(residual), f(y)); });
+}
+
+void Plan::batch_norm_backward(const BatchNormDesc& d, Operand dy, Operand x, Operand y, Operand saved, Operand gamma,
+                               Operand beta, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta) {
+  use({dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta});
+  ops_.push_back([=](const Frame& f) {
+    f.backend.batch_norm_backward(d, f(dy), f(x), f(y), f(saved), f(gamma), f(beta), f(dx), f(dresidual), f(dgamma),
+                                  f(dbeta), Accum::overwrite);
+  });
+}
+
+void Plan::max_pool_forward(const MaxPoolDesc& d, Operand x, Operand y, Operand argmax) {
+  use({x, y, argmax});
+  ops_.push_back([=](const Frame& f) { f.backend.max_pool_forward(d, f(x), f(y), f(argmax)); });
+}
+
+void Plan::max_pool_backward(const MaxPoolDesc& d, Operand dy, Operand argmax, Operand dx) {
+  use({dy, argmax, dx});
+  ops_.push_back([=](const Frame& f) { f.backend.max_pool_backward(d, f(dy), f(argmax), f(dx)); });
+}
+
+void Plan::average_pool_forward(const AveragePoolDesc& d, Operand x, Operand y) {
+  use({x, y});
+  ops_.push_back([=](const Frame& f) { f.backend.average_pool_forward(d, f(x), f(y)); });
+}
+
+void Plan::average_pool_backward(const AveragePoolDesc& d, Operand dy, Operand dx) {
+  use({dy, dx});
+  ops_.push_back([=](const Frame& f) { f.backend.average_pool_backward(d, f(dy), f(dx)); });
+}
+
+void Plan::l2_normalize_forward(Operand x, Operand y, Operand norms) {
+  use({x, y, norms});
+  ops_.push_back([=](const Frame& f) { f.backend.l2_normalize_forward(f(x), f(y), f(norms)); });
+}
+
+void Plan::l2_normalize_backward(Operand dy, Operand y, Operand norms, Operand dx) {
+  use({dy, y, norms, dx});
+  ops_.push_back([=](const Frame& f) { f.backend.l2_normalize_backward(f(dy), f(y), f(norms), f(dx)); });
+}
+
+void Plan::column_sum(Operand x, Operand sums) {
+  use({x, sums});
+  ops_.push_back([=](const Frame& f) { f.backend.column_sum(f(x), f(sums), Accum::overwrite); });
+}
+
+}  // namespace dcl

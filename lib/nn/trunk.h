@@ -1,0 +1,67 @@
+// Writes the ResNet trunk with batch statistics into a plan: forward, and backward by walking the units in reverse.
+#pragma once
+
+#include <vector>
+
+#include "nn/network.h"
+#include "nn/resnet.h"
+
+namespace dcl {
+
+class TrunkWriter {
+ public:
+  TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkShape& shape, int64_t images, int64_t groups);
+
+  /// images [n,h,w,3] -> features f32 [n,F].
+  void forward(Operand images, Operand features);
+  /// After forward with shape.backward: gradients of all trunk parameters from that of the features.
+  void backward(Operand dfeatures);
+
+  /// Statistics of x into `saved`, of the batch or of the store as the shape says.
+  void statistics(const BatchNormDesc& desc, const std::string& name, Operand x, Operand saved);
+
+ private:
+  /// A convolution with its batch norm, as placed in this plan.
+  struct Unit {
+    ConvNormSpec names;
+    ConvDesc conv;
+    BatchNormDesc norm;
+    Operand input;    ///< of the convolution; none where backward recomputes it from `source`
+    int source = -1;  ///< unit whose relu(norm(y)) is the input
+    Operand y, saved;
+  };
+  struct Block {
+    std::vector<int> main;
+    int downsample = -1;
+    Operand output;
+  };
+
+  /// Convolution and statistics of a new unit; `source` >= 0: x is that unit's activation and need not be kept.
+  int add_unit(const ConvNormSpec& spec, Operand x, int source);
+  void apply(const Unit& unit, Operand residual, Operand y);
+  /// relu(norm(y)) of a unit: in place when nothing needs y any more.
+  Operand activation(int unit);
+  Operand add_block(const BlockSpec& spec, Operand x, int source);
+
+  Operand input_for_backward(const Unit& unit);
+  void norm_backward(const Unit& unit, Operand dy, Operand output, Operand dx, Operand dresidual);
+  void filter_backward(const Unit& unit, Operand input, Operand dy);
+  void data_backward(const Unit& unit, Operand dy, Operand dx, Accum accum);
+  /// dout becomes garbage or the result; returns the gradient of the block's input.
+  Operand block_backward(const Block& block, Operand dout);
+  void stem_backward(Operand dy);
+
+  Plan& plan_;
+  ResNetSpec spec_;
+  DType dtype_;
+  NormMode norm_mode_;
+  bool keep_;
+  int64_t images_, groups_;
+  std::vector<Unit> units_;  ///< [0] is the stem
+  std::vector<Block> blocks_;
+  MaxPoolDesc max_pool_;
+  Operand argmax_;
+  AveragePoolDesc average_pool_;
+};
+
+}  // namespace dcl
