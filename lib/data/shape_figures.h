@@ -57,11 +57,16 @@ inline constexpr std::array<Point, 10> kStar = {{{0.0f, 0.9f},
 inline float ring(Point p) { return std::fabs(length(p) - 0.6221f) - 0.1279f; }
 inline float cross(Point p) { return std::min(box(p, 0.6708f, 0.2236f), box(p, 0.2236f, 0.6708f)); }
 inline float crescent(Point p) {
-  return std::max(disc({p.x - 0.1f, p.y}, 0.7640f), -disc({p.x - 0.4350f, p.y}, 0.6200f));
+  return std::max(disc({p.x - 0.1106f, p.y}, 0.8453f), -disc({p.x - 0.4813f, p.y}, 0.6860f));
 }
-inline float stripes(Point p) { return std::max(box(p, 0.7071f, 0.7071f), bands(p.x, 0.4041f, 0.2020f)); }
+/// Three bars, their gaps as wide as they are.
+inline float stripes(Point p) { return std::max(box(p, 0.6455f, 0.6455f), bands(p.x, 0.5164f, 0.2582f)); }
+/// Half of 4 x 4 cells. Beyond the middle of the outer cells the pattern does not alternate any more, or its next cells
+/// would show through the anti-aliased rim.
 inline float checkerboard(Point p) {
-  const float columns = bands(p.x - 0.1768f, 0.7071f, 0.3536f), rows = bands(p.y - 0.1768f, 0.7071f, 0.3536f);
+  static constexpr float kRim = 0.5303f;
+  const auto across = [](float t) { return bands(std::clamp(t, -kRim, kRim) - 0.1768f, 0.7071f, 0.3536f); };
+  const float columns = across(p.x), rows = across(p.y);
   const float cells = std::min(std::max(columns, rows), std::max(-columns, -rows));
   return std::max(box(p, 0.7071f, 0.7071f), cells);
 }

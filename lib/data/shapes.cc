@@ -23,27 +23,33 @@ Colour mix(Colour a, Colour b, float t) {
   return {a.r + t * (b.r - a.r), a.g + t * (b.g - a.g), a.b + t * (b.b - a.b)};
 }
 
-constexpr int kGrid = 4;  ///< cells a side of the texture field
-constexpr int kMaxClutter = 4;
+constexpr int kRows = 2;  ///< figures of an image stand in kRows x kRows cells
+constexpr int kFigures = kRows * kRows;
+constexpr int kStrokes = 3;
+constexpr int kField = 3;  ///< cells a side of the ground's field of colours
+constexpr float kNoise = 0.06f;
 
-/// A short stroke behind the figure.
+struct Figure {
+  Point centre{}, turn{};  ///< turn: cosine and sine of the rotation
+  float scale = 1;         ///< image widths per unit of the figures
+  Colour colour{};
+};
+
+/// A short line behind the figures.
 struct Stroke {
   Point from{}, to{};
   float half_width = 0;
   Colour colour{};
 };
 
-/// Everything random about one image but the noise of its pixels. Nothing here but `label` depends on the class.
+/// Everything random about one image but the noise of its pixels. Nothing here but `label` depends on the class. What
+/// else could tell one image from another varies within the image as well, colours most of all: two crops then share
+/// their class and little more, so that contrasting images cannot be solved by colour.
 struct Scene {
   int label = 0;
-  Point centre{}, turn{};  ///< turn: cosine and sine of the rotation
-  float scale = 1;         ///< image widths per unit of the figures
-  Colour figure{}, ground{};
-  Point slope{};  ///< of brightness across the image
-  std::array<float, (kGrid + 1) * (kGrid + 1)> field{};
-  float texture = 0, noise = 0;
-  int strokes = 0;
-  std::array<Stroke, kMaxClutter> clutter{};
+  std::array<Figure, kFigures> figures{};
+  std::array<Stroke, kStrokes> strokes{};
+  std::array<Colour, (kField + 1) * (kField + 1)> ground{};
 };
 
 float draw(RandomStream& random, float low, float high) { return static_cast<float>(random.uniform(low, high)); }
@@ -66,34 +72,37 @@ Colour draw_colour(RandomStream& random, float lightness) {
           lightness + saturation * (c.b - luma)};
 }
 
+/// Lighter or darker than the ground, so that the figure survives the loss of colour.
+Figure draw_figure(RandomStream& random, int cell) {
+  constexpr float kCell = 1.0f / kRows;
+  Figure f;
+  f.scale = kCell * draw(random, 0.38f, 0.52f);
+  const float room = 0.5f * kCell - 0.8f * f.scale;
+  f.centre = {kCell * (static_cast<float>(cell % kRows) + 0.5f) + draw(random, -room, room),
+              kCell * (static_cast<float>(cell / kRows) + 0.5f) + draw(random, -room, room)};
+  f.turn = draw_direction(random);
+  const float contrast = draw(random, 0.22f, 0.40f);
+  f.colour = draw_colour(random, random.next_u32() & 1 ? 0.5f + contrast : 0.5f - contrast);
+  return f;
+}
+
+Stroke draw_stroke(RandomStream& random) {
+  Stroke s;
+  s.from = {draw(random, 0, 1), draw(random, 0, 1)};
+  const Point along = draw_direction(random);
+  const float length = draw(random, 0.05f, 0.25f);
+  s.to = {s.from.x + length * along.x, s.from.y + length * along.y};
+  s.half_width = draw(random, 0.012f, 0.025f);
+  s.colour = draw_colour(random, draw(random, 0.1f, 0.9f));
+  return s;
+}
+
 Scene draw_scene(RandomStream& random, int label) {
   Scene s;
   s.label = label;
-  s.scale = draw(random, 0.30f, 0.46f);
-  const float room = 0.5f - 0.85f * s.scale;
-  s.centre = {0.5f + draw(random, -room, room), 0.5f + draw(random, -room, room)};
-  s.turn = draw_direction(random);
-  // Figure and ground differ in lightness, either way round, so that the figure survives the loss of colour.
-  const float middle = draw(random, 0.38f, 0.62f), contrast = draw(random, 0.14f, 0.28f);
-  const float sign = random.next_u32() & 1 ? 1.0f : -1.0f;
-  s.figure = draw_colour(random, middle + sign * contrast);
-  s.ground = draw_colour(random, middle - sign * contrast);
-  const Point down = draw_direction(random);
-  const float steepness = draw(random, 0, 0.2f);
-  s.slope = {steepness * down.x, steepness * down.y};
-  for (float& value : s.field) value = draw(random, -1, 1);
-  s.texture = draw(random, 0.02f, 0.10f);
-  s.noise = draw(random, 0.02f, 0.12f);
-  s.strokes = static_cast<int>(random.below(kMaxClutter + 1));
-  for (int i = 0; i < s.strokes; ++i) {
-    Stroke& stroke = s.clutter[static_cast<size_t>(i)];
-    stroke.from = {draw(random, 0, 1), draw(random, 0, 1)};
-    const Point along = draw_direction(random);
-    const float length = draw(random, 0.05f, 0.3f);
-    stroke.to = {stroke.from.x + length * along.x, stroke.from.y + length * along.y};
-    stroke.half_width = draw(random, 0.015f, 0.03f);
-    stroke.colour = draw_colour(random, draw(random, 0.1f, 0.9f));
-  }
+  for (int i = 0; i < kFigures; ++i) s.figures[static_cast<size_t>(i)] = draw_figure(random, i);
+  for (Stroke& stroke : s.strokes) stroke = draw_stroke(random);
+  for (Colour& colour : s.ground) colour = draw_colour(random, draw(random, 0.42f, 0.58f));
   return s;
 }
 
@@ -104,39 +113,36 @@ float stroke_distance(const Stroke& s, Point p) {
   return figures::length({from.x - t * along.x, from.y - t * along.y}) - s.half_width;
 }
 
-/// Bilinear interpolation of the random field.
-float texture_at(const Scene& s, Point p) {
-  const float x = p.x * kGrid, y = p.y * kGrid;
-  const int column = std::min(static_cast<int>(x), kGrid - 1), row = std::min(static_cast<int>(y), kGrid - 1);
+/// Bilinear interpolation of the field.
+Colour ground_at(const Scene& s, Point p) {
+  const float x = p.x * kField, y = p.y * kField;
+  const int column = std::min(static_cast<int>(x), kField - 1), row = std::min(static_cast<int>(y), kField - 1);
   const float fx = x - static_cast<float>(column), fy = y - static_cast<float>(row);
-  const float* cell = &s.field[static_cast<size_t>(row * (kGrid + 1) + column)];
-  const float top = cell[0] + fx * (cell[1] - cell[0]);
-  const float bottom = cell[kGrid + 1] + fx * (cell[kGrid + 2] - cell[kGrid + 1]);
-  return top + fy * (bottom - top);
+  const Colour* node = &s.ground[static_cast<size_t>(row * (kField + 1) + column)];
+  return mix(mix(node[0], node[1], fx), mix(node[kField + 1], node[kField + 2], fx), fy);
 }
 
 /// Share of a pixel inside an edge at signed distance `d`, in pixels.
 float coverage(float d) { return std::clamp(0.5f - d, 0.0f, 1.0f); }
 
 Colour shade(const Scene& s, Point p, float size) {
-  Colour c = s.ground;
-  for (int i = 0; i < s.strokes; ++i) {
-    const Stroke& stroke = s.clutter[static_cast<size_t>(i)];
-    const float d = stroke_distance(stroke, p);
-    if (d * size < 0.5f) c = mix(c, stroke.colour, coverage(d * size));
+  Colour c = ground_at(s, p);
+  for (const Stroke& stroke : s.strokes) {
+    const float d = stroke_distance(stroke, p) * size;
+    if (d < 0.5f) c = mix(c, stroke.colour, coverage(d));
   }
-  const Point q{(p.x - s.centre.x) / s.scale, (p.y - s.centre.y) / s.scale};
-  const Point local{q.x * s.turn.x + q.y * s.turn.y, q.y * s.turn.x - q.x * s.turn.y};
-  if (local.x * local.x + local.y * local.y < 1.7f) {  // no figure reaches further, edges included
-    c = mix(c, s.figure, coverage(figures::distance(s.label, local) * s.scale * size));
+  for (const Figure& f : s.figures) {
+    const Point q{(p.x - f.centre.x) / f.scale, (p.y - f.centre.y) / f.scale};
+    if (q.x * q.x + q.y * q.y > 1.4f) continue;  // no figure reaches so far, edges included
+    const Point local{q.x * f.turn.x + q.y * f.turn.y, q.y * f.turn.x - q.x * f.turn.y};
+    c = mix(c, f.colour, coverage(figures::distance(s.label, local) * f.scale * size));
   }
-  const float light = s.slope.x * (p.x - 0.5f) + s.slope.y * (p.y - 0.5f) + s.texture * texture_at(s, p);
-  return {c.r + light, c.g + light, c.b + light};
+  return c;
 }
 
 /// value in [0, 1] (clamped) plus noise from one random byte.
-uint8_t quantise(float value, float noise, uint32_t byte) {
-  const float noisy = value + noise * (static_cast<float>(byte) * (1.0f / 127.5f) - 1.0f);
+uint8_t quantise(float value, uint32_t byte) {
+  const float noisy = value + kNoise * (static_cast<float>(byte) * (1.0f / 127.5f) - 1.0f);
   return static_cast<uint8_t>(std::clamp(noisy, 0.0f, 1.0f) * 255.0f + 0.5f);
 }
 
@@ -165,9 +171,9 @@ void draw_shape(uint64_t seed, ShapesSplit split, int64_t index, int32_t size, u
       const Point p{(static_cast<float>(x) + 0.5f) / extent, (static_cast<float>(y) + 0.5f) / extent};
       const Colour c = shade(scene, p, extent);
       const uint32_t bits = random.next_u32();
-      out[0] = quantise(c.r, scene.noise, bits & 255);
-      out[1] = quantise(c.g, scene.noise, bits >> 8 & 255);
-      out[2] = quantise(c.b, scene.noise, bits >> 16 & 255);
+      out[0] = quantise(c.r, bits & 255);
+      out[1] = quantise(c.g, bits >> 8 & 255);
+      out[2] = quantise(c.b, bits >> 16 & 255);
     }
   }
 }
