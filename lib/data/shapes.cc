@@ -63,9 +63,9 @@ Point draw_direction(RandomStream& random) {
   }
 }
 
-/// A colour of the given lightness: moderate saturation, any hue.
-Colour draw_colour(RandomStream& random, float lightness) {
-  const float saturation = draw(random, 0, 0.3f);
+/// A colour of the given lightness and any hue.
+Colour draw_colour(RandomStream& random, float lightness, float max_saturation) {
+  const float saturation = draw(random, 0, max_saturation);
   Colour c{draw(random, -1, 1), draw(random, -1, 1), draw(random, -1, 1)};
   const float luma = 0.299f * c.r + 0.587f * c.g + 0.114f * c.b;
   return {lightness + saturation * (c.r - luma), lightness + saturation * (c.g - luma),
@@ -82,7 +82,7 @@ Figure draw_figure(RandomStream& random, int cell) {
               kCell * (static_cast<float>(cell / kRows) + 0.5f) + draw(random, -room, room)};
   f.turn = draw_direction(random);
   const float contrast = draw(random, 0.22f, 0.40f);
-  f.colour = draw_colour(random, random.next_u32() & 1 ? 0.5f + contrast : 0.5f - contrast);
+  f.colour = draw_colour(random, random.next_u32() & 1 ? 0.5f + contrast : 0.5f - contrast, 0.3f);
   return f;
 }
 
@@ -93,7 +93,7 @@ Stroke draw_stroke(RandomStream& random) {
   const float length = draw(random, 0.05f, 0.25f);
   s.to = {s.from.x + length * along.x, s.from.y + length * along.y};
   s.half_width = draw(random, 0.012f, 0.025f);
-  s.colour = draw_colour(random, draw(random, 0.1f, 0.9f));
+  s.colour = draw_colour(random, draw(random, 0.1f, 0.9f), 0.3f);
   return s;
 }
 
@@ -102,7 +102,7 @@ Scene draw_scene(RandomStream& random, int label) {
   s.label = label;
   for (int i = 0; i < kFigures; ++i) s.figures[static_cast<size_t>(i)] = draw_figure(random, i);
   for (Stroke& stroke : s.strokes) stroke = draw_stroke(random);
-  for (Colour& colour : s.ground) colour = draw_colour(random, draw(random, 0.42f, 0.58f));
+  for (Colour& colour : s.ground) colour = draw_colour(random, draw(random, 0.42f, 0.58f), 0.12f);
   return s;
 }
 

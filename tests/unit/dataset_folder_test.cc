@@ -1,0 +1,175 @@
+// Folders of images: classes, order, splits, unlabelled images, names that need care, links.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "data/dataset.h"
+#include "support/image_fixtures.h"
+#include "support/process.h"
+
+namespace dcl {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Bytes;
+
+class Folder : public testing::Test {
+ protected:
+  /// A PNG of width x height whose bytes all are `value`.
+  void image(const std::string& name, uint8_t value, uint32_t width = 2, uint32_t height = 1) {
+    fs::create_directories(fs::path(folder_ / name).parent_path());
+    test::write_text(folder_ / name,
+                     test::text_of(test::make_png(width, height, Bytes(size_t{3} * width * height, value))));
+  }
+  Dataset load(const std::string& split = "train") {
+    DatasetSpec spec;
+    spec.name = "folder";
+    spec.dir = folder_.path();
+    spec.split = split;
+    return load_dataset(spec);
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Folder, ClassesAndFilesAreSortedAsImageFolderSortsThem) {
+  image("b/2.png", 1);
+  image("b/10.png", 2);
+  image("B/x.PNG", 3);
+  image("a/z/1.png", 4);
+  image("a/z-1/1.png", 5);
+  image("a/y.png", 6);
+  image("a/z/deep/1.png", 7);
+  const Dataset data = load();
+  EXPECT_EQ(data.classes, (std::vector<std::string>{"B", "a", "b"}));
+  EXPECT_EQ(data.names, (std::vector<std::string>{"B/x.PNG", "a/y.png", "a/z/1.png", "a/z-1/1.png", "a/z/deep/1.png",
+                                                  "b/10.png", "b/2.png"}));
+  EXPECT_EQ(data.labels, (std::vector<int32_t>{0, 1, 1, 1, 1, 2, 2}));
+  const int expected[] = {3, 6, 4, 5, 7, 2, 1};
+  for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(*data.image(i), expected[i]) << data.names[static_cast<size_t>(i)];
+}
+
+TEST_F(Folder, ImagesMayDifferInSizeAndFormat) {
+  image("c/1.png", 9, 5, 3);
+  image("c/2.png", 8, 1, 7);
+  test::write_text(folder_ / "c/3.jpeg", test::text_of(test::small_jpeg()));
+  test::write_text(folder_ / "c/4.jpg", test::text_of(test::make_png(1, 1, {1, 2, 3})));  // the content decides
+  const Dataset data = load();
+  ASSERT_EQ(data.size(), 4);
+  EXPECT_EQ(data.images[0], (PooledImage{0, 3, 5}));
+  EXPECT_EQ(data.images[1], (PooledImage{45, 7, 1}));
+  EXPECT_EQ(data.images[2].h, 8);
+  EXPECT_EQ(data.images[2].w, 16);
+  EXPECT_EQ(data.image(3)[2], 3);
+  EXPECT_FALSE(data.uniform());
+}
+
+TEST_F(Folder, WithoutClassesNothingIsLabelled) {
+  image("2.png", 2);
+  image("1.png", 1);
+  const Dataset data = load();
+  EXPECT_TRUE(data.classes.empty());
+  EXPECT_EQ(data.names, (std::vector<std::string>{"1.png", "2.png"}));
+  EXPECT_EQ(data.labels, (std::vector<int32_t>{-1, -1}));
+}
+
+TEST_F(Folder, ImagesBesideClassesHaveNoLabel) {
+  image("loose.png", 1);
+  image("zebra/1.png", 2);
+  const Dataset data = load();
+  EXPECT_EQ(data.names, (std::vector<std::string>{"zebra/1.png", "loose.png"}));
+  EXPECT_EQ(data.labels, (std::vector<int32_t>{0, -1}));
+}
+
+TEST_F(Folder, LabelsAgreeBetweenSplits) {
+  image("train/cat/1.png", 1);
+  image("train/dog/1.png", 2);
+  image("test/dog/1.png", 3);
+  image("test/emu/1.png", 4);
+  const Dataset test = load("test");
+  EXPECT_EQ(test.classes, (std::vector<std::string>{"cat", "dog", "emu"}));
+  EXPECT_EQ(test.labels, (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(load("train").classes, test.classes);
+  EXPECT_EQ(load("train").names, (std::vector<std::string>{"cat/1.png", "dog/1.png"}));
+}
+
+TEST_F(Folder, AMissingSplitIsNotTheWholeFolder) {
+  image("train/cat/1.png", 1);
+  EXPECT_THROW(load("val"), Error);
+  EXPECT_THROW(load("test"), Error);
+}
+
+TEST_F(Folder, AnySubfolderMayBeASplit) {
+  image("first/cat/1.png", 1);
+  EXPECT_EQ(load("first").classes, std::vector<std::string>{"cat"});
+  EXPECT_EQ(load("train").classes, std::vector<std::string>{"first"});
+}
+
+TEST_F(Folder, NamesWithSpacesUtf8AndNewlines) {
+  image("class with spaces/a b.png", 1);
+  image("κλάση/ü\n1.png", 2);
+  image(std::string(200, 'x') + "/" + std::string(250, 'y') + ".png", 3);
+  const Dataset data = load();
+  ASSERT_EQ(data.size(), 3);
+  EXPECT_EQ(data.names[0], "class with spaces/a b.png");
+  EXPECT_EQ(data.names[2], "κλάση/ü\n1.png");
+  EXPECT_EQ(*data.image(2), 2);
+}
+
+TEST_F(Folder, HiddenEntriesAndOtherFilesAreNotImages) {
+  image("cat/1.png", 1);
+  image(".ipynb_checkpoints/1.png", 2);
+  image("cat/.2.png", 3);
+  image("cat/.cache/3.png", 4);
+  test::write_text(folder_ / "cat/README.txt", "text");
+  test::write_text(folder_ / "cat/Thumbs.db", "binary");
+  const Dataset data = load();
+  EXPECT_EQ(data.names, std::vector<std::string>{"cat/1.png"});
+  EXPECT_EQ(data.classes, std::vector<std::string>{"cat"});
+  EXPECT_TRUE(data.skipped.empty());
+}
+
+TEST_F(Folder, LinksAreFollowedAndLoopsAreNot) {
+  image("elsewhere/set/1.png", 7);
+  fs::create_directories(folder_ / "data/cat");
+  fs::create_directory_symlink(folder_ / "elsewhere/set", folder_ / "data/dog");
+  fs::create_symlink(folder_ / "elsewhere/set/1.png", folder_ / "data/cat/linked.png");
+  fs::create_directory_symlink(folder_ / "data/cat", folder_ / "data/cat/again");
+  DatasetSpec spec;
+  spec.name = "folder";
+  spec.dir = folder_ / "data";
+  const Dataset data = load_dataset(spec);
+  EXPECT_EQ(data.names, (std::vector<std::string>{"cat/linked.png", "dog/1.png"}));
+}
+
+TEST_F(Folder, LimitsApplyBeforeReading) {
+  for (const char* name : {"a/1.png", "a/2.png", "a/3.png", "b/1.png", "b/2.png"}) image(name, 1);
+  DatasetSpec spec;
+  spec.name = "folder";
+  spec.dir = folder_.path();
+  spec.max_per_class = 2;
+  EXPECT_EQ(load_dataset(spec).names, (std::vector<std::string>{"a/1.png", "a/2.png", "b/1.png", "b/2.png"}));
+  spec.max_images = 3;
+  EXPECT_EQ(load_dataset(spec).names, (std::vector<std::string>{"a/1.png", "a/2.png", "b/1.png"}));
+}
+
+TEST_F(Folder, ManyBlocksAndThreadsGiveTheSamePool) {
+  for (int i = 0; i < 2100; ++i) {
+    image("c/" + std::to_string(10000 + i) + ".png", static_cast<uint8_t>(i), 1 + static_cast<uint32_t>(i % 3));
+  }
+  const int before = thread_count();
+  set_thread_count(1);
+  const Dataset one = load();
+  set_thread_count(4);
+  const Dataset four = load();
+  set_thread_count(before);
+  ASSERT_EQ(one.size(), 2100);
+  EXPECT_EQ(one.images, four.images);
+  ASSERT_EQ(one.pixels.size(), four.pixels.size());
+  EXPECT_TRUE(std::equal(one.pixels.data(), one.pixels.data() + one.pixels.size(), four.pixels.data()));
+  for (int i = 0; i < 2100; ++i) ASSERT_EQ(*one.image(i), static_cast<uint8_t>(i));
+}
+
+}  // namespace
+}  // namespace dcl

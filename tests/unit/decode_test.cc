@@ -1,0 +1,169 @@
+// Image decoding: every PNG sample format against values worked out by hand, JPEG, and the refusal of what is not an
+// image.
+#include "data/decode.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "math/philox.h"
+#include "support/image_fixtures.h"
+
+namespace dcl {
+namespace {
+
+using test::Bytes;
+using test::make_png;
+using test::PngFormat;
+
+Bytes decode(const Bytes& file) {
+  const ImageSize size = image_size(file);
+  Bytes rgb(static_cast<size_t>(size.height) * static_cast<size_t>(size.width) * 3);
+  decode_rgb(file, size, rgb.data());
+  return rgb;
+}
+
+std::string refusal(const Bytes& file) {
+  try {
+    decode(file);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(DecodePng, Rgb8) {
+  const Bytes pixels = {1, 2, 3, 4, 5, 6, 250, 251, 252, 253, 254, 255};
+  const Bytes file = make_png(2, 2, pixels);
+  EXPECT_EQ(image_size(file), (ImageSize{2, 2}));
+  EXPECT_EQ(decode(file), pixels);
+}
+
+TEST(DecodePng, ExtentIsHeightThenWidth) { EXPECT_EQ(image_size(make_png(3, 1, Bytes(9))), (ImageSize{1, 3})); }
+
+TEST(DecodePng, Gray1To8BitsSpreadOverTheRange) {
+  EXPECT_EQ(decode(make_png(PngFormat{.width = 2, .depth = 1, .colour_type = 0}, {0, 0x40})),
+            (Bytes{0, 0, 0, 255, 255, 255}));
+  EXPECT_EQ(decode(make_png(PngFormat{.width = 4, .depth = 2, .colour_type = 0}, {0, 0x1B})),
+            (Bytes{0, 0, 0, 85, 85, 85, 170, 170, 170, 255, 255, 255}));
+  EXPECT_EQ(decode(make_png(PngFormat{.width = 2, .depth = 4, .colour_type = 0}, {0, 0x3F})),
+            (Bytes{51, 51, 51, 255, 255, 255}));
+  EXPECT_EQ(decode(make_png(PngFormat{.depth = 8, .colour_type = 0}, {0, 77})), (Bytes{77, 77, 77}));
+}
+
+TEST(DecodePng, Gray16SaturatesAsPillow) {
+  const Bytes row = {0, 0x00, 0x07, 0x00, 0xFF, 0x01, 0x00, 0x12, 0x34};
+  const Bytes expected = {7, 7, 7, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+  EXPECT_EQ(decode(make_png(PngFormat{.width = 4, .depth = 16, .colour_type = 0}, row)), expected);
+}
+
+TEST(DecodePng, SixteenBitColourKeepsTheHighByte) {
+  EXPECT_EQ(decode(make_png(PngFormat{.depth = 16, .colour_type = 2}, {0, 0x12, 0xFF, 0x34, 0x80, 0x56, 0x00})),
+            (Bytes{0x12, 0x34, 0x56}));
+}
+
+TEST(DecodePng, AlphaIsDropped) {
+  EXPECT_EQ(decode(make_png(PngFormat{.colour_type = 6}, {0, 9, 8, 7, 0})), (Bytes{9, 8, 7}));
+  EXPECT_EQ(decode(make_png(PngFormat{.colour_type = 4}, {0, 9, 128})), (Bytes{9, 9, 9}));
+  EXPECT_EQ(decode(make_png(PngFormat{.colour_type = 2, .transparency = {0, 9, 0, 8, 0, 7}}, {0, 9, 8, 7})),
+            (Bytes{9, 8, 7}));
+}
+
+TEST(DecodePng, Palette) {
+  const Bytes palette = {10, 20, 30, 40, 50, 60, 70, 80, 90};
+  const Bytes expected = {70, 80, 90, 10, 20, 30};
+  EXPECT_EQ(decode(make_png(PngFormat{.width = 2, .depth = 8, .colour_type = 3, .palette = palette}, {0, 2, 0})),
+            expected);
+  EXPECT_EQ(decode(make_png(PngFormat{.width = 2, .depth = 2, .colour_type = 3, .palette = palette}, {0, 0x80})),
+            expected);
+  const PngFormat transparent{.width = 2, .colour_type = 3, .palette = palette, .transparency = {0, 128, 255}};
+  EXPECT_EQ(decode(make_png(transparent, {0, 2, 0})), expected);
+}
+
+TEST(DecodePng, Interlaced) {
+  // 2 x 2 has passes 1 (pixel 0), 6 (pixel 1) and 7 (row 1).
+  const Bytes passes = {0, 1, 2, 3, 0, 4, 5, 6, 0, 7, 8, 9, 10, 11, 12};
+  EXPECT_EQ(decode(make_png(PngFormat{.width = 2, .height = 2, .interlaced = true}, passes)),
+            (Bytes{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
+}
+
+TEST(DecodeJpeg, ColoursAndExtent) {
+  const Bytes file = test::small_jpeg();
+  ASSERT_EQ(image_size(file), (ImageSize{8, 16}));
+  const Bytes rgb = decode(file);
+  const int left[3] = {199, 60, 29}, right[3] = {20, 90, 220};  // as libjpeg decodes it
+  const int tolerance = jpeg_decoder() == "stb_image" ? 2 : 0;
+  for (size_t pixel = 0; pixel < 16 * 8; ++pixel) {
+    for (size_t c = 0; c < 3; ++c) {
+      EXPECT_NEAR(rgb[3 * pixel + c], pixel % 16 < 8 ? left[c] : right[c], tolerance) << pixel;
+    }
+  }
+}
+
+TEST(DecodeLimits, AbsurdExtentsAreRefusedFromTheHeader) {
+  const auto png = [](uint32_t width, uint32_t height) {
+    return make_png(PngFormat{.width = width, .height = height}, {0});
+  };
+  EXPECT_NE(refusal(png(60000, 60000)), "");
+  EXPECT_NE(refusal(png(16385, 1)), "");
+  EXPECT_NE(refusal(png(16384, 16384)), "");  // 256 Mpixel
+  EXPECT_NE(refusal(png(0, 1)), "");
+  EXPECT_NE(refusal(test::small_jpeg_claiming(60000, 60000)), "");
+  EXPECT_NE(refusal(test::small_jpeg_claiming(16, 0)), "");
+  EXPECT_EQ(image_size(png(16384, 4096)), (ImageSize{4096, 16384}));  // the largest allowed
+}
+
+TEST(DecodeRefusal, SaysWhatTheFileIs) {
+  const auto of = [](const std::string& text) { return refusal(Bytes(text.begin(), text.end())); };
+  EXPECT_EQ(of(""), "the file is empty");
+  EXPECT_NE(of("<!DOCTYPE html>").find("HTML"), std::string::npos);
+  EXPECT_NE(of("version https://git-lfs.github.com/spec/v1").find("Git LFS"), std::string::npos);
+  EXPECT_NE(of("GIF89a").find("GIF"), std::string::npos);
+  EXPECT_NE(of("RIFF1234WEBP").find("WebP"), std::string::npos);
+  EXPECT_NE(of(std::string("II*\0abc", 7)).find("TIFF"), std::string::npos);
+  EXPECT_NE(of("anything"), "");
+  EXPECT_NE(of("\xFF\xD8\xFF"), "");
+}
+
+TEST(DecodeRefusal, TruncationAtAnyByte) {
+  Bytes pixels(24 * 24 * 3);
+  RandomStream random(3, RandomPurpose::test);
+  for (uint8_t& value : pixels) value = static_cast<uint8_t>(random.next_u32());
+  const Bytes png = make_png(24, 24, pixels);
+  constexpr size_t kPngEnd = 12 + 4 + 4;  // IEND, the data's check value, and zlib's: all pixels are there before them
+  for (size_t length = 0; length + kPngEnd < png.size(); ++length) {
+    ASSERT_NE(refusal(Bytes(png.begin(), png.begin() + static_cast<std::ptrdiff_t>(length))), "") << length;
+  }
+  const Bytes jpeg = test::small_jpeg();
+  for (size_t length = 0; length + 2 < jpeg.size(); ++length) {
+    ASSERT_NE(refusal(Bytes(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(length))), "") << length;
+  }
+}
+
+TEST(DecodeRefusal, RandomDamageNeverEscapes) {
+  const Bytes sources[] = {test::small_jpeg(), make_png(5, 4, Bytes(60, 99)),
+                           make_png(PngFormat{.width = 2, .height = 2, .interlaced = true}, Bytes(15))};
+  RandomStream random(4, RandomPurpose::test);
+  int decoded = 0, refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Bytes file = sources[round % 3];
+    for (uint64_t flips = 1 + random.below(4); flips-- > 0;) {
+      file[random.below(file.size())] = static_cast<uint8_t>(random.next_u32());
+    }
+    try {
+      const ImageSize size = image_size(file);
+      if (int64_t{size.height} * size.width > 1 << 20) continue;  // allowed, but slow to allocate thousands of times
+      Bytes rgb(static_cast<size_t>(size.height) * static_cast<size_t>(size.width) * 3);
+      decode_rgb(file, size, rgb.data());
+      ++decoded;
+    } catch (const Error& error) {
+      ASSERT_EQ(error.kind(), ErrorKind::data);
+      ++refused;
+    }
+  }
+  EXPECT_GT(decoded, 100);
+  EXPECT_GT(refused, 1000);
+}
+
+}  // namespace
+}  // namespace dcl
