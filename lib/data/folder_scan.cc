@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "data/dataset.h"
-#include "data/file.h"
 
 namespace dcl {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/file.h"
 #include "data/dataset.h"
-#include "data/file.h"
 
 namespace dcl {
 
