@@ -31,6 +31,8 @@ class MetricsLog {
   void write(const MetricRecord& record);
 
  private:
+  void close() noexcept;
+
   std::filesystem::path csv_path_, json_path_;
   std::vector<std::string> columns_;
   int csv_ = -1, json_ = -1;

@@ -45,6 +45,8 @@ class Option {
   void assign_one(const std::string& text, const std::string& where);
   void check_range(double value, const std::string& text, const std::string& where) const;
   std::string type_text() const;
+  std::string value_text() const;
+  std::string toml_value() const;
 
   std::string name_, group_, help_;
   Target target_;
@@ -54,7 +56,7 @@ class Option {
   OptionSource source_ = OptionSource::default_value;
 };
 
-/// The options of an app. Every app has --help, --version, --color and (unless it is switched off) --config as well.
+/// The options of an app. Every app has --help, --version, --color and --config as well.
 class Options {
  public:
   /// examples: lines shown first in the help.
@@ -84,12 +86,12 @@ class Options {
   std::string help_text() const;
 
  private:
-  Option* find(std::string_view name);
-  std::vector<std::string> normalised(int argc, const char* const* argv);
-  void parse_command_line(const std::vector<std::string>& arguments);
+  struct CommandLine;
+  Option* find(std::string_view name) const;
+  std::vector<std::string> normalised(int argc, const char* const* argv) const;
   void apply_file(const std::filesystem::path& path);
   void apply_environment();
-  std::string suggestion(std::string_view name) const;
+  std::string suggestion(std::string_view name, const char* dashes) const;
   std::vector<std::string> names() const;
 
   std::string program_, purpose_, group_ = "Options";
@@ -97,7 +99,6 @@ class Options {
   std::vector<std::unique_ptr<Option>> options_;
   std::filesystem::path config_;
   std::string color_ = "auto";
-  bool help_ = false, version_ = false;
 };
 
 /// The candidate nearest to `word` by edit distance (hyphens equal underscores, prefixes count), or "" when none is

@@ -31,11 +31,12 @@ class Progress {
   void finish();
 
  private:
-  std::string text(int columns, bool utf8) const;
+  std::string plain_text(double elapsed, double rate) const;
 
   Console& console_;
   int64_t total_, done_ = 0, drawn_done_ = 0;
-  double interval_, start_, drawn_, rate_ = 0;
+  double interval_, start_, drawn_;
+  double recent_items_ = 0, recent_seconds_ = 0;  // exponential means; their quotient is the rate
   std::string label_;
   bool finished_ = false;
 };

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "run/options.h"
@@ -31,13 +32,14 @@ class RunDirectory {
               const std::vector<std::pair<std::string, std::string>>& facts = {});
 
  private:
+  void release() noexcept;
   void create(const std::string& name);
   void lock();
   void test_writing() const;
 
   std::filesystem::path path_;
   int lock_fd_ = -1;
-  bool reused_ = false;
+  bool reused_ = false, recording_ = false;
 };
 
 }  // namespace dcl

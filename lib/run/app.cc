@@ -1,0 +1,78 @@
+#include "run/app.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <new>
+#include <string>
+#include <system_error>
+
+#include "core/error.h"
+#include "core/log.h"
+
+namespace dcl {
+namespace {
+
+/// A closed standard stream would give its number to the next file opened, which messages would then overwrite.
+void fill_closed_streams() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+      [[maybe_unused]] const int opened = ::open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+    }
+}
+
+void flush_data() {
+  errno = 0;
+  const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout);
+  if (lost)
+    fail(ErrorKind::io, "cannot write to the standard output" +
+                            (errno ? ": " + std::generic_category().message(errno) : std::string()));
+}
+
+int report(ErrorKind kind, const std::string& message) {
+  console().status("");
+  console().error(message);
+  std::fflush(stdout);
+  return static_cast<int>(kind);
+}
+
+int guarded(const std::function<int()>& body) {
+  try {
+    const int code = body();
+    flush_data();
+    return code;
+  } catch (const Error& error) {
+    return report(error.kind(), error.what());
+  } catch (const std::bad_alloc&) {
+    return report(ErrorKind::out_of_memory, "out of memory; a smaller --batch_size needs less");
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(ErrorKind::io, error.what());
+  } catch (const std::exception& error) {
+    return report(ErrorKind::internal, std::string("internal error: ") + error.what() + "; please report it");
+  }
+}
+
+}  // namespace
+
+int run_app(int argc, const char* const* argv, Options& options, const std::function<int()>& body) {
+  fill_closed_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error of write()
+  console().configure(TerminalTraits::of(STDERR_FILENO, "auto"));
+  set_log_sink([](LogLevel level, std::string_view message) { console().log(level, message); });
+  return guarded([&] {
+    std::string reply;
+    if (!options.parse(argc, argv, reply)) {
+      print(reply);
+      return 0;
+    }
+    console().configure(TerminalTraits::of(STDERR_FILENO, options.color()));
+    return body();
+  });
+}
+
+}  // namespace dcl

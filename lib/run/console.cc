@@ -1,0 +1,171 @@
+#include "run/console.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <string>
+
+#include "io/file.h"
+
+namespace dcl {
+namespace {
+
+constexpr const char* kWipe = "\r\x1b[2K";
+constexpr const char* kYellow = "\x1b[33m";
+constexpr const char* kRed = "\x1b[1;31m";
+constexpr const char* kPlain = "\x1b[0m";
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+bool locale_is_utf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    std::string value = environment(name);
+    if (value.empty()) continue;
+    std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
+    return value.find("utf-8") != value.npos || value.find("utf8") != value.npos;
+  }
+  return false;
+}
+
+/// The first `columns` characters of UTF-8 text (one column each), without the control characters.
+std::string cut(std::string_view text, int columns) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool starts_character = (byte & 0xC0) != 0x80;
+    if (starts_character && columns-- <= 0) break;
+    out += byte < 0x20 || byte == 0x7F ? ' ' : c;
+  }
+  return out;
+}
+
+std::string one_line(std::string_view text) {
+  std::string out(text);
+  std::ranges::replace_if(
+      out, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return out;
+}
+
+}  // namespace
+
+TerminalTraits TerminalTraits::of(int fd, const std::string& color) {
+  const std::string term = environment("TERM");
+  TerminalTraits traits;
+  traits.live = ::isatty(fd) && term != "dumb" && !term.empty();
+  traits.color = color == "always" || (color == "auto" && traits.live && environment("NO_COLOR").empty());
+  traits.utf8 = locale_is_utf8();
+  return traits;
+}
+
+void Console::configure(TerminalTraits traits) {
+  const std::lock_guard guard(mutex_);
+  traits_ = traits;
+}
+
+int Console::columns() const {
+  winsize size{};
+  if (::ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+void Console::put(std::string_view text) const {
+  while (!text.empty()) {
+    const ssize_t sent = ::write(fd_, text.data(), text.size());
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return;  // a closed stderr must not end the work
+    text.remove_prefix(static_cast<size_t>(sent));
+  }
+}
+
+void Console::append_to_log(std::string_view prefix, std::string_view text) {
+  if (log_fd_ < 0) return;
+  const std::string record = utc_text(unix_now(), true) + " " + std::string(prefix) + std::string(text) + "\n";
+  [[maybe_unused]] const ssize_t sent = ::write(log_fd_, record.data(), record.size());
+}
+
+void Console::emit(std::string_view prefix, const char* color, std::string_view text) {
+  const std::string clean = one_line(text);
+  const std::lock_guard guard(mutex_);
+  std::string out;
+  if (!status_.empty()) out += kWipe;
+  if (!prefix.empty() && traits_.color) out += color;
+  out += prefix;
+  if (!prefix.empty() && traits_.color) out += kPlain;
+  out += clean + "\n" + status_;
+  put(out);
+  append_to_log(prefix, clean);
+}
+
+void Console::line(std::string_view text) { emit("", "", text); }
+
+void Console::log(LogLevel level, std::string_view message) {
+  emit(level == LogLevel::warning ? "warning: " : "", kYellow, message);
+}
+
+void Console::error(std::string_view message) { emit("error: ", kRed, message); }
+
+void Console::status(std::string_view text) {
+  const std::lock_guard guard(mutex_);
+  if (!traits_.live || (text.empty() && status_.empty())) return;
+  status_ = cut(text, columns() - 1);  // a full last column would wrap on some terminals
+  put(kWipe + status_);
+}
+
+void Console::open_log(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0) fail_io("cannot write", path, errno);
+  close_log();
+  const std::lock_guard guard(mutex_);
+  log_fd_ = fd;
+}
+
+void Console::close_log() {
+  const std::lock_guard guard(mutex_);
+  if (log_fd_ >= 0) ::close(log_fd_);
+  log_fd_ = -1;
+}
+
+Console& console() {
+  static Console instance;
+  return instance;
+}
+
+void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+std::string utc_text(double unix_seconds, bool with_millis) {
+  const auto whole = static_cast<time_t>(std::floor(unix_seconds));
+  tm parts{};
+  ::gmtime_r(&whole, &parts);
+  char text[64];
+  const int millis = static_cast<int>((unix_seconds - static_cast<double>(whole)) * 1000);
+  std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d", parts.tm_year + 1900, parts.tm_mon + 1,
+                parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+  std::string out = text;
+  if (with_millis) {
+    std::snprintf(text, sizeof text, ".%03d", std::clamp(millis, 0, 999));
+    out += text;
+  }
+  return out + "Z";
+}
+
+namespace {
+double seconds_of(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+}  // namespace
+
+double unix_now() { return seconds_of(CLOCK_REALTIME); }
+double monotonic_now() { return seconds_of(CLOCK_MONOTONIC); }
+
+}  // namespace dcl
