@@ -23,7 +23,7 @@ DCL_HD int32_t hsv_darken(float value, float saturation, float part) {
 DCL_HD Rgb shift_hue(Rgb c, int32_t shift) {
   const int32_t high_rg = c.r > c.g ? c.r : c.g, low_rg = c.r < c.g ? c.r : c.g;
   const int32_t value = high_rg > c.b ? high_rg : c.b, low = low_rg < c.b ? low_rg : c.b;
-  const bool r_max = c.r == value, g_max = !r_max && c.g == value;
+  const bool r_max = c.r == value, g_max = !r_max & (c.g == value);
   // Distances below the maximum of the two other channels, in the order that adds to and subtracts from the hue.
   const int32_t up = value - (r_max ? c.b : g_max ? c.r : c.g);
   const int32_t down = value - (r_max ? c.g : g_max ? c.b : c.r);
@@ -43,20 +43,10 @@ DCL_HD Rgb shift_hue(Rgb c, int32_t shift) {
   const float v = static_cast<float>(value), s = static_cast<float>(saturation);
   const int32_t p = hsv_darken(v, s, 255.0f), q = hsv_darken(v, s, fraction), t = hsv_darken(v, s, 255.0f - fraction);
   // Sextants 0..5 and 6, which is 0 again (hue 255).
-  const bool is0 = sextant == 0 || sextant == 6, is1 = sextant == 1, is2 = sextant == 2, is3 = sextant == 3;
-  const bool is4 = sextant == 4, is5 = sextant == 5;
-  return {is0 || is5 ? value
-          : is1      ? q
-          : is4      ? t
-                     : p,
-          is0          ? t
-          : is1 || is2 ? value
-          : is3        ? q
-                       : p,
-          is2          ? t
-          : is3 || is4 ? value
-          : is5        ? q
-                       : p};
+  const int32_t r = sextant == 1 ? q : sextant == 4 ? t : (sextant == 2) | (sextant == 3) ? p : value;
+  const int32_t g = (sextant == 1) | (sextant == 2) ? value : sextant == 3 ? q : (sextant == 4) | (sextant == 5) ? p : t;
+  const int32_t b = sextant == 2 ? t : (sextant == 3) | (sextant == 4) ? value : sextant == 5 ? q : p;
+  return {r, g, b};
 }
 
 }  // namespace dcl

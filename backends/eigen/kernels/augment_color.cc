@@ -42,14 +42,28 @@ void saturation(uint8_t* planes, int64_t pixels, float factor, int32_t rounding)
   }
 }
 
+/// In blocks of int32: conversions inside the loop would make the compiler choose vectors of bytes, and spill.
 void hue(uint8_t* planes, int64_t pixels, int32_t shift) {
-  uint8_t *r = planes, *g = planes + pixels, *b = planes + 2 * pixels;
+  constexpr int64_t kBlock = 256;
+  int32_t r[kBlock], g[kBlock], b[kBlock];
+  for (int64_t begin = 0; begin < pixels; begin += kBlock) {
+    const int64_t count = pixels - begin < kBlock ? pixels - begin : kBlock;
+    uint8_t *to_r = planes + begin, *to_g = to_r + pixels, *to_b = to_g + pixels;
+    for (int64_t i = 0; i < count; ++i) {
+      r[i] = to_r[i];
+      g[i] = to_g[i];
+      b[i] = to_b[i];
+    }
 #pragma omp simd
-  for (int64_t i = 0; i < pixels; ++i) {
-    const Rgb turned = shift_hue({r[i], g[i], b[i]}, shift);
-    r[i] = static_cast<uint8_t>(turned.r);
-    g[i] = static_cast<uint8_t>(turned.g);
-    b[i] = static_cast<uint8_t>(turned.b);
+    for (int64_t i = 0; i < count; ++i) {
+      const Rgb turned = shift_hue({r[i], g[i], b[i]}, shift);
+      r[i] = turned.r;
+      g[i] = turned.g;
+      b[i] = turned.b;
+    }
+    for (int64_t i = 0; i < count; ++i) to_r[i] = static_cast<uint8_t>(r[i]);
+    for (int64_t i = 0; i < count; ++i) to_g[i] = static_cast<uint8_t>(g[i]);
+    for (int64_t i = 0; i < count; ++i) to_b[i] = static_cast<uint8_t>(b[i]);
   }
 }
 

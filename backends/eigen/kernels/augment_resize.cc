@@ -1,30 +1,21 @@
 // Crop and resize into planes. Several rows of the crop are widened to 4-byte pixels and interleaved, so that one
 // vector holds one column of all of them; then both passes are broadcast-multiply-add over whole vectors.
 #include "eigen/kernels/augment.h"
-#include "eigen/kernels/vector.h"
+#include "eigen/kernels/bytes.h"
 #include "math/pixel_resize.h"
 
 namespace dcl::kernels::DCL_ISA {
 namespace {
 
-constexpr int kInts = kLanes<float>;  // in a vector
-constexpr int kPixels = kInts / 4;    // 4-byte pixels in a vector
-typedef int32_t Ints __attribute__((vector_size(4 * kInts)));
-typedef uint8_t Bytes __attribute__((vector_size(kInts)));
+constexpr int kPixels = kInts / 4;  // 4-byte pixels in a vector
 static_assert(kInts <= kResizeBlockBytes && row_pixels(1) % kPixels == 0);
 
-Ints widen(const uint8_t* from) {
-  Bytes bytes;
-  __builtin_memcpy(&bytes, from, sizeof bytes);
-  return __builtin_convertvector(bytes, Ints);
-}
-
 /// One output of a pass: taps are `stride` bytes apart.
-Bytes filter(const uint8_t* from, int64_t stride, const int32_t* weights, int32_t taps) {
+Ints filter(const uint8_t* from, int64_t stride, const int32_t* weights, int32_t taps) {
   Ints sum = Ints{} + kResizeHalf;
-  for (int32_t k = 0; k < taps; ++k) sum += widen(from + k * stride) * weights[k];
+  for (int32_t k = 0; k < taps; ++k) sum += load_bytes(from + k * stride) * weights[k];
   const Ints value = sum >> kResizeBits;
-  return __builtin_convertvector(value > 255 ? 255 : value, Bytes);
+  return value > 255 ? 255 : value;
 }
 
 /// kPixels rows of the crop from `row` on, interleaved by column (the last row repeated): block[x][row] = r, g, b, any.
@@ -56,8 +47,7 @@ void horizontal_pass(const ResizeJob& job, int32_t begin, int32_t end) {
       if (copy) {
         __builtin_memcpy(column, from, kInts);
       } else {
-        const Bytes result = filter(from, kInts, job.x.weights + x * job.x.taps, job.x.used[x]);
-        __builtin_memcpy(column, &result, kInts);
+        store_bytes(column, filter(from, kInts, job.x.weights + x * job.x.taps, job.x.used[x]));
       }
       for (int i = 0; i < rows; ++i) __builtin_memcpy(to + i * stride + 4 * x, column + 4 * i, 4);
     }
@@ -67,15 +57,21 @@ void horizontal_pass(const ResizeJob& job, int32_t begin, int32_t end) {
 /// One row of 4-byte pixels to row y of the planes.
 void split_row(const ResizeJob& job, const uint8_t* row, int64_t y) {
   const int64_t w = job.x.count, pixels = w * job.y.count;
-  uint8_t* r = job.planes + y * w;
-  uint8_t* g = r + pixels;
-  uint8_t* b = g + pixels;
-  const int64_t step = job.flip ? -4 : 4;
-  const uint8_t* from = job.flip ? row + 4 * (w - 1) : row;
-  for (int64_t x = 0; x < w; ++x) {
-    r[x] = from[x * step];
-    g[x] = from[x * step + 1];
-    b[x] = from[x * step + 2];
+  uint8_t* __restrict r = job.planes + y * w;
+  uint8_t* __restrict g = r + pixels;
+  uint8_t* __restrict b = g + pixels;
+  if (job.flip) {
+    for (int64_t x = 0; x < w; ++x) {
+      r[x] = row[4 * (w - 1 - x)];
+      g[x] = row[4 * (w - 1 - x) + 1];
+      b[x] = row[4 * (w - 1 - x) + 2];
+    }
+  } else {
+    for (int64_t x = 0; x < w; ++x) {
+      r[x] = row[4 * x];
+      g[x] = row[4 * x + 1];
+      b[x] = row[4 * x + 2];
+    }
   }
 }
 
@@ -91,10 +87,8 @@ void resize(const ResizeJob& job) {
       continue;
     }
     const uint8_t* from = job.rows + (job.y.first[y] - begin) * stride;
-    for (int64_t x = 0; x < stride; x += kInts) {
-      const Bytes pixels = filter(from + x, stride, job.y.weights + y * job.y.taps, job.y.used[y]);
-      __builtin_memcpy(job.result_row + x, &pixels, kInts);
-    }
+    for (int64_t x = 0; x < stride; x += kInts)
+      store_bytes(job.result_row + x, filter(from + x, stride, job.y.weights + y * job.y.taps, job.y.used[y]));
     split_row(job, job.result_row, y);
   }
 }
