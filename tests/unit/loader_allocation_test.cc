@@ -1,0 +1,64 @@
+// Nothing is allocated per batch once the loader runs: counted by replacing the global operator new of the process.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "core/registry.h"
+#include "data/loader.h"
+
+namespace {
+std::atomic<int64_t> g_allocations{0};
+
+void* counted(size_t bytes, size_t alignment) {
+  g_allocations.fetch_add(1, std::memory_order_relaxed);
+  void* data = nullptr;
+  if (posix_memalign(&data, alignment < sizeof(void*) ? sizeof(void*) : alignment, bytes > 0 ? bytes : 1) != 0) {
+    throw std::bad_alloc();
+  }
+  return data;
+}
+}  // namespace
+
+void* operator new(size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
+void* operator new[](size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
+void* operator new(size_t bytes, std::align_val_t alignment) { return counted(bytes, static_cast<size_t>(alignment)); }
+void* operator new[](size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<size_t>(alignment));
+}
+void operator delete(void* data) noexcept { std::free(data); }
+void operator delete[](void* data) noexcept { std::free(data); }
+void operator delete(void* data, size_t) noexcept { std::free(data); }
+void operator delete[](void* data, size_t) noexcept { std::free(data); }
+void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete[](void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete(void* data, size_t, std::align_val_t) noexcept { std::free(data); }
+void operator delete[](void* data, size_t, std::align_val_t) noexcept { std::free(data); }
+
+namespace dcl {
+namespace {
+
+TEST(LoaderAllocations, NonePerBatch) {
+  const std::unique_ptr<Backend> backend = make_backend("eigen");
+  DatasetSpec spec;
+  spec.shapes_count = 200;
+  const Dataset data = load_dataset(spec);
+  const AugmentSettings settings;
+  LoaderOptions options;
+  options.batch = 32;
+  options.threads = 2;
+  options.augment = augment_desc(settings);
+  Loader loader(data, *backend, training_views(settings, 1), options);
+  const int64_t before = g_allocations.load();
+  loader.start();
+  const int64_t after_start = g_allocations.load();
+  EXPECT_GT(after_start, before);                                  // the counter works: threads were made
+  for (int i = 0; i < 50; ++i) ASSERT_NE(loader.next(), nullptr);  // scratch of the workers' threads grows here
+  const int64_t warm = g_allocations.load();
+  for (int i = 0; i < 200; ++i) ASSERT_NE(loader.next(), nullptr);
+  EXPECT_EQ(g_allocations.load(), warm);
+}
+
+}  // namespace
+}  // namespace dcl
