@@ -18,8 +18,9 @@ DCL_DISPATCH(ContrastiveTable, contrastive)
 namespace dcl {
 namespace {
 
-// Rounding a cosine to f32 moves e^(s/t) by 2^-24 / t relative: above this exponent the sums are computed in double.
-constexpr double kLargestF32Exponent = 20;
+// Rounding a cosine to f32 moves e^(s/t) by up to 2^-24 / t relative, and debiasing may cancel most of the sum: above
+// this exponent everything is computed in double, which also leaves no question of range.
+constexpr double kLargestF32Exponent = 8;
 constexpr int64_t kRowGrain = 256;  // rows of one piece of the O(n) passes
 
 int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
