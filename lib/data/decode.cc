@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "data/decoders.h"
+#include "data/decoders_config.h"
 
 namespace dcl {
 namespace {
@@ -17,17 +18,18 @@ struct Decoder {
   std::string (*version)() = nullptr;
 };
 
-#ifdef DCL_HAVE_LIBJPEG
+// DCL_STB_ONLY: the tests build this file a second time, to run the fallback where the libraries are present.
+#if defined(DCL_HAVE_LIBJPEG) && !defined(DCL_STB_ONLY)
 constexpr Decoder kJpeg{decoders::libjpeg_size, decoders::libjpeg_decode, decoders::libjpeg_version};
-#elif defined(DCL_HAVE_STB)
+#elif defined(DCL_STB_IMAGE_HEADER)
 constexpr Decoder kJpeg{decoders::stb_size, decoders::stb_decode, decoders::stb_version};
 #else
 constexpr Decoder kJpeg{};
 #endif
 
-#ifdef DCL_HAVE_LIBPNG
+#if defined(DCL_HAVE_LIBPNG) && !defined(DCL_STB_ONLY)
 constexpr Decoder kPng{decoders::libpng_size, decoders::libpng_decode, decoders::libpng_version};
-#elif defined(DCL_HAVE_STB)
+#elif defined(DCL_STB_IMAGE_HEADER)
 constexpr Decoder kPng{decoders::stb_size, decoders::stb_decode, decoders::stb_version};
 #else
 constexpr Decoder kPng{};

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "data/decoders.h"
+#include "data/decoders_config.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC

@@ -100,6 +100,13 @@ TEST(DecodeJpeg, ColoursAndExtent) {
   }
 }
 
+#ifdef DCL_STB_ONLY
+TEST(DecodeStb, IsWhatRunsHere) {
+  EXPECT_EQ(jpeg_decoder(), "stb_image");
+  EXPECT_EQ(png_decoder(), "stb_image");
+}
+#endif
+
 TEST(DecodeLimits, AbsurdExtentsAreRefusedFromTheHeader) {
   const auto png = [](uint32_t width, uint32_t height) {
     return make_png(PngFormat{.width = width, .height = height}, {0});
