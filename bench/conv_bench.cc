@@ -1,6 +1,6 @@
-// conv_bench [--backend NAME] [--batch N] [--size PIXELS] [--dtype f32|bf16] [--infer] [--repeats N]
-// Every convolution of ResNet-50 (CIFAR stem) through a backend's ops; beside it, run in turn, the floor of the machine
-// (conv_floor.h) where oneDNN is there. Times are the best of `repeats`.
+// conv_bench [--backend NAME] [--batch N] [--size PIXELS] [--dtype f32|bf16] [--infer] [--pass forward|data|filter]
+// [--repeats N] Every convolution of ResNet-50 (CIFAR stem) through a backend's ops; beside it, run in turn, the floor
+// of the machine (conv_floor.h) where oneDNN is there. Times are the best of `repeats`.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -25,6 +25,7 @@ struct Options {
   DType dtype = DType::f32;
   bool inference = false;
   int repeats = 4;
+  std::string only_pass;
 };
 
 Options parse(int argc, char** argv) {
@@ -45,6 +46,8 @@ Options parse(int argc, char** argv) {
       options.dtype = value() == "bf16" ? DType::bf16 : DType::f32;
     else if (flag == "--infer")
       options.inference = true;
+    else if (flag == "--pass")
+      options.only_pass = value();
     else if (flag == "--repeats")
       options.repeats = std::stoi(value());
     else
@@ -132,6 +135,7 @@ void run(const Options& options) {
     std::printf("%-32s x%d", text_of(conv.desc).c_str(), conv.count);
     for (int pass = 0; pass < (options.inference ? 1 : 3); ++pass) {
       if (!has_pass(conv.desc, kPasses[pass])) continue;
+      if (!options.only_pass.empty() && options.only_pass != kPassNames[pass]) continue;
       double mine = 0, floor = 0;
       OpConv op(*backend, conv.desc, kPasses[pass], options.inference);
       best_of_both(options.repeats, op, conv.desc, kPasses[pass], options.inference, mine, floor);

@@ -162,6 +162,11 @@ void BackwardDataPlan::run_adding(const void* dy, const void* filter, void* dx, 
 
 BackwardFilterPlan::BackwardFilterPlan(const ConvDesc& d, int threads)
     : threads_(threads), filter_elements_(d.filter_shape().elements()) {
+  if (FilterGradient::supports(d)) {
+    own_.emplace(d, threads);
+    workspace_bytes_ = own_->workspace_bytes();
+    return;
+  }
   const ThreadScope scope(threads);
   ConvSpec spec = spec_for(d, d.n);
   const auto hint = training_desc(spec);
@@ -176,6 +181,7 @@ BackwardFilterPlan::BackwardFilterPlan(const ConvDesc& d, int threads)
 }
 
 void BackwardFilterPlan::run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) {
+  if (own_) return own_->run(x, dy, dfilter, accum, workspace);
   execution_.prepare();
   void* scratch = at(workspace, filter_bytes_ + plain_bytes_);
   {

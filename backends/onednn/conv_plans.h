@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "core/backend.h"
 #include "onednn/execution.h"
+#include "onednn/filter_gradient.h"
 
 namespace dcl::onednn {
 
@@ -69,17 +71,19 @@ class BackwardDataPlan final : public ConvPlan {
   size_t filter_bytes_, scratch_bytes_, piece_bytes_;
 };
 
+/// By FilterGradient where the processor has it, else by oneDNN.
 class BackwardFilterPlan final : public ConvPlan {
  public:
   BackwardFilterPlan(const ConvDesc& d, int threads);
   void run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace);
 
  private:
+  std::optional<FilterGradient> own_;
   int threads_;
   int64_t filter_elements_;
   Execution execution_;
   FilterReorder reorder_;
-  size_t filter_bytes_, plain_bytes_;
+  size_t filter_bytes_ = 0, plain_bytes_ = 0;
 };
 
 /// Where the residual of a fused convolution is.

@@ -8,6 +8,7 @@
 
 #include "core/parallel.h"
 #include "core/registry.h"
+#include "eigen/kernels/isa.h"
 #include "math/philox.h"
 
 namespace dcl {
@@ -159,6 +160,36 @@ TEST_P(OneDnnConv, FusedFormsAreExactWithAFilterPackedForAnotherBatch) {
     backend_->fused_conv(fused, tx.ref(), packed_ref, tb.ref(), res, y.ref(),
                          workspace(backend_->fused_conv_workspace(fused)));
     EXPECT_EQ(y.values(), rounded(want, d_.dtype)) << "form " << form;
+  }
+}
+
+TEST_P(OneDnnConv, SameBitsAgain) {
+  RandomStream stream(8, RandomPurpose::test, 0);
+  const auto uniform = [&](const Shape& shape) {
+    Values values(static_cast<size_t>(shape.elements()));
+    for (float& value : values) value = static_cast<float>(stream.uniform(-1, 1));
+    return values;
+  };
+  const Operand x(*backend_, d_.x_shape(), d_.dtype, uniform(d_.x_shape()));
+  const Operand dy(*backend_, d_.y_shape(), d_.dtype, uniform(d_.y_shape()));
+  const Operand w(*backend_, d_.filter_shape(), DType::f32, uniform(d_.filter_shape()));
+  const Operand y(*backend_, d_.y_shape(), d_.dtype, dy.values()), dx(*backend_, d_.x_shape(), d_.dtype, x.values());
+  const Operand dw(*backend_, d_.filter_shape(), DType::f32, w.values());
+  const auto results = [&] {
+    backend_->conv_forward(d_, x.ref(), w.ref(), y.ref(), workspace(backend_->conv_workspace(d_, ConvPass::forward)));
+    backend_->conv_backward_data(d_, dy.ref(), w.ref(), dx.ref(), Accum::overwrite,
+                                 workspace(backend_->conv_workspace(d_, ConvPass::backward_data)));
+    backend_->conv_backward_filter(d_, x.ref(), dy.ref(), dw.ref(), Accum::overwrite,
+                                   workspace(backend_->conv_workspace(d_, ConvPass::backward_filter)));
+    return std::vector<Values>{y.values(), dx.values(), dw.values()};
+  };
+  const auto first = results();
+  EXPECT_EQ(first, results());
+  if (kernels::active_isa() != kernels::Isa::v4 || d_.c < 16 || d_.dtype != DType::f32) return;
+  // The filter gradient of our own (AVX-512) does not depend on the thread count either.
+  for (const int threads : {1, 3}) {
+    set_thread_count(threads);
+    EXPECT_EQ(first[2], results()[2]) << threads << " threads";
   }
 }
 

@@ -1,0 +1,56 @@
+// Inner loops of the filter gradient (filter_gradient.h) for processors with AVX-512, f32 and bf16.
+//
+// A panel holds one block of channels of many pixels: [step][lane] of 32-bit cells. In f32 a step is one pixel and a
+// cell one value; in bf16 a step is two neighbouring pixels of a row and a cell holds the values of both, as VDPBF16PS
+// wants them. Pixels that do not exist are zeros.
+#pragma once
+
+#include <cstdint>
+
+namespace dcl::onednn {
+
+inline constexpr int kXLanes = 32;  ///< channels of a block of x
+inline constexpr int kYLanes = 8;   ///< channels of a block of dy
+
+/// One row of pixels to be packed: `count` output positions, position p reads pixel first + p * stride.
+/// Only positions in [valid_begin, valid_end) exist.
+struct RowSource {
+  const void* row = nullptr;  ///< first channel wanted of pixel 0
+  int64_t pixel_stride = 0;   ///< values between pixels
+  int64_t first = 0, stride = 1, count = 0;
+  int64_t valid_begin = 0, valid_end = 0;
+  int64_t channels = 0;
+};
+
+/// Steps of two panels that belong together: images x rows x steps, strides in cells.
+struct PanelWalk {
+  int64_t images = 1, rows = 1, steps = 0;
+  int64_t x_image = 0, x_row = 0, y_image = 0, y_row = 0;
+};
+
+/// Where the sums of a block go: rows of kYLanes output channels, columns of kXLanes input channels.
+struct FilterTile {
+  float* data = nullptr;
+  int64_t row_stride = 0;
+  int rows = kYLanes, columns = kXLanes;  ///< those that exist
+  bool add = false;                       ///< to what is there
+};
+
+/// Memory that will be read soon, brought into the second-level cache while a block is multiplied.
+struct Prefetch {
+  const char* begin = nullptr;
+  const char* end = nullptr;
+};
+
+struct FilterKernels {
+  int pixels_per_step;
+  /// Writes the row into consecutive panels of `lanes` channels, panel_stride cells apart.
+  void (*pack_x)(const RowSource&, uint32_t* panels, int64_t panel_stride);
+  void (*pack_y)(const RowSource&, uint32_t* panels, int64_t panel_stride);
+  void (*multiply)(const PanelWalk&, const uint32_t* x, const uint32_t* y, const FilterTile&, const Prefetch&);
+};
+
+/// Null where the processor lacks the instructions.
+const FilterKernels* filter_kernels(bool bf16);
+
+}  // namespace dcl::onednn
