@@ -1,4 +1,4 @@
-"""Seconds of a debiased training step of 64 views in PyTorch: what bench/step_bench is compared with.
+"""Seconds of a debiased training step of 64 views in PyTorch: what bench/network_bench is compared with.
 
 ResNet-50 with the CIFAR stem, head 2048-512-128, two views of 32 images of 32x32, debiased loss, Adam; channels_last.
 Usage: train_step.py [--dtype f32|bf16] [--mode eager|compile] [--batch 32] [--threads 2] [--steps 5]

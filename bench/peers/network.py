@@ -1,0 +1,72 @@
+"""ResNet-50 training step and embedding: ours and the peers in turn, one table of ratios.
+
+usage: network.py [BUILD_DIR] [--only step|embed] [--dtype f32,bf16] [--peers eager,compile,ort,openvino]
+(default: build, everything; needs torch and torchvision, and onnxruntime, onnx, openvino for their rows.)
+Each program runs alone, with two threads; a peer that is not installed is left out with a notice.
+"""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+
+
+def ours(build, pattern):
+    """One benchmark of network_bench: seconds, seconds of the convolution floor, peak MiB."""
+    command = [f"{build}/bench/network_bench", f"--benchmark_filter={pattern}", "--benchmark_format=json"]
+    run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["benchmarks"][0]
+    return run["real_time"], run["floor_s"], run.get("peak_MiB")
+
+
+def peer(script, *options):
+    run = subprocess.run([sys.executable, str(HERE / script), *options], capture_output=True, text=True)
+    if run.returncode != 0:
+        print(f"  left out: {script} {' '.join(options)}: {run.stderr.strip().splitlines()[-1:]}")
+        return None
+    return json.loads(run.stdout.strip().splitlines()[-1])
+
+
+def show(name, seconds, mine, note=""):
+    print(f"  {name:<22} {seconds:8.4f} s   ours is {seconds / mine:5.2f}x as fast {note}", flush=True)
+
+
+def compare_step(build, dtype, peers):
+    mine, floor, peak = ours(build, f"training_step/{dtype}/32/")
+    print(f"training step, 64 views, {dtype}: {mine:.4f} s, {mine / floor:.3f}x the convolution floor "
+          f"({floor:.4f} s), peak {peak:.0f} MiB", flush=True)
+    for mode in ("eager", "compile"):
+        if mode in peers and (run := peer("train_step.py", "--dtype", dtype, "--mode", mode)):
+            show("PyTorch " + mode, run["seconds"], mine, f"(peak {run['peak_mib']} MiB)")
+
+
+def compare_embed(build, dtype, batch, size, peers):
+    mine, floor, _ = ours(build, f"embed/{dtype}/{batch}/{size}/")
+    print(f"embedding, {batch} images of {size}x{size}, {dtype}: {batch / mine:.1f} images/s, "
+          f"{100 * floor / mine:.1f} % of the convolution floor", flush=True)
+    for name in ("eager", "compile", "ort", "openvino"):
+        if name not in peers or (name == "ort" and dtype == "bf16"):
+            continue
+        flag = "torch" if name == "eager" else name
+        if run := peer("embed.py", "--peer", flag, "--dtype", dtype, "--batch", str(batch), "--size", str(size)):
+            show(name, batch / run["images_per_second"], mine, f"(first embedding after {run['seconds_to_first']} s)")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", nargs="?", default="build")
+    parser.add_argument("--only", choices=["step", "embed"])
+    parser.add_argument("--dtype", default="f32,bf16")
+    parser.add_argument("--peers", default="eager,compile,ort,openvino")
+    args = parser.parse_args()
+    for dtype in args.dtype.split(","):
+        if args.only != "embed":
+            compare_step(args.build, dtype, args.peers.split(","))
+        if args.only != "step":
+            for batch, size in ((32, 32), (8, 96), (1, 96)):
+                compare_embed(args.build, dtype, batch, size, args.peers.split(","))
+
+
+if __name__ == "__main__":
+    main()
