@@ -19,13 +19,14 @@ struct OracleObjective {
 
 struct OracleOutcome {
   double loss = 0, clamp_fraction = 0, mean_positive = 0, mean_negative = 0;
-  std::vector<double> gradient;  ///< of z
+  std::vector<double> gradient;   ///< of z
+  std::vector<double> magnitude;  ///< sum of |terms| of each entry of the gradient
 };
 
 class ObjectiveOracle {
  public:
   ObjectiveOracle(const OracleObjective& o, const std::vector<double>& z) : o_(o), z_(z) {
-    out_.gradient.resize(z.size());
+    out_.gradient.resize(z.size()), out_.magnitude.resize(z.size());
   }
 
   OracleOutcome run() {
@@ -49,9 +50,13 @@ class ObjectiveOracle {
   /// dLoss/ds(i, j) reaches both rows.
   void flow(int64_t i, int64_t j, double ds) {
     for (int64_t k = 0; k < o_.dim; ++k) {
-      out_.gradient[static_cast<size_t>(i * o_.dim + k)] += ds * at(j, k);
-      out_.gradient[static_cast<size_t>(j * o_.dim + k)] += ds * at(i, k);
+      add(i, k, ds * at(j, k));
+      add(j, k, ds * at(i, k));
     }
+  }
+  void add(int64_t i, int64_t k, double term) {
+    out_.gradient[static_cast<size_t>(i * o_.dim + k)] += term;
+    out_.magnitude[static_cast<size_t>(i * o_.dim + k)] += std::abs(term);
   }
 
   bool same_class(int64_t i, int64_t j) const {
@@ -106,12 +111,12 @@ class ObjectiveOracle {
       dpositive = pass ? -o_.tau_plus * count / (static_cast<double>(pos.size()) * (1 - o_.tau_plus)) : 0;
     }
     const double p = pos[0], total = p + ng;
-    out_.loss += -std::log(p / total);
+    out_.loss += std::log1p(ng / p);  // -log(p / total), also where it is tiny
 
     const double mean = 1 / static_cast<double>(anchors);
     for (size_t n = 0; n < neg.size(); ++n) flow(i, negatives[n], mean / total * dng * dsum[n] * neg[n] / t);
     for (size_t m = 0; m < pos.size(); ++m) {
-      const double numerator = m == 0 ? 1 / total - 1 / p : 0;
+      const double numerator = m == 0 ? -ng / (p * total) : 0;  // 1 / total - 1 / p
       flow(i, positives[m], mean * (numerator + dpositive / total) * pos[m] / t);
     }
   }
