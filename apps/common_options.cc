@@ -1,0 +1,93 @@
+#include "common_options.h"
+
+#include <algorithm>
+
+#include "core/log.h"
+#include "core/parallel.h"
+#include "core/registry.h"
+#include "data/shapes.h"
+#include "io/csv.h"
+#include "train/model_file.h"
+
+namespace dcl {
+
+void DataOptions::add_to(Options& options) {
+  options.group("Data");
+  options.add("dataset", &train.name, "which data set").choices({"stl10", "cifar10", "cifar100", "folder", "shapes"});
+  options.add("data", &train.dir, "folder that holds it (shapes needs none)");
+  options.add("split", &train.split, "training images, or bank: train, unlabeled, train+unlabeled (stl10), a sub-folder (folder); "
+                                     "empty: what the program is for");
+  options.add("test_split", &test_split, "images to evaluate on");
+  options.add("max_per_class", &train.max_per_class, "first N images of each class; 0: all").range(0, 1e9);
+  options.add("max_images", &train.max_images, "then the first N of all; 0: all").range(0, 2e9);
+  options.add("test_max_per_class", &test_max_per_class, "the same for the test split").range(0, 1e9);
+  options.add("strict_images", &train.strict_images, "stop at an unreadable image instead of skipping it");
+  options.add("shapes_count", &train.shapes_count, "training images of shapes").range(1, 1e8);
+  options.add("shapes_test_count", &shapes_test_count, "test images of shapes; 0: a fifth of shapes_count").range(0, 1e8);
+  options.add("shapes_size", &train.shapes_size, "their height and width, pixels").range(kMinShapeSize, kMaxShapeSize);
+  options.add("shapes_seed", &train.shapes_seed, "which shapes");
+}
+
+void DataOptions::resolve(const std::string& stl10_default) {
+  if (train.split.empty()) train.split = train.name == "stl10" ? stl10_default : "train";
+}
+
+DatasetSpec DataOptions::test() const {
+  DatasetSpec spec = train;
+  spec.split = test_split;
+  spec.max_per_class = test_max_per_class;
+  spec.max_images = 0;
+  spec.shapes_count = shapes_test_count > 0 ? shapes_test_count : std::max<int64_t>(1, train.shapes_count / 5);
+  return spec;
+}
+
+void report(const Dataset& dataset, const std::filesystem::path& list) {
+  log(LogLevel::info, "data: " + dataset.name + ", split " + dataset.split + ": " + std::to_string(dataset.size()) + " images, " +
+                          std::to_string(dataset.classes.size()) + " classes");
+  if (dataset.skipped.empty()) return;
+  const SkippedImage& first = dataset.skipped.front();
+  log(LogLevel::warning, std::to_string(dataset.skipped.size()) + " unreadable images skipped, the first: " + first.file + ": " +
+                             first.reason + (list.empty() ? "" : "; all are listed in " + list.string()));
+  if (list.empty()) return;
+  CsvWriter csv(list, {"file", "reason"});
+  for (const SkippedImage& image : dataset.skipped) {
+    csv.field(image.file).field(image.reason);
+    csv.end_row();
+  }
+  csv.commit();
+}
+
+void DeviceOptions::add_to(Options& options) {
+  options.group("Device");
+  options.add("device", &device, "backend; auto: the best that works").choices({"auto", "cuda", "onednn", "eigen"});
+  options.add("dtype", &dtype, "of activations; weights, statistics and objective are f32").choices({"f32", "bf16"});
+  options.add("threads", &threads, "compute threads; 0: all cores this process may use").range(0, 4096);
+}
+
+std::unique_ptr<Backend> DeviceOptions::open() const {
+  set_thread_count(threads);
+  auto backend = make_backend(device);
+  const BackendInfo info = backend->info();
+  log(LogLevel::info, "device: " + info.name + " on " + info.device + ", " + std::to_string(thread_count()) + " threads, " + dtype);
+  return backend;
+}
+
+void EncoderOptions::add_to(Options& options) {
+  options.group("Encoder");
+  options.add("model_path", &model_path, "safetensors file with the published tensor names, such as RUN/checkpoints/latest");
+  options.add("untrained", &untrained, "random weights instead, as the baseline to compare with");
+  options.add("arch", &arch, "of --untrained").choices({"resnet18", "resnet34", "resnet50", "resnet101"});
+  options.add("stem", &stem, "of --untrained").choices({"cifar", "imagenet"});
+  options.add("seed", &seed, "of random weights, order and views");
+}
+
+ParameterStore EncoderOptions::open(Backend& backend) const {
+  if (untrained != model_path.empty()) fail(ErrorKind::usage, "give either --model_path FILE or --untrained");
+  ParameterStore store = untrained ? untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed)
+                                   : load_encoder(backend, model_path);
+  log(LogLevel::info, "encoder: " + store.config().arch + ", " + std::string(name_of(store.config().stem)) + " stem, " +
+                          (untrained ? "untrained" : model_path.string()));
+  return store;
+}
+
+}  // namespace dcl

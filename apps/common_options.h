@@ -1,0 +1,54 @@
+// Option groups that several programs share, so that a name means the same everywhere, and what they become.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "core/backend.h"
+#include "data/dataset.h"
+#include "nn/parameters.h"
+#include "run/options.h"
+
+namespace dcl {
+
+/// Which images: a training split (or kNN bank) and a test split (queries) of one data set.
+struct DataOptions {
+  DatasetSpec train{.name = "stl10", .dir = "data", .split = ""};
+  std::string test_split = "test";
+  int64_t test_max_per_class = 0;
+  int64_t shapes_test_count = 0;  ///< 0: a fifth of shapes_count
+
+  void add_to(Options& options);
+  /// Gives an empty --split its meaning: `stl10_default` for stl10, "train" for the others. Call after parsing.
+  void resolve(const std::string& stl10_default);
+  DatasetSpec test() const;
+};
+
+/// Logs what was loaded and what was skipped; the skipped files go to `list` (CSV) when there are any and it is not empty.
+void report(const Dataset& dataset, const std::filesystem::path& list = {});
+
+/// Where and how it is computed.
+struct DeviceOptions {
+  std::string device = "auto", dtype = "f32";
+  int threads = 0;
+
+  void add_to(Options& options);
+  DType type() const { return dtype == "bf16" ? DType::bf16 : DType::f32; }
+  /// Sets the number of compute threads and makes the backend; logs which one `auto` took.
+  std::unique_ptr<Backend> open() const;
+};
+
+/// Which encoder: a file, or random weights to compare with.
+struct EncoderOptions {
+  std::filesystem::path model_path;
+  bool untrained = false;
+  std::string arch = "resnet50", stem = "cifar";
+  uint64_t seed = 0;
+
+  void add_to(Options& options);
+  /// Error{usage} unless exactly one of the two is asked for. Logs what it is.
+  ParameterStore open(Backend& backend) const;
+};
+
+}  // namespace dcl

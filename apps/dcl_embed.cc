@@ -1,0 +1,72 @@
+// dcl-embed: features of images, to .npy and .csv.
+#include "common_options.h"
+#include "core/log.h"
+#include "io/csv.h"
+#include "io/npy.h"
+#include "run/app.h"
+#include "run/progress.h"
+#include "train/features.h"
+
+namespace dcl {
+namespace {
+
+/// row, file name, label (index and class name; empty when unknown) of every image.
+void write_names(const Dataset& dataset, const std::filesystem::path& path) {
+  CsvWriter csv(path, {"row", "name", "label", "class"});
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    const int32_t label = dataset.labels[at];
+    csv.field(i).field(std::string_view(dataset.names[at]));
+    csv.field(label).field(std::string_view(label == kUnknownLabel ? "" : dataset.classes[static_cast<size_t>(label)]));
+    csv.end_row();
+  }
+  csv.commit();
+}
+
+}  // namespace
+}  // namespace dcl
+
+int main(int argc, char** argv) {
+  using namespace dcl;
+  Options options("dcl-embed", "Writes the encoder's features of every image of --split: OUT.npy (f32 [images, features]) and OUT.csv.",
+                  {"dcl-embed --dataset folder --data photos --model_path runs/stl10/checkpoints/latest --out x.npy"});
+  DataOptions data;
+  EncoderOptions encoder;
+  DeviceOptions device;
+  std::filesystem::path out;
+  int64_t batch = 64, eval_size = 0;
+  bool raw = false;
+  data.add_to(options);
+  encoder.add_to(options);
+  options.group("Features");
+  options.add("out", &out, "the .npy file; names and labels go beside it, to .csv").required();
+  options.add("raw", &raw, "as the encoder gives them; otherwise each row has unit length, as published");
+  options.add("eval_size", &eval_size, "height and width; 0: the images' own, as published").range(0, 4096);
+  options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
+  device.add_to(options);
+
+  return run_app(argc, argv, options, [&] {
+    data.resolve("train");
+    if (out.extension() != ".npy") fail(ErrorKind::usage, "--out must end in .npy");
+    const auto backend = device.open();
+    const ParameterStore store = encoder.open(*backend);
+    const Dataset dataset = load_dataset(data.train);
+    report(dataset);
+    FeatureExtractor extractor(*backend, store, evaluation_pixels(dataset, eval_size), std::min(batch, dataset.size()), device.type());
+    NpyWriter npy(out, NpyWriter::Type::f32, {extractor.dim()});
+    Progress progress(dataset.size());
+    std::vector<float> rows;
+    extractor.extract(dataset, all_images(dataset), evaluation_views(eval_size), 0, [&](std::span<const float> features) {
+      rows.assign(features.begin(), features.end());
+      if (!raw) normalize_rows(rows, extractor.dim());
+      npy.append(rows);
+      progress.update(npy.rows(), "Embed");
+      return true;
+    });
+    write_names(dataset, std::filesystem::path(out).replace_extension(".csv"));
+    npy.commit();
+    progress.finish();
+    log(LogLevel::info, "wrote " + std::to_string(npy.rows()) + " x " + std::to_string(extractor.dim()) + " features to " + out.string());
+    return 0;
+  });
+}

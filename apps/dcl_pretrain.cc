@@ -1,0 +1,207 @@
+// dcl-pretrain: trains an encoder without labels; the program around Pretrainer.
+#include <memory>
+
+#include "common_options.h"
+#include "core/log.h"
+#include "io/csv.h"
+#include "run/app.h"
+#include "run/metrics.h"
+#include "run/progress.h"
+#include "run/run_directory.h"
+#include "run/signals.h"
+#include "train/pretrain.h"
+
+namespace dcl {
+namespace {
+
+struct PretrainOptions {
+  DataOptions data;
+  DeviceOptions device;
+  PretrainSettings settings;
+  PretrainPlan plan;
+  MonitorSettings monitor;
+  std::string arch = "resnet50", stem = "cifar", objective = "debiased", negative_scale = "mean", optimizer = "adam",
+              schedule = "constant", luma = "pillow7", resume = "auto";
+  bool debiased = true, knn = true, slurm_requeue = false;
+  double knn_temperature = 0;
+  std::filesystem::path run_dir;
+
+  void add_to(Options& options);
+  /// Settings from words, and what two flags say together. After parsing.
+  void resolve(const Options& options);
+};
+
+void PretrainOptions::add_to(Options& options) {
+  data.add_to(options);
+  options.group("Model");
+  options.add("arch", &arch, "encoder").choices({"resnet18", "resnet34", "resnet50", "resnet101"});
+  options.add("stem", &stem, "cifar: 3x3, no max-pool; imagenet: 7x7 and max-pool").choices({"cifar", "imagenet"});
+  options.add("feature_dim", &settings.model.feature_dim, "width of the projection").range(1, 65536);
+  options.add("image_size", &settings.augment.size, "height and width of a view, pixels").range(8, 1024);
+  options.add("luma", &luma, "rounding of gray values, of Pillow 7 and newer or of Pillow 6").choices({"pillow7", "pillow6"});
+  options.group("Objective");
+  options.add("objective", &objective, "which negatives").choices({"biased", "debiased", "hard", "unbiased"});
+  options.add("debiased", &debiased, "--no-debiased is short for --objective biased");
+  options.add("temperature", &settings.objective.temperature, "of the similarities");
+  options.add("tau_plus", &settings.objective.tau_plus, "class probability of the debiasing term, in [0, 1)");
+  options.add("num_positives", &settings.num_positives, "positives M of the debiasing term; each above 1 is an extra view");
+  options.add("beta", &settings.objective.beta, "concentration of the hard negatives");
+  options.add("negative_scale", &negative_scale, "how unbiased weighs the true negatives").choices({"mean", "sum"});
+  options.group("Optimisation");
+  options.add("batch_size", &settings.batch, "images per step");
+  options.add("epochs", &settings.epochs, "passes over the images");
+  options.add("max_steps", &plan.max_steps, "stop after N steps in all; 0: after the epochs").range(0, 1e15).transient();
+  options.add("optimizer", &optimizer, "update rule").choices({"adam", "sgd", "lars"});
+  options.add("lr", &settings.lr, "learning rate");
+  options.add("weight_decay", &settings.optimizer.weight_decay, "L2, added to the gradient");
+  options.add("momentum", &settings.optimizer.momentum, "of sgd and lars");
+  options.add("schedule", &schedule, "of the learning rate, after warm-up").choices({"constant", "cosine"});
+  options.add("warmup_epochs", &settings.warmup_epochs, "linear warm-up");
+  options.add("final_lr", &settings.final_lr, "learning rate at the end of cosine");
+  options.add("seed", &settings.seed, "of weights, order and views");
+  options.group("Monitoring and checkpoints");
+  options.add("run_dir", &run_dir, "run directory; empty: a new one below runs/").transient();
+  options.add("resume", &resume, "auto: from the newest valid checkpoint of the run directory if there is one; never; must; or a file").transient();
+  options.add("checkpoint_every", &plan.checkpoint_every, "steps; 0: at the end of every epoch").range(0, 1e15);
+  options.add("test_every", &plan.test_every, "epochs between kNN evaluations; 0: only at the end").range(0, 1e9);
+  options.add("knn", &knn, "kNN monitor (labelled images of --split against --test_split)");
+  options.add("k", &monitor.k, "its neighbours").range(1, 1e6);
+  options.add("knn_temperature", &knn_temperature, "its temperature; 0: --temperature, as published").range(0, 1e6);
+  options.add("eval_size", &monitor.eval_size, "height and width it evaluates at; 0: the images' own").range(0, 4096);
+  options.add("keep_last", &plan.keep_last, "newest checkpoints that pruning keeps").range(1, 1e9);
+  options.add("keep_every", &plan.keep_every, "checkpoints at multiples of N steps are kept too; 0: none").range(0, 1e15);
+  options.add("max_failed_checkpoints", &plan.max_failed_checkpoints, "in a row, before the run gives up").range(0, 1e6);
+  options.add("slurm_requeue", &slurm_requeue, "after SIGUSR1, hand the job back to Slurm").transient();
+  device.add_to(options);
+}
+
+void PretrainOptions::resolve(const Options& options) {
+  data.resolve("train+unlabeled");
+  if (options.given("debiased") && !debiased) {
+    if (options.given("objective") && objective != "biased" && objective != "unbiased")
+      fail(ErrorKind::usage, "--no-debiased contradicts --objective " + objective + ": give one of them");
+    if (!options.given("objective")) objective = "biased";
+  }
+  settings.model.arch = arch;
+  settings.model.stem = stem_from_name(stem);
+  settings.objective.kind = objective == "biased"     ? ObjectiveKind::biased
+                            : objective == "debiased" ? ObjectiveKind::debiased
+                            : objective == "hard"     ? ObjectiveKind::hard
+                                                      : ObjectiveKind::unbiased;
+  settings.objective.scale = negative_scale == "mean" ? NegativeScale::mean : NegativeScale::sum;
+  settings.optimizer.kind = optimizer_kind_of(optimizer);
+  settings.schedule = schedule_kind_of(schedule);
+  settings.augment.luma = luma == "pillow7" ? LumaRule::pillow7 : LumaRule::pillow6;
+  settings.dtype = device.type();
+  monitor.temperature = knn_temperature > 0 ? knn_temperature : settings.objective.temperature;
+  monitor.pixels = augment_desc(settings.augment);
+  check(settings);
+}
+
+/// Progress on the terminal, rows in the metrics, signals from outside.
+class Reporter : public PretrainObserver {
+ public:
+  Reporter(MetricsLog& metrics, Signals& signals, int64_t epochs) : metrics_(metrics), signals_(signals), epochs_(epochs) {}
+
+  void on_step(const StepRecord& r) override {
+    metrics_.write({{"split", "train"}, {"step", r.step}, {"epoch", r.epoch}, {"loss", r.loss},
+                    {"clamp_fraction", r.clamp_fraction}, {"mean_positive", r.mean_positive},
+                    {"mean_negative", r.mean_negative}, {"lr", r.lr}, {"images_per_second", r.images_per_second},
+                    {"wait_fraction", r.wait_fraction}});
+    if (!progress_) progress_ = std::make_unique<Progress>(r.steps_per_epoch);
+    char label[128];
+    std::snprintf(label, sizeof label, "Train Epoch: [%lld/%lld] Loss: %.4f clamp %.0f%% %.0f img/s wait %.0f%%",
+                  static_cast<long long>(r.epoch), static_cast<long long>(epochs_), r.loss, 100 * r.clamp_fraction,
+                  r.images_per_second, 100 * r.wait_fraction);
+    progress_->update(r.step_in_epoch, label);
+  }
+  void on_epoch(int64_t epoch, double mean_loss, double seconds) override {
+    progress_->finish();
+    progress_.reset();
+    char line[128];
+    std::snprintf(line, sizeof line, "epoch %lld: mean loss %.4f, %.1f s", static_cast<long long>(epoch), mean_loss, seconds);
+    log(LogLevel::info, line);
+  }
+  void on_monitor(const MonitorRecord& r) override {
+    progress_.reset();
+    metrics_.write({{"split", "knn"}, {"step", r.step}, {"epoch", r.epoch}, {"knn_top1", r.top1}, {"knn_top5", r.top5}});
+    char line[128];
+    std::snprintf(line, sizeof line, "kNN after epoch %lld (step %lld): top-1 %.2f%% top-5 %.2f%%, %.1f s%s",
+                  static_cast<long long>(r.epoch), static_cast<long long>(r.step), r.top1, r.top5, r.seconds, r.best ? ", best" : "");
+    log(LogLevel::info, line);
+  }
+  void on_checkpoint(const std::filesystem::path& model) override { log(LogLevel::info, "checkpoint " + model.string()); }
+  bool stop_requested() override { return signals_.stop_requested(); }
+  bool take_checkpoint_request() override { return signals_.take_checkpoint_request(); }
+
+  static std::vector<std::string> columns() {
+    return {"split", "step", "epoch", "loss", "clamp_fraction", "mean_positive", "mean_negative", "lr",
+            "images_per_second", "wait_fraction", "knn_top1", "knn_top5"};
+  }
+
+ private:
+  MetricsLog& metrics_;
+  Signals& signals_;
+  int64_t epochs_;
+  std::unique_ptr<Progress> progress_;
+};
+
+/// The query images of the monitor; nothing, with a notice, when there is nothing to monitor with and it was not asked for.
+std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& train, bool asked_for) {
+  if (!o.knn) return std::nullopt;
+  try {
+    if (labelled_images(train).empty())
+      fail(ErrorKind::data, "the images of split '" + train.split + "' have no labels to be a kNN bank");
+    Dataset query = load_dataset(o.data.test());
+    evaluation_pixels(train, o.monitor.eval_size);
+    evaluation_pixels(query, o.monitor.eval_size);
+    if (labelled_images(query).empty()) fail(ErrorKind::data, "the images of split '" + query.split + "' have no labels");
+    return query;
+  } catch (const Error& error) {
+    if (asked_for || (error.kind() != ErrorKind::data && error.kind() != ErrorKind::io)) throw;
+    log(LogLevel::warning, std::string("kNN monitor is off: ") + error.what());
+    return std::nullopt;
+  }
+}
+
+int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) {
+  RunDirectory run(o.run_dir, o.data.train.name + "_" + o.objective + "_b" + std::to_string(o.settings.batch));
+  Signals signals;
+  const auto backend = o.device.open();
+  const Dataset train = load_dataset(o.data.train);
+  report(train, run.path() / "skipped_images.csv");
+  const std::optional<Dataset> query = load_queries(o, train, options.given("knn"));
+  if (query) o.plan.monitor = o.monitor;
+
+  const CheckpointFolder folder(run.checkpoints());
+  const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);
+  Pretrainer pretrainer(*backend, train, &train, query ? &*query : nullptr, o.settings, o.plan, run.checkpoints());
+  if (checkpoint) pretrainer.resume(*checkpoint);
+  const BackendInfo info = backend->info();
+  run.record(options, argc, argv, {{"backend", info.name}, {"device", info.device}});
+  MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);
+  log(LogLevel::info, (checkpoint ? "continuing at step " + std::to_string(pretrainer.position().step) : std::string("starting")) +
+                          " of " + std::to_string(pretrainer.total_steps()) + ", run directory " + run.path().string());
+
+  Reporter reporter(metrics, signals, o.settings.epochs);
+  if (pretrainer.run(reporter) == PretrainEnd::finished) return 0;
+  if (signals.requeue_requested() && o.slurm_requeue) requeue_slurm_job();
+  log(LogLevel::info, "interrupted; checkpoint saved, the same command continues");
+  return kExitInterrupted;
+}
+
+}  // namespace
+}  // namespace dcl
+
+int main(int argc, char** argv) {
+  dcl::Options options("dcl-pretrain", "Trains an encoder on images without labels (Debiased Contrastive Learning).",
+                       {"dcl-pretrain --dataset shapes --arch resnet18 --batch_size 128 --epochs 4 --run_dir runs/shapes",
+                        "dcl-pretrain --dataset stl10 --data data/stl10_binary --tau_plus 0.1 --run_dir runs/stl10",
+                        "dcl-pretrain --config runs/stl10/config.toml --run_dir runs/again"});
+  dcl::PretrainOptions pretrain;
+  pretrain.add_to(options);
+  return dcl::run_app(argc, argv, options, [&] {
+    pretrain.resolve(options);
+    return dcl::pretrain(pretrain, options, argc, argv);
+  });
+}

@@ -1,0 +1,195 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <set>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "io/csv.h"
+
+namespace dcl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kStateHash = "dcl.state";
+constexpr const char* kHeaderHash = "dcl.xxh3.header";
+constexpr const char* kFormat = "dcl.format";
+constexpr const char* kFormatValue = "1";
+constexpr const char* kKnn = "dcl.knn_top1";
+constexpr std::string_view kConfig = "dcl.config.";
+constexpr std::string_view kPrefix = "step-", kModelSuffix = ".safetensors", kStateSuffix = ".state.safetensors";
+
+template <class T>
+T number_at(const SafetensorsFile& file, const char* key) {
+  const std::string& text = file.metadata(key);
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    fail(ErrorKind::data, "checkpoint " + quoted(file.path()) + ": metadata '" + key + "' is '" + text + "', expected a number");
+  return value;
+}
+
+std::string step_name(int64_t step) {
+  char text[32];
+  std::snprintf(text, sizeof text, "step-%08lld", static_cast<long long>(step));
+  return text;
+}
+
+/// The step in a model file's name, nothing for every other name.
+std::optional<int64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix) || !name.ends_with(kModelSuffix) || name.ends_with(kStateSuffix)) return std::nullopt;
+  const std::string digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kModelSuffix.size());
+  int64_t step = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+  if (error != std::errc() || end != digits.data() + digits.size() || step < 0 || step_name(step) != "step-" + digits)
+    return std::nullopt;
+  return step;
+}
+
+fs::path state_beside(const fs::path& model) {
+  return model.parent_path() / (model.stem().string() + std::string(kStateSuffix));
+}
+
+FileMetadata metadata_of(const CheckpointFacts& facts) {
+  FileMetadata all{{"format", "pt"},
+                   {kFormat, kFormatValue},
+                   {"dcl.step", std::to_string(facts.position.step)},
+                   {"dcl.epoch", std::to_string(facts.position.epoch)},
+                   {"dcl.step_in_epoch", std::to_string(facts.position.step_in_epoch)}};
+  if (facts.knn_top1) all[kKnn] = number_text(*facts.knn_top1);
+  for (const auto& [name, value] : facts.settings) all[std::string(kConfig) + name] = value;
+  return all;
+}
+
+/// Both files by their real path.
+Checkpoint open_pair(const fs::path& model_path) {
+  Checkpoint opened{SafetensorsFile(model_path), SafetensorsFile(state_beside(model_path)), {}};
+  for (const SafetensorsFile* file : {&opened.model, &opened.state})
+    if (file->metadata(kFormat) != kFormatValue)
+      fail(ErrorKind::data, "checkpoint " + quoted(file->path()) + " has format " + file->metadata(kFormat) +
+                                ", this program reads format " + kFormatValue);
+  if (opened.model.metadata(kStateHash) != opened.state.metadata(kHeaderHash))
+    fail(ErrorKind::data, "checkpoint " + quoted(model_path) + " does not belong to the state file beside it");
+  opened.facts = facts_of(opened.model);
+  if (!(facts_of(opened.state) == opened.facts))
+    fail(ErrorKind::data, "checkpoint " + quoted(model_path) + ": model and state say different things");
+  opened.state.verify();
+  opened.model.verify();
+  return opened;
+}
+
+}  // namespace
+
+CheckpointFacts facts_of(const SafetensorsFile& file) {
+  CheckpointFacts facts;
+  facts.position = {number_at<int64_t>(file, "dcl.step"), number_at<int64_t>(file, "dcl.epoch"),
+                    number_at<int64_t>(file, "dcl.step_in_epoch")};
+  if (file.metadata().contains(kKnn)) facts.knn_top1 = number_at<double>(file, kKnn);
+  for (const auto& [key, value] : file.metadata())
+    if (key.starts_with(kConfig)) facts.settings[key.substr(kConfig.size())] = value;
+  return facts;
+}
+
+fs::path CheckpointFolder::model_path(int64_t step) const { return folder_ / (step_name(step) + std::string(kModelSuffix)); }
+fs::path CheckpointFolder::state_path(int64_t step) const { return folder_ / (step_name(step) + std::string(kStateSuffix)); }
+
+void CheckpointFolder::point(const char* link, int64_t step) const {
+  const fs::path target = model_path(step).filename();
+  if (!replace_symlink(target, folder_ / link)) write_file_atomically(folder_ / (std::string(link) + ".txt"), target.string() + "\n");
+}
+
+void CheckpointFolder::save(const CheckpointFacts& facts, std::vector<TensorSource> model,
+                            std::vector<TensorSource> state) const {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) fail_io("create", folder_, error.value());
+  const RunPosition& position = facts.position;
+  FileMetadata all = metadata_of(facts);
+  const fs::path state_file = state_path(position.step);
+  write_safetensors(state_file, std::move(state), all);
+  all[kStateHash] = SafetensorsFile(state_file).metadata(kHeaderHash);
+  write_safetensors(model_path(position.step), std::move(model), std::move(all));
+  point("latest", position.step);
+}
+
+void CheckpointFolder::mark_best(int64_t step) const { point("best", step); }
+
+std::optional<double> CheckpointFolder::best_knn() const try {
+  return facts_of(SafetensorsFile(folder_ / "best")).knn_top1;
+} catch (const Error&) {
+  return std::nullopt;
+}
+
+std::vector<int64_t> CheckpointFolder::steps() const {
+  std::vector<int64_t> found;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->is_symlink()) continue;
+    if (const auto step = step_of(entry->path().filename().string())) found.push_back(*step);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::optional<Checkpoint> CheckpointFolder::newest_valid(std::vector<PassedOver>& passed_over) const {
+  const std::vector<int64_t> all = steps();
+  for (auto step = all.rbegin(); step != all.rend(); ++step) {
+    const fs::path path = model_path(*step);
+    try {
+      Checkpoint opened = open_pair(path);
+      if (opened.facts.position.step == *step) return opened;
+      passed_over.push_back({path, "its contents are of step " + std::to_string(opened.facts.position.step)});
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::data && error.kind() != ErrorKind::io) throw;
+      passed_over.push_back({path, error.what()});
+    }
+  }
+  return std::nullopt;
+}
+
+void CheckpointFolder::prune(int64_t keep_last, int64_t keep_every) const noexcept try {
+  const std::vector<int64_t> all = steps();
+  std::set<fs::path> linked;
+  for (const char* link : {"latest", "best"}) {
+    std::error_code error;
+    linked.insert(fs::read_symlink(folder_ / link, error).filename());
+  }
+  const int64_t removable = static_cast<int64_t>(all.size()) - std::max<int64_t>(keep_last, 1);
+  for (int64_t i = 0; i < removable; ++i) {
+    const int64_t step = all[static_cast<size_t>(i)];
+    if ((keep_every > 0 && step % keep_every == 0) || linked.contains(model_path(step).filename())) continue;
+    std::error_code ignored;  // the model first: a state without its model is no checkpoint, the reverse is a damaged one
+    fs::remove(model_path(step), ignored);
+    fs::remove(state_path(step), ignored);
+  }
+} catch (...) {
+}
+
+Checkpoint open_checkpoint(const fs::path& path) {
+  std::error_code error;
+  fs::path model = fs::is_directory(path, error) ? path / "checkpoints" / "latest" : path;
+  const fs::path real = fs::canonical(model, error);
+  if (error) fail_io("open checkpoint", model, error.value());
+  return open_pair(real);
+}
+
+std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const CheckpointFolder& folder) {
+  if (resume == "never") {
+    if (!folder.steps().empty())
+      fail(ErrorKind::usage, quoted(folder.path()) + " holds checkpoints of an earlier run: continue it with --resume auto or "
+                                 "give another --run_dir");
+    return std::nullopt;
+  }
+  if (resume != "auto" && resume != "must") return open_checkpoint(resume);
+  std::vector<PassedOver> passed_over;
+  std::optional<Checkpoint> found = folder.newest_valid(passed_over);
+  for (const PassedOver& bad : passed_over)
+    log(LogLevel::warning, "checkpoint " + quoted(bad.path) + " is not used: " + bad.reason);
+  if (!found && resume == "must") fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
+  return found;
+}
+
+}  // namespace dcl

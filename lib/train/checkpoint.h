@@ -1,0 +1,90 @@
+// Checkpoints of a run: two safetensors files a step, in RUN/checkpoints.
+//   step-00001234.safetensors        the model, exactly the tensors of the published class, counters in its metadata
+//   step-00001234.state.safetensors  what continuing needs besides: optimizer state
+// Invariant: the state is written before the model, whose metadata carries the state's checksum; a pair is valid when both
+// files verify and belong together. `latest` is moved after both, old pairs go last, and a file that this program did not
+// just replace is never renamed or deleted except by pruning.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+
+namespace dcl {
+
+/// Where a run stands: `step` optimizer steps are done; the next batch is (epoch, step_in_epoch) of the loader.
+struct RunPosition {
+  int64_t step = 0, epoch = 0, step_in_epoch = 0;
+  bool operator==(const RunPosition&) const = default;
+};
+
+/// What both files of a checkpoint say in their metadata.
+struct CheckpointFacts {
+  RunPosition position;
+  std::optional<double> knn_top1;               ///< percent, of exactly these weights; "dcl.knn_top1"
+  std::map<std::string, std::string> settings;  ///< those that shape the trajectory; "dcl.config.NAME"
+  bool operator==(const CheckpointFacts&) const = default;
+};
+/// Error{data} naming the file and key when something is missing or not a number.
+CheckpointFacts facts_of(const SafetensorsFile& file);
+
+struct Checkpoint {
+  SafetensorsFile model, state;
+  CheckpointFacts facts;
+};
+
+/// A damaged or incomplete checkpoint that was passed over.
+struct PassedOver {
+  std::filesystem::path path;
+  std::string reason;
+};
+
+class CheckpointFolder {
+ public:
+  /// Nothing is touched until save().
+  explicit CheckpointFolder(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  std::filesystem::path model_path(int64_t step) const;
+  std::filesystem::path state_path(int64_t step) const;
+
+  /// Writes state, then model, then the link `latest`. Creates the folder. Error{io} when anything cannot be written: what
+  /// was there before is untouched.
+  void save(const CheckpointFacts& facts, std::vector<TensorSource> model, std::vector<TensorSource> state) const;
+
+  /// Points `best` at the checkpoint of `step`.
+  void mark_best(int64_t step) const;
+  /// knn_top1 of the checkpoint that `best` points to; nothing when there is none.
+  std::optional<double> best_knn() const;
+
+  /// The newest pair that verifies byte for byte; damaged ones are listed in `passed_over`, newest first, and left alone.
+  std::optional<Checkpoint> newest_valid(std::vector<PassedOver>& passed_over) const;
+
+  /// Deletes old pairs, keeping the newest `keep_last` (at least 1), steps divisible by `keep_every` (when above 0), and what
+  /// `latest` and `best` point to. Never throws: a file that cannot be deleted is kept.
+  void prune(int64_t keep_last, int64_t keep_every) const noexcept;
+
+  const std::filesystem::path& path() const { return folder_; }
+  /// Steps that have a model file, ascending.
+  std::vector<int64_t> steps() const;
+
+ private:
+  void point(const char* link, int64_t step) const;
+
+  std::filesystem::path folder_;
+};
+
+/// Opens and verifies the pair of a model file (a link to one, or a run directory: its `latest`). Error{data} or Error{io}
+/// when it is not a valid pair.
+Checkpoint open_checkpoint(const std::filesystem::path& path);
+
+/// What `--resume` means: "auto" (the newest valid checkpoint of `folder`, or none), "never" (none; Error{usage} when the
+/// folder has any), "must" (Error{data} when there is none), or a path for open_checkpoint. Damaged checkpoints that are
+/// passed over are logged as warnings.
+std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const CheckpointFolder& folder);
+
+}  // namespace dcl

@@ -1,0 +1,53 @@
+// Features of images: the encoder in evaluation mode on whole images, as the published memory bank and test transform.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/backend.h"
+#include "data/loader.h"
+#include "nn/inference.h"
+#include "nn/parameters.h"
+
+namespace dcl {
+
+/// `pixels` with the extent at which a data set is evaluated: size x size, or with 0 that of the images. Error{data} when
+/// the images differ in extent, which needs a size.
+AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels = {});
+
+/// 0 .. size-1; or those with a label.
+std::vector<int32_t> all_images(const Dataset& dataset);
+std::vector<int32_t> labelled_images(const Dataset& dataset);
+std::vector<int32_t> labels_of(const Dataset& dataset, std::span<const int32_t> images);
+
+class FeatureExtractor {
+ public:
+  /// For views of pixels.h x pixels.w, `batch` at a time. Batch norm is folded into the convolutions once, here: later
+  /// changes of the parameters have no effect.
+  FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels, int64_t batch, DType dtype);
+
+  int64_t dim() const;
+
+  /// Calls sink(rows [count, dim]) for consecutive groups of `images`, in their order; features are not normalised. Each
+  /// image is seen through view 0 of `views` in `epoch`. Stops early when sink returns false, and returns whether it
+  /// reached the end.
+  using Sink = std::function<bool(std::span<const float> rows)>;
+  bool extract(const Dataset& dataset, std::span<const int32_t> images, const ViewSampler& views, uint32_t epoch,
+               const Sink& sink);
+
+ private:
+  Backend& backend_;
+  AugmentDesc pixels_;
+  int64_t batch_;
+  InferencePlan plan_;
+  std::vector<ViewParams> views_;
+  std::vector<float> rows_;
+};
+
+/// Divides each row by max(|row|, 1e-12) (F.normalize).
+void normalize_rows(std::span<float> rows, int64_t dim);
+
+}  // namespace dcl

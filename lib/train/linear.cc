@@ -1,0 +1,239 @@
+#include "train/linear.h"
+
+#include <algorithm>
+#include <map>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "data/shuffle.h"
+#include "nn/network.h"
+#include "train/linear_classifier.h"
+
+namespace dcl {
+namespace {
+
+/// Features of the whole images, [images.size(), dim].
+std::vector<float> features_of(FeatureExtractor& extractor, const Dataset& dataset, std::span<const int32_t> images,
+                               const ViewSampler& views, uint32_t epoch) {
+  std::vector<float> all;
+  all.reserve(images.size() * static_cast<size_t>(extractor.dim()));
+  extractor.extract(dataset, images, views, epoch, [&](std::span<const float> rows) {
+    all.insert(all.end(), rows.begin(), rows.end());
+    return true;
+  });
+  return all;
+}
+
+ClassifierSettings classifier_settings(const LinearSettings& s, const ParameterStore& encoder, const Dataset& train) {
+  return {.dim = feature_width(encoder.config()),
+          .classes = static_cast<int64_t>(train.classes.size()),
+          .max_rows = std::max(s.batch, s.eval_batch),
+          .lr = s.lr,
+          .weight_decay = s.weight_decay,
+          .seed = s.seed};
+}
+
+/// What both protocols share: the classifier and the test images.
+class Evaluation {
+ public:
+  Evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test, const LinearSettings& settings)
+      : backend_(backend),
+        encoder_(encoder),
+        train_(train),
+        test_(test),
+        settings_(settings),
+        classifier_(backend, classifier_settings(settings, encoder, train)),
+        rows_(backend, static_cast<size_t>(std::max(settings.batch, settings.eval_batch) * dim()) * sizeof(float)),
+        labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
+        test_images_(labelled_images(test)),
+        test_labels_(labels_of(test, test_images_)) {}
+  virtual ~Evaluation() = default;
+
+  LinearEpoch run(const std::function<void(const LinearEpoch&)>& on_epoch) {
+    LinearEpoch last;
+    for (int64_t epoch = 0; epoch < settings_.epochs; ++epoch) {
+      last = {.epoch = epoch + 1, .loss = train_epoch(epoch)};
+      const bool tested = settings_.eval_every > 0 && last.epoch % settings_.eval_every == 0;
+      if (tested || last.epoch == settings_.epochs) {
+        const std::vector<float> scores = test_scores();
+        const auto classes = static_cast<int64_t>(train_.classes.size());
+        last.top1 = top_k_percent(scores, test_labels_, classes, 1);
+        last.top5 = top_k_percent(scores, test_labels_, classes, 5);
+      }
+      on_epoch(last);
+    }
+    return last;
+  }
+
+ protected:
+  /// One pass over the training images; returns the mean loss.
+  virtual double train_epoch(int64_t epoch) = 0;
+  /// Logits of the test images.
+  virtual std::vector<float> test_scores() = 0;
+
+  int64_t dim() const { return feature_width(encoder_.config()); }
+
+  FeatureExtractor extractor(const Dataset& dataset) {
+    return {backend_, encoder_, evaluation_pixels(dataset, settings_.eval_size, augment_desc(settings_.augment)),
+            settings_.eval_batch, settings_.dtype};
+  }
+  double train_on(ConstTensorRef features, std::span<const int32_t> labels) {
+    const TensorRef targets = labels_.view({static_cast<int64_t>(labels.size())}, DType::i32);
+    backend_.copy_in(targets, labels.data());
+    return classifier_.train(features, targets);
+  }
+  void append_logits(std::span<const float> features, std::vector<float>& scores) {
+    const TensorRef rows = rows_.view({static_cast<int64_t>(features.size()) / dim(), dim()}, DType::f32);
+    backend_.copy_in(rows, features.data());
+    const std::vector<float> logits = classifier_.logits(rows);
+    scores.insert(scores.end(), logits.begin(), logits.end());
+  }
+
+  Backend& backend_;
+  ParameterStore& encoder_;
+  const Dataset &train_, &test_;
+  const LinearSettings& settings_;
+  LinearClassifier classifier_;
+  Buffer rows_, labels_;
+  std::vector<int32_t> test_images_, test_labels_;
+};
+
+class BatchEvaluation : public Evaluation {
+ public:
+  BatchEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test, const LinearSettings& settings)
+      : Evaluation(backend, encoder, train, test, settings),
+        loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)) {
+    loader_.start();
+  }
+
+ private:
+  static LoaderOptions loader_options(const LinearSettings& settings) {
+    LoaderOptions options;
+    options.augment = augment_desc(settings.augment);
+    options.batch = settings.batch;
+    options.views = 1;
+    options.dtype = settings.dtype;
+    options.seed = settings.seed;
+    options.drop_last = false;
+    options.end_epoch = settings.epochs;
+    return options;
+  }
+
+  /// The network in training mode for a batch of `images`: a full one, or the last of an epoch.
+  const TrainingPlan& network(int64_t images) {
+    const auto found = networks_.find(images);
+    if (found != networks_.end()) return found->second;
+    const NetworkShape shape{.batch = images,
+                             .views = 1,
+                             .height = settings_.augment.size,
+                             .width = settings_.augment.size,
+                             .dtype = settings_.dtype,
+                             .backward = false};
+    return networks_.try_emplace(images, backend_, encoder_.config(), shape).first->second;
+  }
+
+  double train_epoch(int64_t) override {
+    double loss = 0;
+    int64_t images = 0;
+    for (int64_t step = 0; step < loader_.steps_per_epoch(); ++step) {
+      const Batch* batch = loader_.next();
+      const TrainingPlan& net = network(batch->images);
+      backend_.copy(batch->views, net.input());
+      net.forward(encoder_, /*update_running=*/true);
+      loss += train_on(net.features(), batch->labels) * static_cast<double>(batch->images);
+      images += batch->images;
+    }
+    return loss / static_cast<double>(images);
+  }
+
+  std::vector<float> test_scores() override {
+    std::vector<float> scores;
+    extractor(test_).extract(test_, test_images_, evaluation_views(settings_.eval_size), 0, [&](std::span<const float> rows) {
+      append_logits(rows, scores);
+      return true;
+    });
+    return scores;
+  }
+
+  Loader loader_;
+  std::map<int64_t, TrainingPlan> networks_;
+};
+
+class FrozenEvaluation : public Evaluation {
+ public:
+  FrozenEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test, const LinearSettings& settings)
+      : Evaluation(backend, encoder, train, test, settings), order_(train.images.size()) {
+    const std::vector<int32_t> images = all_images(train);
+    if (settings.views == 0) {
+      FeatureExtractor whole = extractor(train);
+      copies_.push_back(features_of(whole, train, images, evaluation_views(settings.eval_size), 0));
+    } else {
+      FeatureExtractor augmented(backend, encoder, augment_desc(settings.augment), settings.eval_batch, settings.dtype);
+      for (int copy = 0; copy < settings.views; ++copy)
+        copies_.push_back(features_of(augmented, train, images, training_views(settings.augment, settings.seed),
+                                      static_cast<uint32_t>(copy)));
+    }
+    FeatureExtractor whole = extractor(test);
+    test_features_ = features_of(whole, test, test_images_, evaluation_views(settings.eval_size), 0);
+  }
+
+ private:
+  double train_epoch(int64_t epoch) override {
+    const std::vector<float>& features = copies_[static_cast<size_t>(epoch) % copies_.size()];
+    epoch_permutation(settings_.seed, static_cast<uint32_t>(epoch), order_);
+    const auto width = static_cast<size_t>(dim()), batch = static_cast<size_t>(settings_.batch);
+    std::vector<float> gathered;
+    std::vector<int32_t> labels;
+    double loss = 0;
+    for (size_t first = 0; first < order_.size(); first += batch) {
+      gathered.clear();
+      labels.clear();
+      for (size_t i = first; i < std::min(first + batch, order_.size()); ++i) {
+        const auto image = static_cast<size_t>(order_[i]);
+        gathered.insert(gathered.end(), &features[image * width], &features[image * width] + width);
+        labels.push_back(train_.labels[image]);
+      }
+      const TensorRef rows = rows_.view({static_cast<int64_t>(labels.size()), dim()}, DType::f32);
+      backend_.copy_in(rows, gathered.data());
+      loss += train_on(rows, labels) * static_cast<double>(labels.size());
+    }
+    return loss / static_cast<double>(order_.size());
+  }
+
+  std::vector<float> test_scores() override {
+    std::vector<float> scores;
+    const size_t piece = static_cast<size_t>(settings_.eval_batch * dim());
+    for (size_t at = 0; at < test_features_.size(); at += piece)
+      append_logits(std::span<const float>(test_features_).subspan(at, std::min(piece, test_features_.size() - at)), scores);
+    return scores;
+  }
+
+  std::vector<std::vector<float>> copies_;  // [images, dim] each
+  std::vector<float> test_features_;
+  std::vector<int32_t> order_;
+};
+
+void check(const LinearSettings& s, const Dataset& train, const Dataset& test) {
+  const auto require = [](bool holds, ErrorKind kind, const std::string& message) {
+    if (!holds) fail(kind, message);
+  };
+  require(s.epochs >= 1 && s.batch >= 1 && s.eval_batch >= 1, ErrorKind::usage, "epochs and batch sizes must be at least 1");
+  require(s.lr > 0 && s.weight_decay >= 0, ErrorKind::usage, "lr must be positive and weight_decay not negative");
+  require(s.views >= 0, ErrorKind::usage, "views must be 0 or more");
+  require(train.labelled() && !train.classes.empty(), ErrorKind::data,
+          "linear evaluation needs a label on every training image: split '" + train.split + "' of '" + train.name + "' has images without");
+  require(!labelled_images(test).empty(), ErrorKind::data, "split '" + test.split + "' of '" + test.name + "' has no labelled image to test on");
+  require(test.classes == train.classes, ErrorKind::data, "training and test split have different classes");
+  check(s.augment);
+}
+
+}  // namespace
+
+LinearEpoch linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
+                              const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch) {
+  check(settings, train, test);
+  if (settings.protocol == LinearProtocol::batch) return BatchEvaluation(backend, encoder, train, test, settings).run(on_epoch);
+  return FrozenEvaluation(backend, encoder, train, test, settings).run(on_epoch);
+}
+
+}  // namespace dcl

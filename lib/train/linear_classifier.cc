@@ -1,0 +1,80 @@
+#include "train/linear_classifier.h"
+
+#include <cmath>
+
+#include "math/philox.h"
+
+namespace dcl {
+
+LinearClassifier::LinearClassifier(Backend& backend, const ClassifierSettings& settings)
+    : backend_(backend),
+      settings_(settings),
+      size_(settings.classes * (settings.dim + 1)),
+      values_(backend, static_cast<size_t>(size_) * sizeof(float)),
+      gradients_(backend, values_.bytes()),
+      exp_avg_(backend, values_.bytes()),
+      exp_avg_sq_(backend, values_.bytes()),
+      logits_(backend, static_cast<size_t>(settings.max_rows * settings.classes) * sizeof(float)),
+      dlogits_(backend, logits_.bytes()),
+      loss_(backend, static_cast<size_t>(settings.max_rows) * sizeof(float)),
+      host_loss_(static_cast<size_t>(settings.max_rows)),
+      scalars_(backend) {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(settings.dim));
+  RandomStream random(settings.seed, RandomPurpose::classifier_init);
+  std::vector<float> initial(static_cast<size_t>(size_));
+  for (float& value : initial) value = static_cast<float>(random.uniform(-bound, bound));
+  backend.copy_in(values_.view({size_}, DType::f32), initial.data());
+}
+
+void LinearClassifier::forward(ConstTensorRef x, TensorRef logits) {
+  backend_.gemm({.m = x.shape[0], .n = settings_.classes, .k = settings_.dim, .trans_b = true}, x, weight(), bias(), logits);
+}
+
+double LinearClassifier::train(ConstTensorRef x, ConstTensorRef labels) {
+  const int64_t rows = x.shape[0];
+  const Shape shape{rows, settings_.classes};
+  const TensorRef logits = logits_.view(shape, DType::f32), dlogits = dlogits_.view(shape, DType::f32);
+  const TensorRef loss = loss_.view({rows}, DType::f32);
+  forward(x, logits);
+  backend_.cross_entropy({.rows = rows, .classes = settings_.classes}, logits, labels, loss, dlogits);
+  backend_.copy_out(host_loss_.data(), loss);
+  double sum = 0;
+  for (int64_t row = 0; row < rows; ++row) sum += host_loss_[static_cast<size_t>(row)];
+  const double mean = sum / static_cast<double>(rows);
+  if (!std::isfinite(mean))
+    fail(ErrorKind::numerical, "the classifier's loss is not finite at update " + std::to_string(updates_ + 1) +
+                                   "; lower the learning rate or check the encoder");
+
+  const TensorRef dweight = gradients_.view(weight().shape, DType::f32);
+  const TensorRef dbias = gradients_.view(bias().shape, DType::f32, weight().bytes());
+  backend_.gemm({.m = settings_.classes, .n = settings_.dim, .k = rows, .trans_a = true}, dlogits, x, {}, dweight);
+  backend_.column_sum(dlogits, dbias, Accum::overwrite);
+  const AdamDesc adam{.size = size_, .weight_decay = settings_.weight_decay};
+  scalars_.set(updates_++, settings_.lr, adam.beta1, adam.beta2);
+  const auto flat = [this](const Buffer& buffer) { return buffer.view({size_}, DType::f32); };
+  backend_.adam(adam, scalars_.tensor(), flat(values_), flat(gradients_), flat(exp_avg_), flat(exp_avg_sq_));
+  return mean;
+}
+
+std::vector<float> LinearClassifier::logits(ConstTensorRef x) {
+  std::vector<float> host(static_cast<size_t>(x.shape[0] * settings_.classes));
+  const TensorRef logits = logits_.view({x.shape[0], settings_.classes}, DType::f32);
+  forward(x, logits);
+  backend_.copy_out(host.data(), logits);
+  return host;
+}
+
+double top_k_percent(const std::vector<float>& scores, const std::vector<int32_t>& labels, int64_t classes, int64_t k) {
+  int64_t hits = 0;
+  for (size_t row = 0; row < labels.size(); ++row) {
+    const float* score = scores.data() + row * static_cast<size_t>(classes);
+    const int32_t label = labels[row];
+    int64_t better = 0;
+    for (int32_t other = 0; other < classes; ++other)
+      better += score[other] > score[label] || (score[other] == score[label] && other < label);
+    hits += std::isfinite(score[label]) && better < k;
+  }
+  return labels.empty() ? 0.0 : 100.0 * static_cast<double>(hits) / static_cast<double>(labels.size());
+}
+
+}  // namespace dcl

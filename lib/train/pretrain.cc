@@ -1,0 +1,213 @@
+#include "train/pretrain.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "core/log.h"
+#include "data/loader.h"
+#include "io/csv.h"
+#include "train/model_file.h"
+#include "train/pretrain_step.h"
+
+namespace dcl {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+LoaderOptions loader_options(const PretrainSettings& settings) {
+  LoaderOptions options;
+  options.augment = augment_desc(settings.augment);
+  options.batch = settings.batch;
+  options.views = settings.views();
+  options.dtype = settings.dtype;
+  options.seed = settings.seed;
+  return options;
+}
+
+Schedule schedule_of(const PretrainSettings& settings, int64_t steps_per_epoch) {
+  return {.kind = settings.schedule,
+          .base = settings.lr,
+          .warmup_steps = std::llround(settings.warmup_epochs * static_cast<double>(steps_per_epoch)),
+          .total_steps = settings.epochs * steps_per_epoch,
+          .final = settings.final_lr};
+}
+
+}  // namespace
+
+class Pretrainer::Impl {
+ public:
+  Impl(Backend& backend, const Dataset& train, const Dataset* bank, const Dataset* query, const PretrainSettings& settings,
+       const PretrainPlan& plan, std::filesystem::path checkpoints)
+      : backend_(backend),
+        bank_(bank),
+        query_(query),
+        settings_(settings),
+        plan_(plan),
+        folder_(std::move(checkpoints)),
+        loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
+        step_(backend, settings),
+        schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
+    facts_.settings = trajectory_of(settings, train);
+    best_ = folder_.best_knn();
+  }
+
+  void resume(const Checkpoint& checkpoint) {
+    require_same_trajectory(checkpoint.facts.settings, facts_.settings, "'" + checkpoint.model.path().string() + "'");
+    step_.load(checkpoint.model, checkpoint.state);
+    facts_ = checkpoint.facts;
+    saved_step_ = std::filesystem::exists(folder_.model_path(facts_.position.step)) ? facts_.position.step : -1;
+  }
+
+  const RunPosition& position() const { return facts_.position; }
+  int64_t total_steps() const {
+    const int64_t whole = settings_.epochs * loader_.steps_per_epoch();
+    return plan_.max_steps > 0 ? std::min(whole, plan_.max_steps) : whole;
+  }
+
+  PretrainEnd run(PretrainObserver& observer);
+
+ private:
+  void train_one(PretrainObserver& observer);
+  bool monitor_due() const;
+  bool checkpoint_due() const;
+  void run_monitor(PretrainObserver& observer);
+  void save(PretrainObserver& observer, bool must_succeed);
+  bool at_epoch_end() const { return facts_.position.step > 0 && facts_.position.step_in_epoch == 0; }
+
+  Backend& backend_;
+  const Dataset *bank_, *query_;
+  PretrainSettings settings_;
+  PretrainPlan plan_;
+  CheckpointFolder folder_;
+  Loader loader_;
+  PretrainStep step_;
+  Schedule schedule_;
+  CheckpointFacts facts_;
+  std::optional<double> best_;
+  int64_t saved_step_ = -1;  // step of the newest checkpoint in folder_
+  int failed_checkpoints_ = 0;
+  double epoch_loss_ = 0, epoch_start_ = 0;
+  int64_t epoch_steps_ = 0;
+};
+
+/// One step of the trajectory; on return facts_.position names the next batch.
+void Pretrainer::Impl::train_one(PretrainObserver& observer) {
+  RunPosition& position = facts_.position;
+  const double start = now();
+  const double waited = loader_.stats().wait_seconds;
+  const Batch* batch = loader_.next();
+  StepRecord record;
+  record.wait_fraction = loader_.stats().wait_seconds - waited;
+  record.lr = schedule_.at(position.step);
+  const StepResult result = step_.run(*batch, position.step, record.lr);
+  if (!std::isfinite(result.loss))
+    fail(ErrorKind::numerical, "the loss is " + number_text(result.loss) + " at step " + std::to_string(position.step + 1) +
+                                   " (learning rate " + number_text(record.lr) +
+                                   "): stopped before the update, checkpoints are untouched; lower the learning rate");
+  record.epoch = position.epoch + 1;
+  record.steps_per_epoch = loader_.steps_per_epoch();
+  record.step_in_epoch = position.step_in_epoch + 1;
+  record.step = ++position.step;
+  if (++position.step_in_epoch == record.steps_per_epoch) {
+    position.step_in_epoch = 0;
+    ++position.epoch;
+  }
+  facts_.knn_top1.reset();
+  record.loss = result.loss;
+  record.clamp_fraction = result.clamp_fraction;
+  record.mean_positive = result.mean_positive;
+  record.mean_negative = result.mean_negative;
+  const double seconds = now() - start;
+  record.images_per_second = static_cast<double>(batch->images) / seconds;
+  record.wait_fraction /= seconds;
+  epoch_loss_ += result.loss;
+  ++epoch_steps_;
+  observer.on_step(record);
+  if (at_epoch_end()) {
+    observer.on_epoch(record.epoch, epoch_loss_ / static_cast<double>(epoch_steps_), now() - epoch_start_);
+    epoch_loss_ = 0;
+    epoch_steps_ = 0;
+    epoch_start_ = now();
+  }
+}
+
+bool Pretrainer::Impl::monitor_due() const {
+  if (!plan_.monitor || facts_.knn_top1) return false;
+  if (facts_.position.step == total_steps()) return true;
+  return plan_.test_every > 0 && at_epoch_end() && facts_.position.epoch % plan_.test_every == 0;
+}
+
+bool Pretrainer::Impl::checkpoint_due() const {
+  const int64_t step = facts_.position.step;
+  if (step == total_steps()) return true;
+  return plan_.checkpoint_every > 0 ? step % plan_.checkpoint_every == 0 : at_epoch_end();
+}
+
+void Pretrainer::Impl::run_monitor(PretrainObserver& observer) {
+  const double start = now();
+  const auto result = knn_accuracy(backend_, step_.parameters(), *bank_, *query_, *plan_.monitor, settings_.dtype,
+                                   [&] { return observer.stop_requested(); });
+  if (!result) return;
+  facts_.knn_top1 = result->top1;
+  saved_step_ = -1;  // a checkpoint of this step does not know the accuracy yet
+  MonitorRecord record{facts_.position.step, facts_.position.epoch, result->top1, result->top5, now() - start, false};
+  record.best = !best_ || result->top1 > *best_;
+  observer.on_monitor(record);
+}
+
+/// A failed checkpoint is a warning as long as the run goes on and not too many fail in a row.
+void Pretrainer::Impl::save(PretrainObserver& observer, bool must_succeed) {
+  const int64_t step = facts_.position.step;
+  if (saved_step_ == step) return;
+  step_.require_finite();
+  try {
+    folder_.save(facts_, step_.model_tensors(), step_.state_tensors());
+    if (facts_.knn_top1 && (!best_ || *facts_.knn_top1 > *best_)) {
+      folder_.mark_best(step);
+      best_ = facts_.knn_top1;
+    }
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::io || must_succeed || ++failed_checkpoints_ > plan_.max_failed_checkpoints) throw;
+    log(LogLevel::warning, std::string("checkpoint not saved, going on: ") + error.what());
+    return;
+  }
+  failed_checkpoints_ = 0;
+  saved_step_ = step;
+  observer.on_checkpoint(folder_.model_path(step));
+  folder_.prune(plan_.keep_last, plan_.keep_every);
+}
+
+PretrainEnd Pretrainer::Impl::run(PretrainObserver& observer) {
+  loader_.start(facts_.position.epoch, facts_.position.step_in_epoch);
+  epoch_start_ = now();
+  for (bool first = true;; first = false) {
+    if (!first || facts_.position.step > 0) {
+      const bool due = monitor_due();
+      if (due) run_monitor(observer);
+      const bool stop = observer.stop_requested() && facts_.position.step < total_steps();
+      const bool last = facts_.position.step >= total_steps();
+      if (stop || due || checkpoint_due() || observer.take_checkpoint_request()) save(observer, stop || last);
+      if (last) break;
+      if (stop) {
+        loader_.stop();
+        return PretrainEnd::interrupted;
+      }
+    }
+    train_one(observer);
+  }
+  loader_.stop();
+  return PretrainEnd::finished;
+}
+
+Pretrainer::Pretrainer(Backend& backend, const Dataset& train, const Dataset* bank, const Dataset* query,
+                       const PretrainSettings& settings, const PretrainPlan& plan, std::filesystem::path checkpoints)
+    : impl_(std::make_unique<Impl>(backend, train, bank, query, settings, plan, std::move(checkpoints))) {}
+Pretrainer::~Pretrainer() = default;
+void Pretrainer::resume(const Checkpoint& checkpoint) { impl_->resume(checkpoint); }
+const RunPosition& Pretrainer::position() const { return impl_->position(); }
+int64_t Pretrainer::total_steps() const { return impl_->total_steps(); }
+PretrainEnd Pretrainer::run(PretrainObserver& observer) { return impl_->run(observer); }
+
+}  // namespace dcl

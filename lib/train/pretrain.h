@@ -1,0 +1,82 @@
+// Pretraining: the loop around loader, network, objective and optimizer, with checkpoints and the kNN monitor.
+// Invariant: after `step` updates everything that a later step depends on is a function of settings, data and `step`, so a
+// run resumed from a checkpoint continues bit for bit.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "train/checkpoint.h"
+#include "train/monitor.h"
+#include "train/pretrain_settings.h"
+
+namespace dcl {
+
+/// What happens around the trajectory without changing it.
+struct PretrainPlan {
+  int64_t max_steps = 0;          ///< stop after this many steps in all; 0: after the epochs
+  int64_t checkpoint_every = 0;   ///< steps; 0: at the end of every epoch
+  int64_t test_every = 25;        ///< epochs between monitor runs; 0: only at the end
+  int64_t keep_last = 2, keep_every = 0;  ///< CheckpointFolder::prune
+  int max_failed_checkpoints = 3;         ///< consecutive ones, before the run gives up
+  std::optional<MonitorSettings> monitor;
+};
+
+struct StepRecord {
+  int64_t step = 0;   ///< updates done, this one included
+  int64_t epoch = 0;  ///< from 1, of this step
+  int64_t step_in_epoch = 0, steps_per_epoch = 0;  ///< from 1
+  double loss = 0, clamp_fraction = 0, mean_positive = 0, mean_negative = 0;
+  double lr = 0;
+  double images_per_second = 0;  ///< of this step
+  double wait_fraction = 0;      ///< of this step's time, spent waiting for data
+};
+
+struct MonitorRecord {
+  int64_t step = 0, epoch = 0;  ///< after this many
+  double top1 = 0, top5 = 0;    ///< percent
+  double seconds = 0;
+  bool best = false;
+};
+
+/// What the program around the run wants to know and may ask for.
+class PretrainObserver {
+ public:
+  virtual ~PretrainObserver() = default;
+  virtual void on_step(const StepRecord&) {}
+  virtual void on_epoch(int64_t /*epoch*/, double /*mean_loss*/, double /*seconds*/) {}
+  virtual void on_monitor(const MonitorRecord&) {}
+  virtual void on_checkpoint(const std::filesystem::path& /*model*/) {}
+  virtual bool stop_requested() { return false; }
+  virtual bool take_checkpoint_request() { return false; }
+};
+
+enum class PretrainEnd { finished, interrupted };
+
+class Pretrainer {
+ public:
+  /// train: the images to learn from. bank and query are for the monitor (its labelled images). All must outlive this.
+  Pretrainer(Backend& backend, const Dataset& train, const Dataset* bank, const Dataset* query,
+             const PretrainSettings& settings, const PretrainPlan& plan, std::filesystem::path checkpoints);
+  ~Pretrainer();
+
+  /// Takes weights, optimizer state and position of a checkpoint. Error{usage} with the differences when its settings are
+  /// others, Error{data} when its tensors are.
+  void resume(const Checkpoint& checkpoint);
+
+  const RunPosition& position() const;
+  int64_t total_steps() const;
+
+  /// Trains until the end or until the observer asks to stop; a checkpoint is saved in both cases. Error{numerical} when a
+  /// loss or the weights are not finite: nothing was updated by that step, no checkpoint is written over.
+  PretrainEnd run(PretrainObserver& observer);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dcl

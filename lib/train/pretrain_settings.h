@@ -1,0 +1,48 @@
+// What a pretraining run is: everything that shapes its trajectory, and how it is watched and saved.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "augment/augment.h"
+#include "core/ops.h"
+#include "data/dataset.h"
+#include "nn/model_config.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+
+namespace dcl {
+
+struct PretrainSettings {
+  ModelConfig model;
+  AugmentSettings augment;   ///< augment.size: height and width of a view
+  ObjectiveDesc objective;   ///< kind, scale, temperature, tau_plus, beta; the rest follows from the fields here
+  int num_positives = 1;     ///< M: positives of the debiasing term; a batch has M + 1 views
+  int64_t batch = 256;       ///< images per step
+  int64_t epochs = 400;
+  OptimizerSettings optimizer;
+  ScheduleKind schedule = ScheduleKind::constant;
+  double lr = 1e-3, final_lr = 0.0;
+  double warmup_epochs = 0;
+  DType dtype = DType::f32;
+  uint64_t seed = 0;
+
+  int views() const { return num_positives + 1; }
+};
+
+/// Error{usage} naming the first setting that is out of range. Logs a warning when tau_plus reaches 1/(1+e^(1/t)), from
+/// where every well-aligned anchor is clamped (SEMANTICS 1.7).
+void check(const PretrainSettings& settings);
+
+/// tau_plus from which the debiased objective clamps perfectly aligned anchors at temperature t: 1/(1+e^(1/t)).
+double tau_plus_limit(double temperature);
+
+/// The settings and the data as flag names and values: two runs with equal maps, on the same backend, are the same run.
+std::map<std::string, std::string> trajectory_of(const PretrainSettings& settings, const Dataset& dataset);
+
+/// Error{usage} with every difference ("tau_plus 0.1 -> 0.05, ...") unless the maps are equal.
+void require_same_trajectory(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now,
+                             const std::string& where);
+
+}  // namespace dcl

@@ -1,0 +1,43 @@
+// One pretraining step: views -> embeddings -> objective -> gradients -> update. Allocates nothing after construction.
+#pragma once
+
+#include "data/loader.h"
+#include "io/safetensors.h"
+#include "nn/network.h"
+#include "train/optimizer.h"
+#include "train/pretrain_settings.h"
+
+namespace dcl {
+
+struct StepResult {
+  double loss = 0, clamp_fraction = 0, mean_positive = 0, mean_negative = 0;
+};
+
+class PretrainStep {
+ public:
+  /// Freshly initialised weights from settings.seed.
+  PretrainStep(Backend& backend, const PretrainSettings& settings);
+
+  /// updates_done: earlier updates. When the loss is not finite, it is returned and weights and optimizer state are as before.
+  StepResult run(const Batch& batch, int64_t updates_done, double learning_rate);
+
+  const ParameterStore& parameters() const { return parameters_; }
+
+  /// What a checkpoint holds; the sources read this object when they are written.
+  std::vector<TensorSource> model_tensors() const;
+  std::vector<TensorSource> state_tensors() const;
+  void load(const SafetensorsFile& model, const SafetensorsFile& state);
+
+  /// Error{numerical} when a weight, running statistic or optimizer state is not finite.
+  void require_finite();
+
+ private:
+  Backend& backend_;
+  ParameterStore parameters_;
+  TrainingPlan network_;
+  ObjectiveDesc objective_;
+  Buffer result_, labels_, workspace_, square_sum_;
+  Optimizer optimizer_;
+};
+
+}  // namespace dcl

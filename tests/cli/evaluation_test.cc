@@ -1,0 +1,122 @@
+// dcl-knn, dcl-linear and dcl-embed on the encoder of a tiny run.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "io/npy.h"
+#include "support/tiny_run.h"
+
+namespace dcl::test {
+namespace {
+
+using nlohmann::json;
+
+class Evaluation : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    const Outcome outcome = run(tiny_run(*folder_ / "run", {"--max_steps", "2", "--no_knn"}));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  static void TearDownTestSuite() { delete folder_; }
+
+  static std::vector<std::string> with_model(const std::string& program, const std::vector<std::string>& more) {
+    return with(program, {"--model_path", model_of(*folder_ / "run")}, more);
+  }
+  static std::vector<std::string> with(const std::string& program, const std::vector<std::string>& encoder,
+                                       const std::vector<std::string>& more) {
+    std::vector<std::string> argv = {app(program), "--dataset", "shapes", "--shapes_count", "40", "--shapes_size", "16"};
+    argv.insert(argv.end(), encoder.begin(), encoder.end());
+    argv.insert(argv.end(), more.begin(), more.end());
+    return argv;
+  }
+  static json json_of(const std::vector<std::string>& argv) {
+    const Outcome outcome = run(argv);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return outcome.exit_code == 0 ? json::parse(outcome.out) : json::object();
+  }
+  static void expect_percent(const json& value) {
+    ASSERT_TRUE(value.is_number()) << value;
+    EXPECT_GE(value.get<double>(), 0);
+    EXPECT_LE(value.get<double>(), 100);
+  }
+
+  static inline TemporaryFolder* folder_ = nullptr;
+};
+
+TEST_F(Evaluation, KnnPrintsOneJsonObject) {
+  const json result = json_of(with_model("dcl-knn", {"--k", "10", "--json"}));
+  expect_percent(result.at("knn_top1"));
+  EXPECT_GE(result.at("knn_top5"), result.at("knn_top1"));
+  EXPECT_EQ(result.at("bank"), 40);
+  EXPECT_EQ(result.at("queries"), 8);
+  EXPECT_EQ(result.at("k"), 10);
+}
+
+TEST_F(Evaluation, KnnOfTheBankAgainstItselfWithOneNeighbourIsPerfect) {
+  EXPECT_EQ(json_of(with_model("dcl-knn", {"--k", "1", "--test_split", "train", "--shapes_test_count", "40", "--json"})).at("knn_top1"), 100.0);
+}
+
+TEST_F(Evaluation, LinearReportsItsProtocol) {
+  for (const std::string protocol : {"batch", "frozen"}) {
+    const json result = json_of(with_model("dcl-linear", {"--protocol", protocol, "--epochs", "2", "--batch_size", "16",
+                                                          "--image_size", "16", "--json"}));
+    expect_percent(result.at("top1"));
+    EXPECT_GE(result.at("top5"), result.at("top1"));
+    EXPECT_EQ(result.at("protocol"), protocol);
+  }
+}
+
+TEST_F(Evaluation, LinearFrozenFitsItsTrainingImages) {
+  const json result = json_of(with_model("dcl-linear", {"--protocol", "frozen", "--epochs", "300", "--lr", "0.02", "--test_split", "train",
+                                                        "--shapes_test_count", "40", "--json"}));
+  EXPECT_EQ(result.at("top1"), 100.0);
+}
+
+TEST_F(Evaluation, LinearFrozenOnAugmentedCopies) {
+  expect_percent(json_of(with_model("dcl-linear", {"--protocol", "frozen", "--views", "2", "--epochs", "3", "--image_size", "16", "--json"})).at("top1"));
+}
+
+TEST_F(Evaluation, UntrainedEncoderIsTheSameForTheSameSeed) {
+  const auto features = [&](const std::string& seed, const std::string& name) {
+    const std::string out = *folder_ / name;
+    const Outcome outcome = run(with("dcl-embed", {"--untrained", "--arch", "resnet18", "--seed", seed}, {"--out", out}));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return read_npy_f32(out).values;
+  };
+  const auto one = features("1", "u1.npy");
+  EXPECT_EQ(one, features("1", "u1b.npy"));
+  EXPECT_NE(one, features("2", "u2.npy"));
+}
+
+TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
+  const std::string out = *folder_ / "x.npy", raw = *folder_ / "raw.npy";
+  ASSERT_EQ(run(with_model("dcl-embed", {"--out", out, "--batch_size", "7"})).exit_code, 0);
+  ASSERT_EQ(run(with_model("dcl-embed", {"--out", raw, "--raw"})).exit_code, 0);
+  const auto x = read_npy_f32(out), r = read_npy_f32(raw);
+  ASSERT_EQ(x.shape, (std::vector<int64_t>{40, 512}));
+  ASSERT_EQ(r.shape, x.shape);
+  for (int64_t row = 0; row < 40; ++row) {
+    double norm = 0, raw_norm = 0;
+    for (int64_t d = 0; d < 512; ++d) {
+      norm += std::pow(x.values[row * 512 + d], 2);
+      raw_norm += std::pow(r.values[row * 512 + d], 2);
+    }
+    EXPECT_NEAR(norm, 1, 1e-5);
+    for (int64_t d = 0; d < 512; ++d) EXPECT_NEAR(x.values[row * 512 + d], r.values[row * 512 + d] / std::sqrt(raw_norm), 1e-5);
+  }
+  const std::string csv = read_text(*folder_ / "x.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 41);
+  EXPECT_EQ(csv.substr(0, csv.find('\n')), "row,name,label,class");
+}
+
+TEST_F(Evaluation, ResizedEvaluation) {
+  const json own = json_of(with_model("dcl-knn", {"--eval_size", "16", "--k", "5", "--json"}));
+  EXPECT_EQ(own, json_of(with_model("dcl-knn", {"--k", "5", "--json"}))) << "16 is their own size";
+  expect_percent(json_of(with_model("dcl-knn", {"--eval_size", "24", "--k", "5", "--json"})).at("knn_top1"));
+}
+
+}  // namespace
+}  // namespace dcl::test

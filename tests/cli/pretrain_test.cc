@@ -1,0 +1,169 @@
+// Pretraining from outside: what a run leaves, and that interruption, resuming and repetition change nothing.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "support/tiny_run.h"
+
+namespace dcl::test {
+namespace {
+
+using nlohmann::json;
+
+std::vector<json> records(const std::string& run_dir) {
+  std::istringstream text(read_text(run_dir + "/metrics.jsonl"));
+  std::vector<json> all;
+  for (std::string line; std::getline(text, line);) all.push_back(json::parse(line));
+  return all;
+}
+
+/// step -> loss of the training records, which must come in order without gaps or repetition.
+std::vector<double> losses(const std::string& run_dir) {
+  std::vector<double> all;
+  for (const json& record : records(run_dir)) {
+    if (record.at("split") != "train") continue;
+    EXPECT_EQ(record.at("step").get<size_t>(), all.size() + 1);
+    all.push_back(record.at("loss"));
+  }
+  return all;
+}
+
+void expect_same_end(const std::string& a, const std::string& b) {
+  for (const bool state : {false, true}) {
+    const std::string one = read_text(file_of(a, kTinySteps, state)), two = read_text(file_of(b, kTinySteps, state));
+    ASSERT_GT(one.size(), 1000u);
+    EXPECT_TRUE(one == two) << (state ? "state" : "model") << " files differ";
+  }
+  EXPECT_EQ(losses(a), losses(b));
+}
+
+/// One uninterrupted run that the tests of this file compare with.
+class Pretrain : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    const Outcome outcome = run(tiny_run(whole()));
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  }
+  static void TearDownTestSuite() { delete folder_; }
+  static std::string whole() { return *folder_ / "whole"; }
+  static std::string fresh(const std::string& name) { return *folder_ / name; }
+
+  static inline TemporaryFolder* folder_ = nullptr;
+};
+
+TEST_F(Pretrain, LeavesWhatTheDocumentsSay) {
+  for (const char* name : {"config.toml", "env.json", "cmdline.txt", "metrics.csv", "metrics.jsonl", "checkpoints/latest", "checkpoints/best"})
+    EXPECT_TRUE(std::filesystem::exists(whole() + "/" + name)) << name;
+  const auto loss = losses(whole());
+  ASSERT_EQ(loss.size(), static_cast<size_t>(kTinySteps));
+  for (const double value : loss) EXPECT_TRUE(value > 0 && value < 10) << value;
+  bool monitored = false;
+  for (const json& record : records(whole())) {
+    if (record.at("split") == "train") {
+      for (const char* key : {"epoch", "lr", "clamp_fraction", "mean_positive", "mean_negative", "images_per_second", "wait_fraction"})
+        EXPECT_TRUE(record.contains(key)) << key << " in " << record;
+    } else {
+      monitored = true;
+      EXPECT_EQ(record.at("step"), kTinySteps);
+      const double top1 = record.at("knn_top1");
+      EXPECT_TRUE(top1 >= 0 && top1 <= 100) << top1;
+    }
+  }
+  EXPECT_TRUE(monitored);
+}
+
+TEST_F(Pretrain, StopAtAnArbitraryStepAndResumeIsTheSameRun) {
+  const std::string dir = fresh("stopped");
+  ASSERT_EQ(run(tiny_run(dir, {"--max_steps", "2"})).exit_code, 0);
+  ASSERT_EQ(run(tiny_run(dir, {"--max_steps", "5", "--resume", "must"})).exit_code, 0);
+  const Outcome last = run(tiny_run(dir));
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+  expect_same_end(whole(), dir);
+}
+
+TEST_F(Pretrain, TerminatedRunSavesAndContinues) {
+  const std::string dir = fresh("terminated");
+  Background running(tiny_run(dir, {"--checkpoint_every", "1"}));
+  while (running.running() && !std::filesystem::exists(file_of(dir, 1))) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  running.send(SIGTERM);
+  const Outcome outcome = running.wait();
+  ASSERT_EQ(outcome.exit_code, 75) << outcome.err;
+  const Outcome again = run(tiny_run(dir, {"--checkpoint_every", "1"}));
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  expect_same_end(whole(), dir);
+}
+
+TEST_F(Pretrain, ThreadCountDoesNotMatter) {
+  const std::string dir = fresh("threads");
+  ASSERT_EQ(run(tiny_run(dir, {"--threads", "1"})).exit_code, 0);
+  expect_same_end(whole(), dir);
+}
+
+TEST_F(Pretrain, ConfigFileOfARunRepeatsIt) {
+  const std::string dir = fresh("repeated");
+  const Outcome outcome = run({app("dcl-pretrain"), "--config", whole() + "/config.toml", "--run_dir", dir});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  expect_same_end(whole(), dir);
+}
+
+TEST_F(Pretrain, FinishedRunStaysFinished) {
+  const std::string before = read_text(file_of(whole(), kTinySteps));
+  const Outcome outcome = run(tiny_run(whole()));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(losses(whole()).size(), static_cast<size_t>(kTinySteps));
+  EXPECT_TRUE(read_text(file_of(whole(), kTinySteps)) == before);
+}
+
+TEST_F(Pretrain, SettingsThatChangeTheTrajectoryAreRefusedOnResume) {
+  const std::string dir = fresh("changed");
+  ASSERT_EQ(run(tiny_run(dir, {"--max_steps", "1"})).exit_code, 0);
+  const Outcome outcome = run(tiny_run(dir, {"--tau_plus", "0.05", "--lr", "0.01"}));
+  EXPECT_EQ(outcome.exit_code, 2);
+  for (const char* word : {"tau_plus", "0.1", "0.05", "lr", "0.01"}) EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
+  EXPECT_EQ(run(tiny_run(dir, {"--resume", "never"})).exit_code, 2) << "a run directory with checkpoints is not written over";
+  EXPECT_EQ(run(tiny_run(fresh("nothing"), {"--resume", "must"})).exit_code, 3);
+}
+
+TEST_F(Pretrain, ResumeFromAFileOfAnotherRun) {
+  const std::string dir = fresh("from_file"), source = fresh("source");
+  ASSERT_EQ(run(tiny_run(source, {"--max_steps", "4"})).exit_code, 0);
+  const Outcome outcome = run(tiny_run(dir, {"--resume", file_of(source, 4)}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_TRUE(read_text(file_of(whole(), kTinySteps)) == read_text(file_of(dir, kTinySteps)));
+}
+
+TEST_F(Pretrain, EveryObjectiveAndOptimizerTrains) {
+  const std::vector<std::vector<std::string>> variants = {
+      {"--no-debiased"}, {"--debiased", "false"}, {"--objective", "hard", "--beta", "0.5"}, {"--objective", "unbiased"},
+      {"--num_positives", "2"}, {"--optimizer", "sgd", "--lr", "0.05", "--schedule", "cosine", "--warmup_epochs", "1"},
+      {"--optimizer", "lars", "--lr", "0.2"}, {"--dtype", "bf16"}};
+  std::vector<std::vector<double>> curves;
+  for (size_t i = 0; i < variants.size(); ++i) {
+    const std::string dir = fresh("variant" + std::to_string(i));
+    auto argv = tiny_run(dir, {"--max_steps", "2"});
+    argv.insert(argv.end(), variants[i].begin(), variants[i].end());
+    const Outcome outcome = run(argv);
+    ASSERT_EQ(outcome.exit_code, 0) << variants[i][0] << ": " << outcome.err;
+    curves.push_back(losses(dir));
+    ASSERT_EQ(curves.back().size(), 2u);
+    for (const double value : curves.back()) EXPECT_TRUE(value > 0 && value < 20) << variants[i][0];
+  }
+  EXPECT_EQ(curves[0], curves[1]) << "--debiased false is --no-debiased";
+  EXPECT_NE(curves[0], losses(whole())) << "and not the debiased objective";
+}
+
+TEST_F(Pretrain, UselessTauPlusIsWarnedOf) {
+  const Outcome outcome = run(tiny_run(fresh("tau"), {"--max_steps", "1", "--tau_plus", "0.2"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("0.1192"), std::string::npos) << "the limit at temperature 0.5 is named: " << outcome.err;
+  EXPECT_NE(outcome.err.find("tau_plus"), std::string::npos) << outcome.err;
+}
+
+}  // namespace
+}  // namespace dcl::test

@@ -1,0 +1,132 @@
+// What every program owes its user: help, version, and one clear line with the documented exit code for bad input.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "support/tiny_run.h"
+
+namespace dcl::test {
+namespace {
+
+const std::vector<std::string> kPrograms = {"dcl-pretrain", "dcl-knn", "dcl-linear", "dcl-embed", "dcl-info"};
+
+int lines_of(const std::string& text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
+
+/// The command ends with `code` and says `words` in one line of error.
+void expect_refused(const std::vector<std::string>& argv, int code, const std::vector<std::string>& words) {
+  const Outcome outcome = run(argv);
+  EXPECT_EQ(outcome.exit_code, code) << outcome.err;
+  const size_t at = outcome.err.find("error: ");
+  ASSERT_NE(at, std::string::npos) << outcome.err;
+  const std::string message = outcome.err.substr(at);
+  EXPECT_EQ(lines_of(message), 1) << message;
+  for (const auto& word : words) EXPECT_NE(message.find(word), std::string::npos) << "'" << word << "' is not in: " << message;
+}
+
+TEST(Programs, HelpAndVersionGoToStandardOutput) {
+  for (const auto& name : kPrograms) {
+    const Outcome help = run({app(name), "--help"});
+    EXPECT_EQ(help.exit_code, 0) << name;
+    EXPECT_NE(help.out.find(name), std::string::npos) << name;
+    EXPECT_EQ(help.err, "") << name;
+    const Outcome version = run({app(name), "--version"});
+    EXPECT_EQ(version.exit_code, 0) << name;
+    EXPECT_NE(version.out.find("0.1.0"), std::string::npos) << version.out;
+  }
+}
+
+TEST(Programs, UnknownFlagSuggestsTheNearest) {
+  expect_refused({app("dcl-pretrain"), "--tau_pluss", "0.1"}, 2, {"--tau_pluss", "--tau_plus"});
+  expect_refused({app("dcl-knn"), "--model-pth", "x"}, 2, {"--model-pth", "--model-path"});
+}
+
+TEST(Programs, BothSpellingsOfAFlagAreTheSame) {
+  const TemporaryFolder folder;
+  const Outcome one = run(tiny_run(folder / "a", {"--max_steps", "1", "--tau_plus", "0.05"}));
+  const Outcome two = run(tiny_run(folder / "b", {"--max-steps", "1", "--tau-plus", "0.05"}));
+  ASSERT_EQ(one.exit_code, 0) << one.err;
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_EQ(read_text(model_of(folder / "a")), read_text(model_of(folder / "b")));
+}
+
+TEST(Programs, InfoIsOneJsonObject) {
+  const Outcome outcome = run({app("dcl-info"), "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto info = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(info.at("version"), "0.1.0");
+  bool eigen = false;
+  for (const auto& backend : info.at("backends")) {
+    if (backend.at("name") == "eigen") eigen = backend.at("available");
+    if (!backend.at("available").get<bool>()) EXPECT_NE(backend.at("reason"), "") << backend;
+  }
+  EXPECT_TRUE(eigen);
+  for (const char* key : {"jpeg_decoder", "png_decoder", "cpu_features", "threads"}) EXPECT_TRUE(info.contains(key)) << key;
+}
+
+TEST(BadInput, Settings) {
+  const TemporaryFolder folder;
+  const std::string dir = folder / "run";
+  expect_refused(tiny_run(dir, {"--batch_size", "31"}), 2, {"batch", "31", "30"});
+  expect_refused(tiny_run(dir, {"--batch_size", "1"}), 2, {"batch"});
+  for (const char* tau : {"1", "-0.1", "nan", "1.5"}) expect_refused(tiny_run(dir, {"--tau_plus", tau}), 2, {"tau_plus", "[0, 1)"});
+  for (const char* t : {"0", "-1", "nan"}) expect_refused(tiny_run(dir, {"--temperature", t}), 2, {"temperature"});
+  expect_refused(tiny_run(dir, {"--arch", "resnet19"}), 2, {"resnet19", "resnet18"});
+  expect_refused(tiny_run(dir, {"--device", "abacus"}), 2, {"abacus"});
+  expect_refused(tiny_run(dir, {"--dataset", "imagenet"}), 2, {"imagenet"});
+  expect_refused(tiny_run(dir, {"--objective", "debased"}), 2, {"debased"});
+  expect_refused(tiny_run(dir, {"--lr", "fast"}), 2, {"lr"});
+  expect_refused(tiny_run(dir, {"--k", "0"}), 2, {"k"});
+  EXPECT_FALSE(std::filesystem::exists(dir + "/checkpoints"));
+}
+
+TEST(BadInput, UnknownConfigKey) {
+  const TemporaryFolder folder;
+  write_text(folder / "c.toml", "batch_size = 8\ntau_pluss = 0.1\n");
+  expect_refused({app("dcl-pretrain"), "--config", folder / "c.toml", "--run_dir", folder / "run"}, 2, {"tau_pluss"});
+}
+
+TEST(BadInput, DataThatIsNotThere) {
+  const TemporaryFolder folder;
+  const std::string dir = folder / "run";
+  const auto with = [&](const std::string& dataset, const std::string& data) {
+    return std::vector<std::string>{app("dcl-pretrain"), "--dataset", dataset, "--data", data, "--run_dir", dir};
+  };
+  std::filesystem::create_directories(folder / "empty");
+  expect_refused(with("folder", folder / "empty"), 3, {"empty"});
+  std::filesystem::create_directories(folder / "stl");
+  write_text(folder / "stl/unlabeled_X.bin", std::string(1000, 'x'));
+  write_text(folder / "stl/train_X.bin", std::string(27648 * 2 + 5, 'x'));
+  write_text(folder / "stl/train_y.bin", std::string(2, '\1'));
+  expect_refused(with("stl10", folder / "stl"), 3, {".bin"});
+}
+
+TEST(BadInput, Models) {
+  const TemporaryFolder folder;
+  const auto knn = [&](const std::string& model) {
+    return std::vector<std::string>{app("dcl-knn"), "--dataset", "shapes", "--shapes_count", "30", "--shapes_size", "16", "--model_path", model};
+  };
+  write_text(folder / "empty.safetensors", "");
+  expect_refused(knn(folder / "empty.safetensors"), 3, {"empty.safetensors"});
+  write_text(folder / "noise.safetensors", std::string(500, '\x7f'));
+  expect_refused(knn(folder / "noise.safetensors"), 3, {"noise.safetensors"});
+  write_text(folder / "model.pth", std::string("PK\3\4", 4) + std::string(100, 'x'));
+  expect_refused(knn(folder / "model.pth"), 3, {"model.pth"});
+  expect_refused(knn(folder / "absent.safetensors"), 5, {"absent.safetensors"});
+  const std::string header = R"({"f.0.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  std::string other(8, '\0');
+  other[0] = static_cast<char>(header.size());
+  write_text(folder / "other.safetensors", other + header + std::string(4, '\0'));
+  expect_refused(knn(folder / "other.safetensors"), 3, {"other.safetensors"});
+  expect_refused({app("dcl-knn"), "--dataset", "shapes"}, 2, {"--model_path", "--untrained"});
+}
+
+TEST(BadInput, RunDirectoryThatCannotBeWritten) {
+  const TemporaryFolder folder;
+  write_text(folder / "file", "not a folder");
+  expect_refused(tiny_run(folder / "file"), 5, {"file"});
+  expect_refused(tiny_run("/proc/run"), 5, {"/proc/run"});
+}
+
+}  // namespace
+}  // namespace dcl::test

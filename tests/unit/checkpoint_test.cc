@@ -1,0 +1,156 @@
+#include "train/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/error.h"
+#include "io/fault.h"
+#include "support/process.h"
+
+namespace dcl {
+namespace {
+
+namespace fs = std::filesystem;
+
+class CheckpointTest : public testing::Test {
+ protected:
+  void TearDown() override { set_fault_plan(""); }
+
+  static CheckpointFacts facts(int64_t step, std::optional<double> knn) {
+    return {{.step = step, .epoch = step / 10, .step_in_epoch = step % 10}, knn, {{"seed", "7"}, {"tau_plus", "0.1"}}};
+  }
+  /// A pair whose tensors hold the step.
+  void save(int64_t step, std::optional<double> knn = std::nullopt) {
+    model_ = {static_cast<float>(step), 2.0f};
+    state_ = {static_cast<float>(step), 3.0f, 4.0f};
+    std::vector<TensorSource> model, state;
+    model.push_back(tensor_source<float>("f.0.weight", {2}, model_));
+    state.push_back(tensor_source<float>("optim.exp_avg", {3}, state_));
+    folder().save(facts(step, knn), std::move(model), std::move(state));
+  }
+  CheckpointFolder folder() const { return CheckpointFolder(temporary_ / "checkpoints"); }
+  std::optional<Checkpoint> newest() {
+    passed_over_.clear();
+    return folder().newest_valid(passed_over_);
+  }
+  static void flip_last_byte(const fs::path& path) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(-1, std::ios::end);
+    const char last = static_cast<char>(file.get() ^ 1);
+    file.seekp(-1, std::ios::end);
+    file.put(last);
+  }
+
+  test::TemporaryFolder temporary_;
+  std::vector<float> model_, state_;
+  std::vector<PassedOver> passed_over_;
+};
+
+TEST_F(CheckpointTest, NothingThereIsNotAnError) { EXPECT_FALSE(newest()); }
+
+TEST_F(CheckpointTest, ComesBackWithPositionTensorsAndSettings) {
+  save(1234, 56.78);
+  const auto opened = newest();
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->facts, facts(1234, 56.78));
+  EXPECT_EQ(opened->model.read_f32("f.0.weight"), (std::vector<float>{1234, 2}));
+  EXPECT_EQ(opened->state.read_f32("optim.exp_avg"), (std::vector<float>{1234, 3, 4}));
+  EXPECT_EQ(folder().best_knn(), std::nullopt);
+  folder().mark_best(1234);
+  EXPECT_EQ(folder().best_knn(), 56.78);
+  EXPECT_EQ(fs::read_symlink(temporary_ / "checkpoints/latest"), "step-00001234.safetensors");
+}
+
+TEST_F(CheckpointTest, OpensThroughLinkFileAndRunDirectory) {
+  save(5);
+  const std::vector<std::string> paths = {temporary_.path(), temporary_ / "checkpoints/latest",
+                                          temporary_ / "checkpoints/step-00000005.safetensors"};
+  for (const std::string& path : paths)
+    EXPECT_EQ(open_checkpoint(path).facts.position.step, 5) << path;
+}
+
+TEST_F(CheckpointTest, DamagedModelOrStateFallsBackToTheOlderAndStaysInPlace) {
+  for (const bool damage_state : {false, true}) {
+    save(10);
+    save(20);
+    const fs::path damaged = damage_state ? folder().state_path(20) : folder().model_path(20);
+    flip_last_byte(damaged);
+    const auto opened = newest();
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->facts.position.step, 10);
+    ASSERT_EQ(passed_over_.size(), 1u);
+    EXPECT_EQ(passed_over_[0].path, folder().model_path(20));
+    EXPECT_TRUE(fs::exists(damaged));
+  }
+}
+
+TEST_F(CheckpointTest, TruncationAtEveryLengthIsNoticed) {
+  save(1);
+  const fs::path path = folder().model_path(1);
+  const auto size = fs::file_size(path);
+  for (uintmax_t length = 0; length < size; length += 7) {
+    save(1);
+    fs::resize_file(path, length);
+    EXPECT_FALSE(newest()) << length;
+  }
+}
+
+TEST_F(CheckpointTest, ModelWithoutItsOwnStateIsPassedOver) {
+  save(10);
+  save(20);
+  fs::remove(folder().state_path(20));
+  EXPECT_EQ(newest()->facts.position.step, 10);
+  fs::copy_file(folder().state_path(10), folder().state_path(20));
+  EXPECT_EQ(newest()->facts.position.step, 10) << "another step's state does not belong to it";
+}
+
+TEST_F(CheckpointTest, RenamedCheckpointIsNotTakenForAnotherStep) {
+  save(10);
+  fs::rename(folder().model_path(10), folder().model_path(99));
+  fs::rename(folder().state_path(10), folder().state_path(99));
+  EXPECT_FALSE(newest());
+}
+
+TEST_F(CheckpointTest, AnyFailingOperationLeavesTheOlderValid) {
+  for (int n = 1;; ++n) {
+    save(10);
+    set_fault_plan("any:" + std::to_string(n) + ":ENOSPC");
+    bool failed = false;
+    try {
+      save(20);
+    } catch (const Error& error) {
+      failed = true;
+      EXPECT_EQ(error.kind(), ErrorKind::io) << n << ": " << error.what();
+    }
+    set_fault_plan("");
+    const auto opened = newest();
+    ASSERT_TRUE(opened) << n;
+    EXPECT_TRUE(opened->facts.position.step == 10 || opened->facts.position.step == 20) << n;
+    EXPECT_NO_THROW(open_checkpoint(temporary_.path())) << n << ": `latest` points to a valid pair";
+    if (!failed) break;
+    ASSERT_LT(n, 200) << "the fault was never passed";
+    fs::remove_all(temporary_ / "checkpoints");
+  }
+}
+
+TEST_F(CheckpointTest, PruningKeepsLastEveryLatestAndBest) {
+  for (int64_t step = 10; step <= 100; step += 10) save(step);
+  folder().mark_best(30);
+  folder().prune(2, 50);
+  EXPECT_EQ(folder().steps(), (std::vector<int64_t>{30, 50, 90, 100}));
+  EXPECT_TRUE(fs::exists(folder().state_path(30)));
+  EXPECT_FALSE(fs::exists(folder().state_path(40)));
+}
+
+TEST_F(CheckpointTest, OtherFilesAreNotTakenForCheckpoints) {
+  save(10);
+  for (const char* name : {"step-1.safetensors", "step-0000000x.safetensors", "notes.txt", "step-00000011.state.safetensors"})
+    test::write_text(temporary_ / ("checkpoints/" + std::string(name)), "mine");
+  EXPECT_EQ(folder().steps(), (std::vector<int64_t>{10}));
+  folder().prune(1, 0);
+  EXPECT_TRUE(fs::exists(temporary_ / "checkpoints/notes.txt"));
+}
+
+}  // namespace
+}  // namespace dcl

@@ -1,0 +1,88 @@
+// A training step allocates nothing after the first: every malloc of the process is counted, on every thread.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "core/registry.h"
+#include "train/pretrain_step.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}
+
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+
+void* malloc(size_t bytes) {
+  ++allocations;
+  return __libc_malloc(bytes);
+}
+void* calloc(size_t count, size_t bytes) {
+  ++allocations;
+  return __libc_calloc(count, bytes);
+}
+void* realloc(void* old, size_t bytes) {
+  ++allocations;
+  return __libc_realloc(old, bytes);
+}
+void* aligned_alloc(size_t alignment, size_t bytes) {
+  ++allocations;
+  return __libc_memalign(alignment, bytes);
+}
+int posix_memalign(void** out, size_t alignment, size_t bytes) {
+  ++allocations;
+  *out = __libc_memalign(alignment, bytes);
+  return *out ? 0 : 12;
+}
+}
+
+namespace dcl {
+namespace {
+
+/// Steps of a whole run as the loop does them: loader, network, objective, optimizer.
+void expect_no_allocation(const std::string& backend_name, DType dtype, OptimizerKind optimizer) {
+  const auto backend = make_backend(backend_name);
+  const Dataset data = load_dataset({.name = "shapes", .split = "train", .shapes_count = 32, .shapes_size = 16});
+  PretrainSettings settings;
+  settings.model.arch = "resnet18";
+  settings.augment.size = 16;
+  settings.batch = 8;
+  settings.dtype = dtype;
+  settings.optimizer.kind = optimizer;
+  LoaderOptions options;
+  options.augment = augment_desc(settings.augment);
+  options.batch = settings.batch;
+  options.dtype = dtype;
+  options.threads = 1;
+  Loader loader(data, *backend, training_views(settings.augment, 0), options);
+  PretrainStep step(*backend, settings);
+  loader.start();
+  for (int64_t i = 0; i < 2; ++i) step.run(*loader.next(), i, 1e-3);
+  const int64_t before = allocations;
+  for (int64_t i = 2; i < 7; ++i) step.run(*loader.next(), i, 1e-3);  // an epoch has 4 steps: its end is inside
+  const int64_t after = allocations;
+  loader.stop();
+  EXPECT_EQ(after - before, 0) << backend_name << " " << name_of(dtype);
+}
+
+TEST(StepAllocation, CountingWorks) {
+  const int64_t before = allocations;
+  std::vector<int>* const volatile made = new std::vector<int>(100);
+  delete made;
+  EXPECT_GE(allocations - before, 2);
+}
+
+TEST(StepAllocation, NothingAfterTheFirstStep) {
+  for (const BackendStatus& status : list_backends()) {
+    if (!status.available || status.name == "cuda") continue;
+    for (const DType dtype : {DType::f32, DType::bf16}) expect_no_allocation(status.name, dtype, OptimizerKind::adam);
+    expect_no_allocation(status.name, DType::f32, OptimizerKind::lars);
+  }
+}
+
+}  // namespace
+}  // namespace dcl
