@@ -84,11 +84,8 @@ void PretrainOptions::resolve(const Options& options) {
   }
   settings.model.arch = arch;
   settings.model.stem = stem_from_name(stem);
-  settings.objective.kind = objective == "biased"     ? ObjectiveKind::biased
-                            : objective == "debiased" ? ObjectiveKind::debiased
-                            : objective == "hard"     ? ObjectiveKind::hard
-                                                      : ObjectiveKind::unbiased;
-  settings.objective.scale = negative_scale == "mean" ? NegativeScale::mean : NegativeScale::sum;
+  settings.objective.kind = parse_objective_kind(objective);
+  settings.objective.scale = parse_negative_scale(negative_scale);
   settings.optimizer.kind = optimizer_kind_of(optimizer);
   settings.schedule = schedule_kind_of(schedule);
   settings.augment.luma = luma == "pillow7" ? LumaRule::pillow7 : LumaRule::pillow6;
@@ -96,6 +93,7 @@ void PretrainOptions::resolve(const Options& options) {
   monitor.temperature = knn_temperature > 0 ? knn_temperature : settings.objective.temperature;
   monitor.pixels = augment_desc(settings.augment);
   check(settings);
+  if (const std::string warning = tau_plus_warning(settings.objective); !warning.empty()) log(LogLevel::warning, warning);
 }
 
 /// Progress on the terminal, rows in the metrics, signals from outside.

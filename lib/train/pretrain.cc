@@ -101,7 +101,7 @@ void Pretrainer::Impl::train_one(PretrainObserver& observer) {
   StepRecord record;
   record.wait_fraction = loader_.stats().wait_seconds - waited;
   record.lr = schedule_.at(position.step);
-  const StepResult result = step_.run(*batch, position.step, record.lr);
+  const ObjectiveReport result = step_.run(*batch, position.step, record.lr);
   if (!std::isfinite(result.loss))
     fail(ErrorKind::numerical, "the loss is " + number_text(result.loss) + " at step " + std::to_string(position.step + 1) +
                                    " (learning rate " + number_text(record.lr) +

@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/log.h"
 #include "io/csv.h"
 
 #define XXH_INLINE_ALL
@@ -16,18 +15,12 @@ void require(bool holds, const std::string& message) {
   if (!holds) fail(ErrorKind::usage, message);
 }
 
+bool has_debiasing_term(const PretrainSettings& s) {
+  return s.objective.kind == ObjectiveKind::debiased || s.objective.kind == ObjectiveKind::hard;
+}
+
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 bool not_negative(double value) { return std::isfinite(value) && value >= 0; }
-
-std::string name_of(ObjectiveKind kind) {
-  switch (kind) {
-    case ObjectiveKind::biased: return "biased";
-    case ObjectiveKind::debiased: return "debiased";
-    case ObjectiveKind::hard: return "hard";
-    case ObjectiveKind::unbiased: return "unbiased";
-  }
-  return "?";
-}
 
 /// XXH3-128 of extents, labels and pixels.
 std::string fingerprint(const Dataset& dataset) {
@@ -48,16 +41,11 @@ std::string fingerprint(const Dataset& dataset) {
 
 }  // namespace
 
-double tau_plus_limit(double temperature) { return 1.0 / (1.0 + std::exp(1.0 / temperature)); }
-
 void check(const PretrainSettings& s) {
-  const ObjectiveDesc& o = s.objective;
-  require(o.tau_plus >= 0 && o.tau_plus < 1, "tau_plus is " + number_text(o.tau_plus) + ", expected a value in [0, 1)");
-  require(positive(o.temperature), "temperature is " + number_text(o.temperature) + ", expected a positive number");
-  require(not_negative(o.beta), "beta is " + number_text(o.beta) + ", expected 0 or more");
+  check(s.objective);
   require(s.batch >= 2, "batch_size is " + std::to_string(s.batch) + ": a batch needs at least 2 images to have negatives");
   require(s.num_positives >= 1 && s.num_positives <= 64, "num_positives must be 1 to 64");
-  require(s.num_positives == 1 || o.kind == ObjectiveKind::debiased || o.kind == ObjectiveKind::hard,
+  require(s.num_positives == 1 || has_debiasing_term(s),
           "num_positives above 1 needs a debiasing term: --objective debiased or hard");
   require(s.epochs >= 1, "epochs must be at least 1");
   require(positive(s.lr), "lr is " + number_text(s.lr) + ", expected a positive number");
@@ -66,22 +54,17 @@ void check(const PretrainSettings& s) {
   require(not_negative(s.optimizer.weight_decay), "weight_decay must be 0 or more");
   require(s.optimizer.momentum >= 0 && s.optimizer.momentum < 1, "momentum must be in [0, 1)");
   check(s.augment);
-  const double limit = tau_plus_limit(o.temperature);
-  if ((o.kind == ObjectiveKind::debiased || o.kind == ObjectiveKind::hard) && o.tau_plus >= limit)
-    log(LogLevel::warning, "tau_plus " + number_text(o.tau_plus) + " is not below " + number_text(std::round(limit * 1e6) / 1e6) +
-                               ", the limit 1/(1+e^(1/t)) at temperature " + number_text(o.temperature) +
-                               ": aligned anchors are clamped and get no gradient from negatives; lower tau_plus or raise the temperature");
 }
 
 std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, const Dataset& dataset) {
-  const ObjectiveDesc& o = s.objective;
+  const ObjectiveSettings& o = s.objective;
   std::map<std::string, std::string> all{
       {"arch", s.model.arch},
       {"stem", std::string(name_of(s.model.stem))},
       {"feature_dim", std::to_string(s.model.feature_dim)},
       {"image_size", std::to_string(s.augment.size)},
       {"luma", s.augment.luma == LumaRule::pillow7 ? "pillow7" : "pillow6"},
-      {"objective", name_of(o.kind)},
+      {"objective", std::string(name_of(o.kind))},
       {"temperature", number_text(o.temperature)},
       {"batch_size", std::to_string(s.batch)},
       {"optimizer", name_of(s.optimizer.kind)},
@@ -96,12 +79,12 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
       {"images", std::to_string(dataset.size())},
       {"images_hash", fingerprint(dataset)},
   };
-  if (o.kind == ObjectiveKind::debiased || o.kind == ObjectiveKind::hard) {
+  if (has_debiasing_term(s)) {
     all["tau_plus"] = number_text(o.tau_plus);
     all["num_positives"] = std::to_string(s.num_positives);
   }
   if (o.kind == ObjectiveKind::hard) all["beta"] = number_text(o.beta);
-  if (o.kind == ObjectiveKind::unbiased) all["negative_scale"] = o.scale == NegativeScale::mean ? "mean" : "sum";
+  if (o.kind == ObjectiveKind::unbiased) all["negative_scale"] = name_of(o.scale);
   if (s.optimizer.kind != OptimizerKind::adam) all["momentum"] = number_text(s.optimizer.momentum);
   if (s.schedule == ScheduleKind::cosine) {
     all["epochs"] = std::to_string(s.epochs);

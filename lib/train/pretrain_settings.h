@@ -6,9 +6,9 @@
 #include <string>
 
 #include "augment/augment.h"
-#include "core/ops.h"
 #include "data/dataset.h"
 #include "nn/model_config.h"
+#include "objective/objective.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -17,7 +17,7 @@ namespace dcl {
 struct PretrainSettings {
   ModelConfig model;
   AugmentSettings augment;   ///< augment.size: height and width of a view
-  ObjectiveDesc objective;   ///< kind, scale, temperature, tau_plus, beta; the rest follows from the fields here
+  ObjectiveSettings objective;
   int num_positives = 1;     ///< M: positives of the debiasing term; a batch has M + 1 views
   int64_t batch = 256;       ///< images per step
   int64_t epochs = 400;
@@ -31,12 +31,8 @@ struct PretrainSettings {
   int views() const { return num_positives + 1; }
 };
 
-/// Error{usage} naming the first setting that is out of range. Logs a warning when tau_plus reaches 1/(1+e^(1/t)), from
-/// where every well-aligned anchor is clamped (SEMANTICS 1.7).
+/// Error{usage} naming the first setting that is out of range.
 void check(const PretrainSettings& settings);
-
-/// tau_plus from which the debiased objective clamps perfectly aligned anchors at temperature t: 1/(1+e^(1/t)).
-double tau_plus_limit(double temperature);
 
 /// The settings and the data as flag names and values: two runs with equal maps, on the same backend, are the same run.
 std::map<std::string, std::string> trajectory_of(const PretrainSettings& settings, const Dataset& dataset);

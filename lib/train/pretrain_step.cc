@@ -8,15 +8,6 @@
 namespace dcl {
 namespace {
 
-ObjectiveDesc objective_of(const PretrainSettings& settings) {
-  ObjectiveDesc desc = settings.objective;
-  desc.batch = settings.batch;
-  desc.views = settings.views();
-  desc.dim = settings.model.feature_dim;
-  desc.dtype = DType::f32;
-  return desc;
-}
-
 NetworkShape shape_of(const PretrainSettings& settings) {
   return {.batch = settings.batch,
           .views = settings.views(),
@@ -33,7 +24,7 @@ PretrainStep::PretrainStep(Backend& backend, const PretrainSettings& settings)
     : backend_(backend),
       parameters_(backend, settings.model, /*with_gradients=*/true),
       network_(backend, settings.model, shape_of(settings)),
-      objective_(objective_of(settings)),
+      objective_(objective_desc(settings.objective, settings.batch, settings.views(), settings.model.feature_dim)),
       result_(backend, kObjectiveResults * sizeof(double)),
       labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
       workspace_(backend, backend.objective_workspace(objective_)),
@@ -42,7 +33,7 @@ PretrainStep::PretrainStep(Backend& backend, const PretrainSettings& settings)
   parameters_.initialise(settings.seed);
 }
 
-StepResult PretrainStep::run(const Batch& batch, int64_t updates_done, double learning_rate) {
+ObjectiveReport PretrainStep::run(const Batch& batch, int64_t updates_done, double learning_rate) {
   backend_.copy(batch.views, network_.input());
   const TensorRef labels = labels_.view({objective_.batch}, DType::i32);
   if (objective_.kind == ObjectiveKind::unbiased) backend_.copy_in(labels, batch.labels.data());
@@ -50,13 +41,12 @@ StepResult PretrainStep::run(const Batch& batch, int64_t updates_done, double le
   const TensorRef result = result_.view({kObjectiveResults}, DType::f64);
   backend_.objective(objective_, network_.embeddings(), labels, result, network_.embedding_gradients(),
                      {workspace_.data(), workspace_.bytes()});
-  double values[kObjectiveResults];
-  backend_.copy_out(values, result);
-  if (std::isfinite(values[kLoss])) {
+  const ObjectiveReport report = read_report(backend_, result);
+  if (std::isfinite(report.loss)) {
     network_.backward(parameters_);
     optimizer_.update(updates_done, learning_rate);
   }
-  return {values[kLoss], values[kClampFraction], values[kMeanPositive], values[kMeanNegative]};
+  return report;
 }
 
 std::vector<TensorSource> PretrainStep::model_tensors() const { return model_sources(parameters_); }

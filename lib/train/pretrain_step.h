@@ -9,17 +9,13 @@
 
 namespace dcl {
 
-struct StepResult {
-  double loss = 0, clamp_fraction = 0, mean_positive = 0, mean_negative = 0;
-};
-
 class PretrainStep {
  public:
   /// Freshly initialised weights from settings.seed.
   PretrainStep(Backend& backend, const PretrainSettings& settings);
 
   /// updates_done: earlier updates. When the loss is not finite, it is returned and weights and optimizer state are as before.
-  StepResult run(const Batch& batch, int64_t updates_done, double learning_rate);
+  ObjectiveReport run(const Batch& batch, int64_t updates_done, double learning_rate);
 
   const ParameterStore& parameters() const { return parameters_; }
 
