@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "io/csv.h"
+#include "io/file.h"
 
 namespace dcl {
 namespace {
@@ -66,18 +67,18 @@ FileMetadata metadata_of(const CheckpointFacts& facts) {
 
 /// Both files by their real path.
 Checkpoint open_pair(const fs::path& model_path) {
-  Checkpoint opened{SafetensorsFile(model_path), SafetensorsFile(state_beside(model_path)), {}};
-  for (const SafetensorsFile* file : {&opened.model, &opened.state})
+  Checkpoint opened{std::make_unique<SafetensorsFile>(model_path), std::make_unique<SafetensorsFile>(state_beside(model_path)), {}};
+  for (const SafetensorsFile* file : {opened.model.get(), opened.state.get()})
     if (file->metadata(kFormat) != kFormatValue)
       fail(ErrorKind::data, "checkpoint " + quoted(file->path()) + " has format " + file->metadata(kFormat) +
                                 ", this program reads format " + kFormatValue);
-  if (opened.model.metadata(kStateHash) != opened.state.metadata(kHeaderHash))
+  if (opened.model->metadata(kStateHash) != opened.state->metadata(kHeaderHash))
     fail(ErrorKind::data, "checkpoint " + quoted(model_path) + " does not belong to the state file beside it");
-  opened.facts = facts_of(opened.model);
-  if (!(facts_of(opened.state) == opened.facts))
+  opened.facts = facts_of(*opened.model);
+  if (!(facts_of(*opened.state) == opened.facts))
     fail(ErrorKind::data, "checkpoint " + quoted(model_path) + ": model and state say different things");
-  opened.state.verify();
-  opened.model.verify();
+  opened.state->verify();
+  opened.model->verify();
   return opened;
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ struct CheckpointFacts {
 CheckpointFacts facts_of(const SafetensorsFile& file);
 
 struct Checkpoint {
-  SafetensorsFile model, state;
+  std::unique_ptr<const SafetensorsFile> model, state;  ///< never null
   CheckpointFacts facts;
 };
 

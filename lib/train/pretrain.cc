@@ -54,8 +54,8 @@ class Pretrainer::Impl {
   }
 
   void resume(const Checkpoint& checkpoint) {
-    require_same_trajectory(checkpoint.facts.settings, facts_.settings, "'" + checkpoint.model.path().string() + "'");
-    step_.load(checkpoint.model, checkpoint.state);
+    require_same_trajectory(checkpoint.facts.settings, facts_.settings, quoted(checkpoint.model->path()));
+    step_.load(*checkpoint.model, *checkpoint.state);
     facts_ = checkpoint.facts;
     saved_step_ = std::filesystem::exists(folder_.model_path(facts_.position.step)) ? facts_.position.step : -1;
   }

@@ -54,8 +54,8 @@ TEST_F(CheckpointTest, ComesBackWithPositionTensorsAndSettings) {
   const auto opened = newest();
   ASSERT_TRUE(opened);
   EXPECT_EQ(opened->facts, facts(1234, 56.78));
-  EXPECT_EQ(opened->model.read_f32("f.0.weight"), (std::vector<float>{1234, 2}));
-  EXPECT_EQ(opened->state.read_f32("optim.exp_avg"), (std::vector<float>{1234, 3, 4}));
+  EXPECT_EQ(opened->model->read_f32("f.0.weight"), (std::vector<float>{1234, 2}));
+  EXPECT_EQ(opened->state->read_f32("optim.exp_avg"), (std::vector<float>{1234, 3, 4}));
   EXPECT_EQ(folder().best_knn(), std::nullopt);
   folder().mark_best(1234);
   EXPECT_EQ(folder().best_knn(), 56.78);
