@@ -58,7 +58,9 @@ TEST(Programs, InfoIsOneJsonObject) {
   bool eigen = false;
   for (const auto& backend : info.at("backends")) {
     if (backend.at("name") == "eigen") eigen = backend.at("available");
-    if (!backend.at("available").get<bool>()) EXPECT_NE(backend.at("reason"), "") << backend;
+    if (!backend.at("available").get<bool>()) {
+      EXPECT_NE(backend.at("reason"), "") << backend;
+    }
   }
   EXPECT_TRUE(eigen);
   for (const char* key : {"jpeg_decoder", "png_decoder", "cpu_features", "threads"}) EXPECT_TRUE(info.contains(key)) << key;
