@@ -178,8 +178,8 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   const BackendInfo info = backend->info();
   run.record(options, argc, argv, {{"backend", info.name}, {"device", info.device}});
   MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);
-  log(LogLevel::info, (checkpoint ? "continuing at step " + std::to_string(pretrainer.position().step) : std::string("starting")) +
-                          " of " + std::to_string(pretrainer.total_steps()) + ", run directory " + run.path().string());
+  log(LogLevel::info, "run directory " + run.path().string() + ": " + (checkpoint ? "continuing after step " : "starting after step ") +
+                          std::to_string(pretrainer.position().step) + " of " + std::to_string(pretrainer.total_steps()));
 
   Reporter reporter(metrics, signals, o.settings.epochs);
   if (pretrainer.run(reporter) == PretrainEnd::finished) return 0;

@@ -196,7 +196,10 @@ std::vector<std::string> Options::names() const {
 }
 
 std::string Options::suggestion(std::string_view name, const char* dashes) const {
-  const std::string near = nearest_name(name, names());
+  std::string lookup(name);
+  std::ranges::replace(lookup, '-', '_');
+  std::string near = nearest_name(lookup, names());
+  if (name.find('-') != name.npos) std::ranges::replace(near, '_', '-');  // in the spelling of who asked
   return near.empty() ? "; " + program_ + " --help lists all" : "; did you mean " + (dashes + near) + "?";
 }
 
@@ -251,7 +254,7 @@ std::vector<std::string> Options::normalised(int argc, const char* const* argv) 
     if (negated) name.erase(0, 3);
     const Option* option = find(name);
     if (!option && name != "help" && name != "version")
-      fail_usage("unknown option " + token.substr(0, equals) + suggestion(name, "--"));
+      fail_usage("unknown option " + token.substr(0, equals) + suggestion(token.substr(0, equals).substr(2), "--"));
     const char* next = i + 1 < argc ? argv[i + 1] : nullptr;
     if (option && next && std::string_view(next) == "=")
       fail_usage("--" + name + " = VALUE: write it without the equals sign or without the spaces");

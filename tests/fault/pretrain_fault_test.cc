@@ -85,7 +85,7 @@ TEST(Fault, OneFailedCheckpointIsAWarning) {
   const TemporaryFolder folder;
   const std::string dir = folder / "run";
   ASSERT_EQ(run(tiny_run(dir, {"--max_steps", "1", "--no_knn"})).exit_code, 0);
-  const Outcome outcome = run(tiny_run(dir, kEveryStep), {{"DCL_FAULT", "rename:3:EIO"}});
+  const Outcome outcome = run(tiny_run(dir, kEveryStep), {{"DCL_FAULT", "rename:8:EIO"}});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_TRUE(read_text(file_of(dir, kTinySteps)) == final_model());
 }
