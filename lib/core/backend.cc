@@ -82,6 +82,7 @@ void check_view(const char* op, const AugmentDesc& d, const ViewParams& v, int64
   require(v.jitter_count <= kJitterOps, op, "jitter_count must be 0..4");
   for (const JitterOp which : v.jitter_order) require(which <= JitterOp::hue, op, "jitter_order names an unknown operator");
   require(v.brightness >= 0 && v.contrast >= 0 && v.saturation >= 0, op, "jitter factors must not be negative");
+  require(v.hue_shift >= -255 && v.hue_shift <= 255, op, "hue_shift must be -255..255");
   require(v.blur_radius <= kMaxBlurRadius, op, "blur_radius must be 0..15");
   int side_weights = 0;
   for (int i = 0; i < v.blur_radius; ++i) side_weights += v.blur_weights[i];

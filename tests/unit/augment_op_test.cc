@@ -188,6 +188,7 @@ TEST_F(AugmentOp, RefusesParametersOutsideTheirRange) {
   refuses([](ViewParams& v) { v.jitter_order[3] = static_cast<JitterOp>(4); });
   refuses([](ViewParams& v) { v.contrast = -0.1f; });
   refuses([](ViewParams& v) { v.saturation = NAN; });
+  refuses([](ViewParams& v) { v.hue_shift = 256; });
   refuses([](ViewParams& v) { v.blur_radius = 16; });
   refuses([](ViewParams& v) {
     v.blur_radius = 1;
