@@ -22,6 +22,7 @@ using kernels::BatchNormMask;
 constexpr int64_t kPieceElements = 1 << 16;
 constexpr int64_t kMaxPieceRows = 1024;  // bounds the length of an f32 sum
 constexpr int64_t kChannelBlock = 256;
+constexpr size_t kStreamBytes = 8 << 20;  // results larger than this do not stay in the caches until they are read
 
 /// The rows of one group cut into pieces.
 struct Cut {
@@ -52,6 +53,13 @@ void combine(const Cut& cut, const float* partial, Finish&& finish) {
       }
     for (int64_t c = begin; c < end; ++c) finish(c, sums[0][c - begin], sums[1][c - begin]);
   });
+}
+
+/// Whether to store `to` past the caches: a large result, no operand of the same pass, made of whole cache lines.
+bool worth_streaming(const BatchNormDesc& d, const void* to, const void* a, const void* b) {
+  const size_t row_bytes = static_cast<size_t>(d.channels) * size_of(d.dtype);
+  return row_bytes * static_cast<size_t>(d.rows) >= kStreamBytes && row_bytes % 64 == 0 && to != a && to != b &&
+         reinterpret_cast<uintptr_t>(to) % 64 == 0;
 }
 
 float* row_of(const TensorRef& saved, const BatchNormDesc& d, int which, int64_t group) {
@@ -106,12 +114,14 @@ void apply(const BatchNormDesc& d, const T* x, const ConstTensorRef& saved, cons
   const Cut cut(d);
   float* scale = scratch(d.channels);
   const auto& kernel = kernels::batch_norm_for<T>();
+  const bool stream = worth_streaming(d, y, x, residual);
   for (int64_t group = d.groups - 1; group >= 0; --group) {
     const BatchNormAffine affine = affine_of(d, saved, gamma, beta, group, scale);
     parallel_for(cut.pieces, [&](int64_t i) {
       const int64_t piece = cut.pieces - 1 - i;
       const int64_t at = (group * cut.rows + cut.first_row(piece)) * d.channels;
-      kernel.apply(x + at, residual ? residual + at : nullptr, y + at, cut.row_count(piece), d.channels, affine, d.relu);
+      kernel.apply(x + at, residual ? residual + at : nullptr, y + at, cut.row_count(piece), d.channels, affine, d.relu,
+                   stream);
     });
   }
 }
@@ -135,6 +145,7 @@ void backward(const BatchNormDesc& d, const Backward<T>& b, const ConstTensorRef
   const double count = static_cast<double>(cut.rows);
   const BatchNormMask mask = !d.relu ? BatchNormMask::none : d.residual ? BatchNormMask::from_y : BatchNormMask::recomputed;
   const T* g = b.masked ? b.masked : b.dy;
+  const bool stream = worth_streaming(d, b.dx, g, b.x);
   for (int64_t group = 0; group < d.groups; ++group) {
     const BatchNormAffine affine = affine_of(d, saved, gamma, beta, group, scale);
     const auto at = [&](int64_t piece) { return (group * cut.rows + cut.first_row(piece)) * channels; };
@@ -159,7 +170,7 @@ void backward(const BatchNormDesc& d, const Backward<T>& b, const ConstTensorRef
     parallel_for(cut.pieces, [&](int64_t i) {
       const int64_t piece = cut.pieces - 1 - i, from = at(piece);
       kernel.backward_data(g + from, b.x + from, b.dx + from, cut.row_count(piece), channels, affine, gradient,
-                           mask == BatchNormMask::recomputed);
+                           mask == BatchNormMask::recomputed, stream);
     });
   }
 }

@@ -1,6 +1,7 @@
 // Batch norm: statistics, running statistics, apply and backward; groups, ReLU, residual, both dtypes, all allowed aliases.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "support/backends.h"
@@ -226,6 +227,31 @@ TEST_P(BatchNorm, Backward) {
           }
         }
   });
+}
+
+/// Large results may be stored another way than those in place: same bits.
+TEST_P(BatchNorm, LargeResultsEqualThoseInPlace) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    SCOPED_TRACE(name_of(dtype));
+    const BatchNormDesc d{.rows = 1 << 16, .channels = 96, .groups = 2, .dtype = dtype, .relu = true};
+    OpRun run(*backend_);
+    const Operands o = operands_of(d, Fill::uniform);
+    const auto x = run.input(o.x), dy = run.input(o.dy), saved = run.input(o.saved);
+    const auto gamma = run.input(o.gamma), beta = run.input(o.beta);
+    const auto y = run.output(d.x_shape(), dtype), dx = run.output(d.x_shape(), dtype);
+    const auto y_in_place = run.in_out(o.x), dx_in_place = run.in_out(o.dy);
+    const auto dgamma = run.output({d.channels}, DType::f32), dbeta = run.output({d.channels}, DType::f32);
+    run.run([&] {
+      backend_->batch_norm_apply(d, x, saved, gamma, beta, {}, y);
+      backend_->batch_norm_apply(d, y_in_place, saved, gamma, beta, {}, y_in_place);
+      backend_->batch_norm_backward(d, dy, x, {}, saved, gamma, beta, dx, {}, dgamma, dbeta, Accum::overwrite);
+      backend_->batch_norm_backward(d, dx_in_place, x, {}, saved, gamma, beta, dx_in_place, {}, dgamma, dbeta, Accum::overwrite);
+    });
+    EXPECT_EQ(run.result(y), run.result(y_in_place));
+    EXPECT_EQ(run.result(dx), run.result(dx_in_place));
+    const auto results = run.result(y);
+    EXPECT_GT(*std::max_element(results.begin(), results.end()), 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BatchNorm, testing::ValuesIn(cpu_backends()), [](const auto& info) { return info.param; });

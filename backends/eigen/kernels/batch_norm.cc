@@ -1,138 +1,177 @@
-// Loops run over channels and take several rows at a time, so that per-channel constants and sums (in L1) are touched
-// once per row block. Written for the compiler's vectoriser; `omp simd` states that rows never overlap partially.
+// A call's rows are read as a few streams, each sequential in memory (row i of every stream, then row i + 1 of every
+// stream): that keeps more of the memory's bandwidth busy than one stream does, and per-channel constants and sums, which
+// lie in the first-level cache, are touched once for all streams.
 #include "eigen/kernels/batch_norm.h"
 
-#include "eigen/kernels/element.h"
+#include "eigen/kernels/lanes.h"
 
 namespace dcl::kernels::DCL_ISA {
 namespace {
 
-constexpr int kRowBlock = 4;
+// Streams per tensor: about eight reads at a time were fastest on two cores; see bench/batch_norm_bench.cc.
+constexpr int kStatisticsStreams = 8;
+constexpr int kStreams = 4;
+constexpr int kWritingSumsStreams = 2;
 
-template <int R, class T>
-inline void add_moments(const T* x, int64_t channels, const float* shift, float* sum, float* square_sum) {
-#pragma omp simd
-  for (int64_t c = 0; c < channels; ++c) {
-    float first = 0, second = 0;
-    for (int r = 0; r < R; ++r) {
-      const float d = load(x[r * channels + c]) - shift[c];
-      first += d;
-      second += d * d;
-    }
-    sum[c] += first;
-    square_sum[c] += second;
-  }
+template <int R>
+struct Streams {
+  static constexpr int count = R;
+};
+
+/// Calls block(Streams<R>, row, part) so that the rows row, row + part, ... (R of them) visit every row once.
+template <int R, class Block>
+DCL_INLINE void in_streams(int64_t rows, Block&& block) {
+  const int64_t part = rows / R;
+  for (int64_t row = 0; row < part; ++row) block(Streams<R>{}, row, part);
+  for (int64_t row = part * R; row < rows; ++row) block(Streams<1>{}, row, int64_t{0});
 }
 
 template <class T>
 void statistics(const T* x, int64_t rows, int64_t channels, const float* shift, float* sums) {
   for (int64_t c = 0; c < 2 * channels; ++c) sums[c] = 0;
-  int64_t row = 0;
-  for (; row + kRowBlock <= rows; row += kRowBlock)
-    add_moments<kRowBlock>(x + row * channels, channels, shift, sums, sums + channels);
-  for (; row < rows; ++row) add_moments<1>(x + row * channels, channels, shift, sums, sums + channels);
+  float* square_sums = sums + channels;
+  in_streams<kStatisticsStreams>(rows, [&](auto streams, int64_t row, int64_t part) {
+    const T* first = x + row * channels;
+    each_channel<T>(channels, [&](auto lanes, int64_t c) {
+      using L = decltype(lanes);
+      using F = typename L::F;
+      const F centre = L::load(shift + c);
+      F sum{}, square_sum{};
+#pragma GCC unroll 8
+      for (int s = 0; s < decltype(streams)::count; ++s) {
+        const F d = L::load(first + s * part * channels + c) - centre;
+        sum += d;
+        square_sum = multiply_add(d, d, square_sum);
+      }
+      L::store(sums + c, L::load(sums + c) + sum);
+      L::store(square_sums + c, L::load(square_sums + c) + square_sum);
+    });
+  });
 }
 
-template <bool kRelu, bool kResidual, class T>
-inline void apply_rows(const T* x, const T* residual, T* y, int64_t rows, int64_t channels, BatchNormAffine affine) {
-  for (int64_t row = 0; row < rows; ++row, x += channels, y += channels) {
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) {
-      float value = (load(x[c]) - affine.mean[c]) * affine.scale[c] + affine.beta[c];
-      if (kResidual) value += load(residual[c]);
-      if (kRelu) value = value > 0 ? value : (value != value ? value : 0.0f);
-      store(y + c, value);
-    }
-    if (kResidual) residual += channels;
-  }
+template <bool kRelu, bool kResidual, bool kStream, class T>
+void apply_rows(const T* x, const T* residual, T* y, int64_t rows, int64_t channels, BatchNormAffine affine) {
+  in_streams<kStreams>(rows, [&](auto streams, int64_t row, int64_t part) {
+    each_channel<T>(channels, [&](auto lanes, int64_t c) {
+      using L = decltype(lanes);
+      const auto mean = L::load(affine.mean + c), scale = L::load(affine.scale + c), beta = L::load(affine.beta + c);
+#pragma GCC unroll 8
+      for (int s = 0; s < decltype(streams)::count; ++s) {
+        const int64_t i = (row + s * part) * channels + c;
+        auto value = multiply_add(L::load(x + i) - mean, scale, beta);
+        if (kResidual) value += L::load(residual + i);
+        if (kRelu) value = relu_of(value);
+        if (kStream) L::stream(y + i, value);
+        else L::store(y + i, value);
+      }
+    });
+  });
+  if (kStream) end_streaming();
+}
+
+template <bool kValue>
+struct Flag {
+  static constexpr bool value = kValue;
+};
+/// Calls run with the two values as types.
+template <class Run>
+DCL_INLINE void with_flags(bool a, bool b, Run&& run) {
+  if (a) return b ? run(Flag<true>{}, Flag<true>{}) : run(Flag<true>{}, Flag<false>{});
+  return b ? run(Flag<false>{}, Flag<true>{}) : run(Flag<false>{}, Flag<false>{});
 }
 
 template <class T>
-void apply(const T* x, const T* residual, T* y, int64_t rows, int64_t channels, BatchNormAffine affine, bool relu) {
-  if (relu) {
-    if (residual) return apply_rows<true, true>(x, residual, y, rows, channels, affine);
-    return apply_rows<true, false>(x, residual, y, rows, channels, affine);
-  }
-  if (residual) return apply_rows<false, true>(x, residual, y, rows, channels, affine);
-  apply_rows<false, false>(x, residual, y, rows, channels, affine);
-}
-
-template <BatchNormMask kMask, bool kWrite, int R, class T>
-inline void add_gradient_sums(const T* dy, const T* x, const T* y, T* masked, int64_t channels, BatchNormAffine affine,
-                              float* sum, float* product_sum) {
-#pragma omp simd
-  for (int64_t c = 0; c < channels; ++c) {
-    float first = 0, second = 0;
-    for (int r = 0; r < R; ++r) {
-      const int64_t i = r * channels + c;
-      const float centred = load(x[i]) - affine.mean[c];
-      float g = load(dy[i]);
-      if (kMask == BatchNormMask::recomputed) g = centred * affine.scale[c] + affine.beta[c] > 0 ? g : 0.0f;
-      if (kMask == BatchNormMask::from_y) g = load(y[i]) > 0 ? g : 0.0f;
-      if (kWrite) store(masked + i, g);
-      first += g;
-      second += g * centred;
-    }
-    sum[c] += first;
-    product_sum[c] += second;
-  }
+void apply(const T* x, const T* residual, T* y, int64_t rows, int64_t channels, BatchNormAffine affine, bool relu,
+           bool stream) {
+  with_flags(relu, stream, [&](auto r, auto s) {
+    if (residual) return apply_rows<r.value, true, s.value>(x, residual, y, rows, channels, affine);
+    apply_rows<r.value, false, s.value>(x, residual, y, rows, channels, affine);
+  });
 }
 
 template <BatchNormMask kMask, bool kWrite, class T>
-inline void backward_sums_of(const T* dy, const T* x, const T* y, T* masked, int64_t rows, int64_t channels,
-                             BatchNormAffine affine, float* sums) {
+void backward_sums_of(const T* dy, const T* x, const T* y, T* masked, int64_t rows, int64_t channels,
+                      BatchNormAffine affine, float* sums) {
   for (int64_t c = 0; c < 2 * channels; ++c) sums[c] = 0;
-  int64_t row = 0;
-  const auto at = [&](const T* from) { return from ? from + row * channels : nullptr; };
-  for (; row + kRowBlock <= rows; row += kRowBlock)
-    add_gradient_sums<kMask, kWrite, kRowBlock>(at(dy), at(x), at(y), const_cast<T*>(at(masked)), channels, affine, sums,
-                                                sums + channels);
-  for (; row < rows; ++row)
-    add_gradient_sums<kMask, kWrite, 1>(at(dy), at(x), at(y), const_cast<T*>(at(masked)), channels, affine, sums,
-                                        sums + channels);
+  float* product_sums = sums + channels;
+  in_streams<kWrite ? kWritingSumsStreams : kStreams>(rows, [&](auto streams, int64_t row, int64_t part) {
+    each_channel<T>(channels, [&](auto lanes, int64_t c) {
+      using L = decltype(lanes);
+      using F = typename L::F;
+      const F mean = L::load(affine.mean + c);
+      F sum{}, product_sum{};
+#pragma GCC unroll 8
+      for (int s = 0; s < decltype(streams)::count; ++s) {
+        const int64_t i = (row + s * part) * channels + c;
+        const F centred = L::load(x + i) - mean;
+        F g = L::load(dy + i);
+        if (kMask == BatchNormMask::recomputed)
+          g = where_positive(multiply_add(centred, L::load(affine.scale + c), L::load(affine.beta + c)), g);
+        if (kMask == BatchNormMask::from_y) g = where_positive(L::load(y + i), g);
+        if (kWrite) L::store(masked + i, g);
+        sum += g;
+        product_sum = multiply_add(g, centred, product_sum);
+      }
+      L::store(sums + c, L::load(sums + c) + sum);
+      L::store(product_sums + c, L::load(product_sums + c) + product_sum);
+    });
+  });
 }
 
 template <class T>
 void backward_sums(const T* dy, const T* x, const T* y, T* masked, int64_t rows, int64_t channels, BatchNormAffine affine,
                    BatchNormMask mask, float* sums) {
-  const bool write = masked && !(masked == dy && mask == BatchNormMask::none);
-  const auto run = [&](auto kernel) { kernel(dy, x, y, masked, rows, channels, affine, sums); };
+  const auto run = [&](auto with_write, auto without) {
+    const bool write = masked && !(masked == dy && mask == BatchNormMask::none);
+    if (write) return with_write(dy, x, y, masked, rows, channels, affine, sums);
+    without(dy, x, y, masked, rows, channels, affine, sums);
+  };
   switch (mask) {
     case BatchNormMask::none:
-      return write ? run(backward_sums_of<BatchNormMask::none, true, T>) : run(backward_sums_of<BatchNormMask::none, false, T>);
+      return run(&backward_sums_of<BatchNormMask::none, true, T>, &backward_sums_of<BatchNormMask::none, false, T>);
     case BatchNormMask::recomputed:
-      return write ? run(backward_sums_of<BatchNormMask::recomputed, true, T>)
-                   : run(backward_sums_of<BatchNormMask::recomputed, false, T>);
+      return run(&backward_sums_of<BatchNormMask::recomputed, true, T>, &backward_sums_of<BatchNormMask::recomputed, false, T>);
     case BatchNormMask::from_y:
-      return write ? run(backward_sums_of<BatchNormMask::from_y, true, T>)
-                   : run(backward_sums_of<BatchNormMask::from_y, false, T>);
+      return run(&backward_sums_of<BatchNormMask::from_y, true, T>, &backward_sums_of<BatchNormMask::from_y, false, T>);
   }
 }
 
-template <bool kRecompute, class T>
-inline void backward_data_rows(const T* dy, const T* x, T* dx, int64_t rows, int64_t channels, BatchNormAffine affine,
-                               BatchNormGradient gradient) {
-  for (int64_t row = 0; row < rows; ++row, dy += channels, x += channels, dx += channels) {
-#pragma omp simd
-    for (int64_t c = 0; c < channels; ++c) {
-      const float centred = load(x[c]) - affine.mean[c];
-      float g = load(dy[c]);
-      if (kRecompute) g = centred * affine.scale[c] + affine.beta[c] > 0 ? g : 0.0f;
-      store(dx + c, g * gradient.g_factor[c] + centred * gradient.x_factor[c] + gradient.offset[c]);
-    }
-  }
+template <bool kRecompute, bool kStream, class T>
+void backward_data_rows(const T* dy, const T* x, T* dx, int64_t rows, int64_t channels, BatchNormAffine affine,
+                        BatchNormGradient gradient) {
+  in_streams<kStreams>(rows, [&](auto streams, int64_t row, int64_t part) {
+    each_channel<T>(channels, [&](auto lanes, int64_t c) {
+      using L = decltype(lanes);
+      using F = typename L::F;
+      const F mean = L::load(affine.mean + c), g_factor = L::load(gradient.g_factor + c);
+      const F x_factor = L::load(gradient.x_factor + c), offset = L::load(gradient.offset + c);
+#pragma GCC unroll 8
+      for (int s = 0; s < decltype(streams)::count; ++s) {
+        const int64_t i = (row + s * part) * channels + c;
+        const F centred = L::load(x + i) - mean;
+        F g = L::load(dy + i);
+        if (kRecompute) g = where_positive(multiply_add(centred, L::load(affine.scale + c), L::load(affine.beta + c)), g);
+        const F value = multiply_add(g, g_factor, multiply_add(centred, x_factor, offset));
+        if (kStream) L::stream(dx + i, value);
+        else L::store(dx + i, value);
+      }
+    });
+  });
+  if (kStream) end_streaming();
 }
 
 template <class T>
 void backward_data(const T* dy, const T* x, T* dx, int64_t rows, int64_t channels, BatchNormAffine affine,
-                   BatchNormGradient gradient, bool recompute_mask) {
-  if (recompute_mask) return backward_data_rows<true>(dy, x, dx, rows, channels, affine, gradient);
-  backward_data_rows<false>(dy, x, dx, rows, channels, affine, gradient);
+                   BatchNormGradient gradient, bool recompute_mask, bool stream) {
+  with_flags(recompute_mask, stream, [&](auto recompute, auto s) {
+    backward_data_rows<recompute.value, s.value>(dy, x, dx, rows, channels, affine, gradient);
+  });
 }
 
 }  // namespace
 
-extern const BatchNormTable batch_norm_table = {
+extern const BatchNormTable batch_norm_table;
+const BatchNormTable batch_norm_table = {
     {&statistics<float>, &apply<float>, &backward_sums<float>, &backward_data<float>},
     {&statistics<bf16>, &apply<bf16>, &backward_sums<bf16>, &backward_data<bf16>}};
 

@@ -31,15 +31,17 @@ template <class T>
 struct BatchNormKernels {
   /// sums[c] = sum of x - shift, sums[channels + c] = sum of (x - shift)^2.
   void (*statistics)(const T* x, int64_t rows, int64_t channels, const float* shift, float* sums);
-  /// y = [relu]((x - mean) * scale + beta [+ residual]); residual may be null; y may be x or residual.
-  void (*apply)(const T* x, const T* residual, T* y, int64_t rows, int64_t channels, BatchNormAffine affine, bool relu);
+  /// y = [relu]((x - mean) * scale + beta [+ residual]); residual may be null; y may be x or residual. `stream`: store past
+  /// the caches; the row size in bytes and y must be multiples of 64.
+  void (*apply)(const T* x, const T* residual, T* y, int64_t rows, int64_t channels, BatchNormAffine affine, bool relu,
+                bool stream);
   /// g = masked dy; sums[c] = sum of g, sums[channels + c] = sum of g * (x - mean); g is written to masked unless null
   /// (masked may be dy). y is read for BatchNormMask::from_y only.
   void (*backward_sums)(const T* dy, const T* x, const T* y, T* masked, int64_t rows, int64_t channels,
                         BatchNormAffine affine, BatchNormMask mask, float* sums);
-  /// dx from g = dy, masked when `recompute_mask`; dx may be dy.
+  /// dx from g = dy, masked when `recompute_mask`; dx may be dy. `stream` as above.
   void (*backward_data)(const T* dy, const T* x, T* dx, int64_t rows, int64_t channels, BatchNormAffine affine,
-                        BatchNormGradient gradient, bool recompute_mask);
+                        BatchNormGradient gradient, bool recompute_mask, bool stream);
 };
 
 struct BatchNormTable {
