@@ -5,6 +5,7 @@
 
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
+#include "eigen/extent.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/scratch.h"
@@ -29,8 +30,6 @@ const kernels::GemmKernels<double>& kernels_for<double>() {
   return kernels::gemm().f64;
 }
 
-int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
-
 /// Extents of a block of C: whole register tiles, at most `rows` x `columns`, smaller when there would be too few
 /// blocks.
 struct BlockShape {
@@ -38,7 +37,7 @@ struct BlockShape {
 };
 BlockShape choose_block(int64_t m, int64_t n, int64_t mr, int64_t nr, int64_t max_rows) {
   BlockShape block{std::min(round_up(m, mr), max_rows), round_up(n, nr)};
-  const auto pieces = [&] { return ((m + block.rows - 1) / block.rows) * ((n + block.columns - 1) / block.columns); };
+  const auto pieces = [&] { return ceil_div(m, block.rows) * ceil_div(n, block.columns); };
   while (pieces() < kPieces && (block.rows > 4 * mr || block.columns > 4 * nr)) {
     const bool halve_rows = block.columns <= 4 * nr || (block.rows > 4 * mr && block.rows >= block.columns);
     if (halve_rows)
@@ -67,8 +66,8 @@ void multiply_slab(const MatrixProduct<T>& g, int64_t slab, int64_t columns, int
   const int64_t max_rows =
       kBlockBytes / (kernels::kGemmDepth * static_cast<int64_t>(sizeof(T))) / kernel.mr * kernel.mr;
   const BlockShape block = choose_block(g.m, columns, kernel.mr, kernel.nr, max_rows);
-  const int64_t across = (columns + block.columns - 1) / block.columns;
-  const int64_t down = (g.m + block.rows - 1) / block.rows;
+  const int64_t across = ceil_div(columns, block.columns);
+  const int64_t down = ceil_div(g.m, block.rows);
   const bool last = depth + k == g.k;
   parallel_for(down * across, [&](int64_t piece) {
     const int64_t row = piece / across * block.rows, row_end = std::min(row + block.rows, g.m);

@@ -1,19 +1,6 @@
-// The contrastive objective in O(B D) memory. The similarity matrix is symmetric, so only tiles on and above its
-// diagonal are computed, each twice: once for the row sums, once for the gradient. Tiles are visited in rounds in which
-// every block of rows takes part at most once, as in a tournament: no two tasks of a round touch the same rows, so sums
-// need neither atomics nor copies, and their order does not depend on the number of threads.
-#include <algorithm>
-#include <cmath>
-
-#include "core/parallel.h"
+// Chooses the arithmetic of the contrastive objective: f32 where it keeps its digits, double elsewhere.
 #include "eigen/eigen_backend.h"
-#include "eigen/kernels/contrastive.h"
-#include "eigen/kernels/gemm.h"
-#include "eigen/kernels/isa.h"
-#include "eigen/scratch.h"
-#include "math/contrastive.h"
-
-DCL_DISPATCH(ContrastiveTable, contrastive)
+#include "eigen/objective_evaluation.h"
 
 namespace dcl {
 namespace {
@@ -21,315 +8,13 @@ namespace {
 // Rounding a cosine to f32 moves e^(s/t) by up to 2^-24 / t relative, and debiasing may cancel most of the sum: above
 // this exponent everything is computed in double, which also leaves no question of range.
 constexpr double kLargestF32Exponent = 8;
-constexpr int64_t kRowGrain = 256;  // rows of one piece of the O(n) passes
 
-int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
-
-/// Cuts a workspace into arrays; with a null base it only measures.
-class Carver {
- public:
-  explicit Carver(void* base) : base_(static_cast<char*>(base)) {}
-  template <class U>
-  U* take(int64_t count) {
-    char* at = base_ ? base_ + used_ : nullptr;
-    used_ += static_cast<size_t>(round_up(count * static_cast<int64_t>(sizeof(U)), 64));
-    return reinterpret_cast<U*>(at);
-  }
-  size_t used() const { return used_; }
-
- private:
-  char* base_;
-  size_t used_ = 0;
-};
-
-template <class T>
-const kernels::GemmKernels<T>& gemm_kernels() {
-  if constexpr (sizeof(T) == 8)
-    return kernels::gemm().f64;
-  else
-    return kernels::gemm().f32;
-}
-template <class T>
-const kernels::ContrastiveKernels<T>& tile_kernels() {
-  if constexpr (sizeof(T) == 8)
-    return kernels::contrastive().f64;
-  else
-    return kernels::contrastive().f32;
-}
-
-bool hard(const ObjectiveDesc& d) { return d.kind == ObjectiveKind::hard && d.beta > 0; }
-double largest_exponent(const ObjectiveDesc& d) { return (hard(d) ? 1 + d.beta : 1) / d.temperature; }
 bool computes_in_double(const ObjectiveDesc& d) {
-  return d.dtype == DType::f64 || largest_exponent(d) > kLargestF32Exponent;
+  const double exponent = (has_importance(d) ? 1 + d.beta : 1) / d.temperature;
+  return d.dtype == DType::f64 || exponent > kLargestF32Exponent;
 }
 
-ContrastiveSettings<double> settings_of(const ObjectiveDesc& d) {
-  ContrastiveSettings<double> c;
-  const bool debias = d.kind == ObjectiveKind::debiased || d.kind == ObjectiveKind::hard;
-  if (hard(d)) c.rule = NegativeRule::importance;
-  if (d.kind == ObjectiveKind::unbiased && d.scale == NegativeScale::mean) c.rule = NegativeRule::true_mean;
-  c.clamp = debias;
-  c.tau_plus = debias ? d.tau_plus : 0;
-  c.beta = hard(d) ? d.beta : 0;
-  c.negatives = static_cast<double>(2 * d.batch - 2);
-  c.positives = static_cast<double>(d.views - 1);
-  c.inverse_temperature = 1 / d.temperature;
-  c.anchor_weight = 1 / static_cast<double>(2 * d.batch);
-  return c;
-}
-
-template <class T>
-double dot(const T* a, const T* b, int64_t dim) {
-  double even = 0, odd = 0;
-  int64_t k = 0;
-  for (; k + 1 < dim; k += 2) {
-    even += static_cast<double>(a[k]) * static_cast<double>(b[k]);
-    odd += static_cast<double>(a[k + 1]) * static_cast<double>(b[k + 1]);
-  }
-  if (k < dim) even += static_cast<double>(a[k]) * static_cast<double>(b[k]);
-  return even + odd;
-}
-
-/// Visits every pair (first <= second) of blocks once; see the head of this file.
-template <class Body>
-void for_each_tile(int64_t blocks, Body&& body) {
-  parallel_for(blocks, [&](int64_t block) { body(block, block); });
-  const int64_t rounds = blocks + (blocks & 1) - 1;  // the circle method; an odd number gets a bye
-  for (int64_t round = 0; round < rounds; ++round)
-    parallel_for((rounds + 1) / 2, [&](int64_t table) {
-      const int64_t one = table == 0 ? rounds : (round + table) % rounds;
-      const int64_t other = (round + rounds - table) % rounds;
-      if (std::max(one, other) < blocks) body(std::min(one, other), std::max(one, other));
-    });
-}
-
-/// One evaluation in T. Anchors are the rows of views 0 and 1.
-template <class T>
-class Evaluation {
- public:
-  Evaluation(const ObjectiveDesc& d, Carver& memory)
-      : d_(d),
-        settings_(settings_of(d)),
-        anchors_(2 * d.batch),
-        block_(block_rows(anchors_)),
-        blocks_((anchors_ + block_ - 1) / block_) {
-    const auto& gemm = gemm_kernels<T>();
-    a_block_ = gemm.packed_a(block_, d.dim);
-    bt_block_ = gemm.packed_b(d.dim, block_);
-    b_block_ = gemm.packed_b(block_, d.dim);
-    packed_a_ = memory.take<T>(blocks_ * a_block_);
-    packed_bt_ = memory.take<T>(blocks_ * bt_block_);
-    packed_b_ = memory.take<T>(blocks_ * b_block_);
-    const int64_t padded = anchors_ + kernels::kTilePadding;
-    negative_ = memory.take<T>(padded);
-    importance_ = memory.take<T>(padded);
-    class_ = memory.take<T>(padded);
-    sorted_labels_ = memory.take<int32_t>(d.batch);
-    sums_ = memory.take<ContrastiveSums<double>>(anchors_);
-    rows_ = memory.take<ContrastiveRow<double>>(anchors_);
-    weighted_ = memory.take<double>(anchors_);
-    importance_sum_ = memory.take<double>(anchors_);
-    cosine_ = memory.take<double>(anchors_);
-    exponential_ = memory.take<double>((d.views - 2) * anchors_);
-    tile_cosines_ = memory.take<double>(blocks_ * blocks_);
-  }
-
-  /// dz may be null.
-  void run(const T* z, const int32_t* labels, double* result, T* dz) {
-    z_ = z;
-    pack();
-    std::fill_n(weighted_, anchors_, 0.0);
-    std::fill_n(importance_sum_, anchors_, 0.0);
-    std::fill_n(sums_, anchors_, ContrastiveSums<double>{});
-    if (d_.kind == ObjectiveKind::unbiased) find_classes(labels);
-    find_positives();
-    for_each_tile(blocks_, [&](int64_t i, int64_t j) { forward(i, j); });
-    finish_rows(result);
-    if (!dz) return;
-    for_each_tile(blocks_, [&](int64_t i, int64_t j) { backward(i, j, dz); });
-    add_positive_gradients(dz);
-  }
-
- private:
-  /// Tile and packed tile fit the second-level cache; small batches get enough blocks for all cores.
-  static int64_t block_rows(int64_t anchors) {
-    const int64_t rows = anchors >= 3072 ? 192 : anchors >= 1024 ? 96 : 64;
-    return std::min<int64_t>(rows, sizeof(T) == 8 ? 96 : 192);
-  }
-  int64_t begin(int64_t block) const { return block * block_; }
-  int64_t rows_of(int64_t block) const { return std::min(block_, anchors_ - begin(block)); }
-  int64_t pair_of(int64_t anchor) const { return anchor < d_.batch ? anchor + d_.batch : anchor - d_.batch; }
-  const T* row(int64_t index) const { return z_ + index * d_.dim; }
-  const T* view_row(int64_t view, int64_t image) const { return row(view * d_.batch + image); }
-
-  /// Calls body(first, depth) for the slices of the embedding's dimension that one product sums.
-  template <class Body>
-  void for_each_slice(Body&& body) const {
-    for (int64_t at = 0; at < d_.dim; at += kernels::kGemmDepth) body(at, std::min(kernels::kGemmDepth, d_.dim - at));
-  }
-
-  void pack() {
-    const auto& gemm = gemm_kernels<T>();
-    parallel_for(blocks_, [&](int64_t block) {
-      const T* z = row(begin(block));
-      const int64_t count = rows_of(block);
-      for_each_slice([&](int64_t at, int64_t depth) {
-        gemm.pack_a(z + at, d_.dim, 1, count, depth, packed_a_ + block * a_block_ + gemm.packed_a(count, at));
-        gemm.pack_b(z + at, 1, d_.dim, depth, count, packed_bt_ + block * bt_block_ + gemm.packed_b(at, count));
-      });
-      gemm.pack_b(z, d_.dim, 1, count, d_.dim, packed_b_ + block * b_block_);
-    });
-  }
-
-  /// Numbers the labels in their order; unknown ones (-1) get a class of their own each, and so are never masked.
-  void find_classes(const int32_t* labels) {
-    std::copy_n(labels, d_.batch, sorted_labels_);
-    std::sort(sorted_labels_, sorted_labels_ + d_.batch);
-    std::fill_n(class_ + anchors_, kernels::kTilePadding, T{0});
-    for (int64_t image = 0; image < d_.batch; ++image) {
-      const auto [first, last] = std::equal_range(sorted_labels_, sorted_labels_ + d_.batch, labels[image]);
-      const bool known = labels[image] >= 0;
-      const T index = static_cast<T>(known ? first - sorted_labels_ : -1 - image);
-      const int64_t same = known ? last - first : 1;
-      for (const int64_t anchor : {image, image + d_.batch}) {
-        class_[anchor] = index;
-        sums_[anchor].count = static_cast<double>(anchors_ - 2 * same);
-      }
-    }
-  }
-
-  void find_positives() {
-    const double scale = settings_.inverse_temperature;
-    parallel_chunks(d_.batch, kRowGrain, [&](int64_t first, int64_t last) {
-      for (int64_t image = first; image < last; ++image) {
-        const int64_t anchor[2] = {image, image + d_.batch};
-        const double cosine = dot(row(anchor[0]), row(anchor[1]), d_.dim);
-        for (const int64_t a : anchor) {
-          cosine_[a] = cosine;
-          sums_[a].pair = sums_[a].positives = std::exp(cosine * scale);
-          for (int64_t view = 2; view < d_.views; ++view) {
-            const double e = std::exp(dot(row(a), view_row(view, image), d_.dim) * scale);
-            exponential_[(view - 2) * anchors_ + a] = e;
-            sums_[a].positives += e;
-          }
-        }
-      }
-    });
-  }
-
-  /// Cosines of the blocks i and j in this thread's scratch, followed by room for a packed tile.
-  kernels::SimilarityTile<T> similarities(int64_t i, int64_t j) const {
-    const auto& gemm = gemm_kernels<T>();
-    kernels::SimilarityTile<T> tile{};
-    tile.ld = round_up(block_, kernels::kTilePadding);
-    tile.rows = rows_of(i), tile.columns = rows_of(j);
-    tile.s = thread_scratch<T>(ScratchSlot::objective, block_ * tile.ld + gemm.packed_a(block_, block_) + 4 * tile.ld);
-    for_each_slice([&](int64_t at, int64_t depth) {
-      gemm.multiply(tile.rows, tile.columns, depth, packed_a_ + i * a_block_ + gemm.packed_a(tile.rows, at),
-                    packed_bt_ + j * bt_block_ + gemm.packed_b(at, tile.columns), tile.s, tile.ld, at > 0);
-    });
-    tile.inverse_temperature = settings_.inverse_temperature, tile.beta = settings_.beta;
-    const int64_t self = begin(i) - begin(j);
-    tile.excluded[0] = self, tile.excluded[1] = self + d_.batch, tile.excluded[2] = self - d_.batch;
-    if (d_.kind == ObjectiveKind::unbiased) tile.row_class = class_ + begin(i), tile.column_class = class_ + begin(j);
-    return tile;
-  }
-  T* beside(const kernels::SimilarityTile<T>& tile) const { return tile.s + block_ * tile.ld; }
-
-  void forward(int64_t i, int64_t j) {
-    const auto tile = similarities(i, j);
-    const kernels::TileSums rows{weighted_ + begin(i), importance_sum_ + begin(i)};
-    const kernels::TileSums columns{weighted_ + begin(j), importance_sum_ + begin(j)};
-    const double cosines = tile_kernels<T>().forward(tile, rows, i == j ? kernels::TileSums{} : columns, beside(tile));
-    tile_cosines_[i * blocks_ + j] = i == j ? cosines : 2 * cosines;
-  }
-
-  void finish_rows(double* result) {
-    for (int64_t i = 0; i < anchors_; ++i) {
-      sums_[i].weighted = weighted_[i];
-      sums_[i].importance = importance_sum_[i];
-    }
-    parallel_chunks(anchors_, kRowGrain, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        rows_[i] = contrastive_row(settings_, sums_[i]);
-        negative_[i] = static_cast<T>(rows_[i].negative);
-        importance_[i] = static_cast<T>(rows_[i].importance);
-      }
-    });
-    std::fill_n(negative_ + anchors_, kernels::kTilePadding, T{0});
-    std::fill_n(importance_ + anchors_, kernels::kTilePadding, T{0});
-    double loss = 0, at_floor = 0, positive = 0, negative = 0, negatives = 0;
-    for (int64_t i = 0; i < anchors_; ++i) {
-      loss += rows_[i].loss;
-      at_floor += rows_[i].at_floor;
-      positive += cosine_[i];
-      negatives += d_.kind == ObjectiveKind::unbiased ? sums_[i].count : settings_.negatives;
-    }
-    for (int64_t i = 0; i < blocks_; ++i)
-      for (int64_t j = i; j < blocks_; ++j) negative += tile_cosines_[i * blocks_ + j];
-    result[kLoss] = loss * settings_.anchor_weight;
-    result[kClampFraction] = at_floor * settings_.anchor_weight;
-    result[kMeanPositive] = positive * settings_.anchor_weight;
-    result[kMeanNegative] = negatives > 0 ? negative / negatives : 0;
-  }
-
-  void backward(int64_t i, int64_t j, T* dz) {
-    const auto& gemm = gemm_kernels<T>();
-    const auto tile = similarities(i, j);
-    tile_kernels<T>().backward(tile, {negative_ + begin(i), importance_ + begin(i)},
-                               {negative_ + begin(j), importance_ + begin(j)});
-    T* packed = beside(tile);
-    gemm.pack_a(tile.s, tile.ld, 1, tile.rows, tile.columns, packed);
-    gemm.multiply(tile.rows, d_.dim, tile.columns, packed, packed_b_ + j * b_block_, dz + begin(i) * d_.dim, d_.dim,
-                  i != j);
-    if (i == j) return;
-    gemm.pack_a(tile.s, 1, tile.ld, tile.columns, tile.rows, packed);
-    gemm.multiply(tile.columns, d_.dim, tile.rows, packed, packed_b_ + i * b_block_, dz + begin(j) * d_.dim, d_.dim,
-                  true);
-  }
-
-  void add_positive_gradients(T* dz) const {
-    parallel_chunks(d_.batch, kRowGrain, [&](int64_t first, int64_t last) {
-      for (int64_t image = first; image < last; ++image) {
-        const int64_t one = image, other = image + d_.batch;
-        const double pair = rows_[one].pair + rows_[other].pair;
-        for (int64_t k = 0; k < d_.dim; ++k) {
-          double to_one = pair * static_cast<double>(row(other)[k]), to_other = pair * static_cast<double>(row(one)[k]);
-          for (int64_t view = 2; view < d_.views; ++view) {
-            const double from_one = rows_[one].positive * exponential_[(view - 2) * anchors_ + one];
-            const double from_other = rows_[other].positive * exponential_[(view - 2) * anchors_ + other];
-            const double v = static_cast<double>(view_row(view, image)[k]);
-            to_one += from_one * v;
-            to_other += from_other * v;
-            dz[(view * d_.batch + image) * d_.dim + k] = static_cast<T>(
-                from_one * static_cast<double>(row(one)[k]) + from_other * static_cast<double>(row(other)[k]));
-          }
-          dz[one * d_.dim + k] = static_cast<T>(static_cast<double>(dz[one * d_.dim + k]) + to_one);
-          dz[other * d_.dim + k] = static_cast<T>(static_cast<double>(dz[other * d_.dim + k]) + to_other);
-        }
-      }
-    });
-  }
-
-  ObjectiveDesc d_;
-  ContrastiveSettings<double> settings_;
-  int64_t anchors_, block_, blocks_;
-  int64_t a_block_ = 0, bt_block_ = 0, b_block_ = 0;  // elements of one block's packed forms
-  T *packed_a_ = nullptr, *packed_bt_ = nullptr;      // Z and its transpose, for the cosines
-  T* packed_b_ = nullptr;                             // Z as the right factor of the gradient
-  T *negative_ = nullptr, *importance_ = nullptr;     // gradient weights, as ContrastiveRow
-  T* class_ = nullptr;
-  int32_t* sorted_labels_ = nullptr;
-  ContrastiveSums<double>* sums_ = nullptr;
-  ContrastiveRow<double>* rows_ = nullptr;
-  double *weighted_ = nullptr, *importance_sum_ = nullptr;  // of ContrastiveSums, contiguous
-  double* cosine_ = nullptr;                                // of each anchor and its pair
-  double* exponential_ = nullptr;                           // [views - 2, anchors]: e^x of the extra positives
-  double* tile_cosines_ = nullptr;                          // [blocks, blocks]
-  const T* z_ = nullptr;
-};
-
-/// Memory and order of work: with f32 embeddings computed in double, copies of z and dz come first.
+/// Room for f32 embeddings and their gradient in double.
 struct Converted {
   double *z = nullptr, *dz = nullptr;
 };
@@ -346,11 +31,11 @@ Converted take_converted(const ObjectiveDesc& d, Carver& memory) {
 size_t EigenBackend::do_objective_workspace(const ObjectiveDesc& d) const {
   Carver memory(nullptr);
   if (!computes_in_double(d)) {
-    Evaluation<float>(d, memory);
+    ObjectiveEvaluation<float>(d, memory);
     return memory.used();
   }
   take_converted(d, memory);
-  Evaluation<double>(d, memory);
+  ObjectiveEvaluation<double>(d, memory);
   return memory.used();
 }
 
@@ -360,16 +45,17 @@ void EigenBackend::do_objective(const ObjectiveDesc& d, ConstTensorRef z, ConstT
   double* out = result.as<double>();
   Carver memory(workspace.data);
   if (!computes_in_double(d)) {
-    Evaluation<float>(d, memory).run(z.as<float>(), label, out, dz ? dz.as<float>() : nullptr);
+    ObjectiveEvaluation<float>(d, memory).run(z.as<float>(), label, out, dz ? dz.as<float>() : nullptr);
     return;
   }
   const Converted copies = take_converted(d, memory);
-  Evaluation<double> evaluation(d, memory);
+  ObjectiveEvaluation<double> evaluation(d, memory);
   if (d.dtype == DType::f64) return evaluation.run(z.as<double>(), label, out, dz ? dz.as<double>() : nullptr);
   const int64_t count = d.z_shape().elements();
   std::copy_n(z.as<float>(), count, copies.z);
   evaluation.run(copies.z, label, out, dz ? copies.dz : nullptr);
-  if (dz) std::transform(copies.dz, copies.dz + count, dz.as<float>(), [](double v) { return static_cast<float>(v); });
+  if (!dz) return;
+  std::transform(copies.dz, copies.dz + count, dz.as<float>(), [](double v) { return static_cast<float>(v); });
 }
 
 }  // namespace dcl

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/parallel.h"
+#include "eigen/extent.h"
 #include "eigen/scratch.h"
 
 namespace dcl {
@@ -11,7 +12,7 @@ namespace dcl {
 /// The sum of piece(begin, end) over [0, total) cut into runs of `grain`, added in their order.
 template <class Piece>
 double sum_pieces(int64_t total, int64_t grain, Piece&& piece) {
-  const int64_t pieces = (total + grain - 1) / grain;
+  const int64_t pieces = ceil_div(total, grain);
   double* partial = thread_scratch<double>(ScratchSlot::reduce, pieces);
   parallel_chunks(total, grain, [&](int64_t begin, int64_t end) { partial[begin / grain] = piece(begin, end); });
   double sum = 0;

@@ -6,6 +6,7 @@
 
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
+#include "eigen/extent.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/reduce.h"
 
@@ -148,8 +149,8 @@ void EigenBackend::do_top_k(ConstTensorRef scores, TensorRef values, TensorRef i
 
 void EigenBackend::do_column_sum(ConstTensorRef x, TensorRef sums, Accum accum) {
   const int64_t count = x.shape[0], columns = x.shape[1];
-  const int64_t grain = std::max(kColumnRows, (count + kColumnPieces - 1) / kColumnPieces);
-  const int64_t pieces = (count + grain - 1) / grain;
+  const int64_t grain = std::max(kColumnRows, ceil_div(count, kColumnPieces));
+  const int64_t pieces = ceil_div(count, grain);
   double* partial = thread_scratch<double>(ScratchSlot::reduce, pieces * columns);
   parallel_chunks(count, grain, [&](int64_t begin, int64_t end) {
     double* own = partial + begin / grain * columns;
