@@ -105,7 +105,7 @@ BackendInfo OneDnnBackend::info() const {
   info.name = "onednn";
   info.libraries.emplace_back(
       "oneDNN", version_text(version) + " (" + runtime_text(version.cpu_runtime) + ", " + isa_text() + ")");
-  info.overrides = {"conv_forward", "conv_backward_data", "conv_backward_filter", "pack_filter", "fused_conv", "gemm"};
+  info.overrides = {"conv_forward", "conv_backward_data", "conv_backward_filter", "pack_filter", "fused_conv"};
   return info;
 }
 
@@ -185,25 +185,6 @@ void OneDnnBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, Cons
   auto* plan = plans_->get<FusedPlan>(d.conv, {kFused, d.relu, static_cast<int>(where)}, d, where);
   if (!plan) return EigenBackend::do_fused_conv(d, x, packed, bias, residual, y, workspace);
   plan->run(x.data, packed.data, bias.as<float>(), residual.data, y.data, workspace.data);
-}
-
-void OneDnnBackend::do_gemm(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c) {
-  if (d.dtype != DType::f32) return EigenBackend::do_gemm(d, a, b, bias, c);
-  float* out = c.as<float>();
-  const bool add = d.accum == Accum::add;
-  if (bias) {
-    const float* added = bias.as<float>();
-    parallel_chunks(d.m, 64, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row)
-        for (int64_t column = 0; column < d.n; ++column)
-          out[row * d.n + column] = add ? out[row * d.n + column] + added[column] : added[column];
-    });
-  }
-  const ThreadScope scope(thread_count());
-  const auto status =
-      dnnl_sgemm(d.trans_a ? 'T' : 'N', d.trans_b ? 'T' : 'N', d.m, d.n, d.k, 1.0f, a.as<float>(),
-                 d.trans_a ? d.m : d.k, b.as<float>(), d.trans_b ? d.k : d.n, add || bias ? 1.0f : 0.0f, out, d.n);
-  if (status != dnnl_success) fail(ErrorKind::internal, "[onednn gemm] status " + std::to_string(status));
 }
 
 const BackendModule* onednn_backend_module() {

@@ -1,4 +1,4 @@
-// The fast CPU backend: oneDNN for convolutions and matrix products, everything else as the eigen backend does it.
+// The fast CPU backend: oneDNN for convolutions, everything else as the eigen backend does it.
 #pragma once
 
 #include <memory>
@@ -28,7 +28,6 @@ class OneDnnBackend final : public EigenBackend {
   size_t do_fused_conv_workspace(const FusedConvDesc&) const override;
   void do_fused_conv(const FusedConvDesc&, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
                      ConstTensorRef residual, TensorRef y, Workspace) override;
-  void do_gemm(const GemmDesc&, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c) override;
 
  private:
   class Plans;

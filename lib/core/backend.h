@@ -5,7 +5,8 @@
 //  * Tensors are contiguous; outputs must not overlap inputs unless the op says so.
 //  * Ops enqueue work in order; on a device, results are complete after synchronize().
 //  * No op allocates, except the first call with a new descriptor (primitives are created then). Scratch memory is the
-//    caller's: `workspace` has at least the bytes the matching *_workspace() call states; it may be null when that is 0.
+//    caller's: `workspace` has at least the bytes that the matching *_workspace() call states for the number of threads in
+//    effect; it may be null when that is 0.
 //  * Reductions have a fixed order: the same inputs give the same bits on the same device with the same thread count.
 //  * Violated shapes or dtypes throw Error{internal} naming op, operand, shape and expectation.
 #pragma once

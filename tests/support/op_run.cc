@@ -14,6 +14,8 @@
 namespace dcl::test {
 namespace {
 
+constexpr int kThreadCounts[] = {1, 2};
+
 constexpr size_t kGuard = 128;                // bytes on each side
 constexpr std::byte kGuardByte{0xA5};
 constexpr std::byte kPoison{0xFF};            // all ones: NaN in every float type
@@ -64,6 +66,16 @@ Workspace OpRun::workspace(size_t bytes) {
   return {add(Role::output, {static_cast<int64_t>(bytes)}, DType::u8, {}).tensor.data, bytes};
 }
 
+Workspace OpRun::workspace(const std::function<size_t()>& needed) {
+  size_t bytes = 0;
+  for (const int threads : kThreadCounts) {
+    set_thread_count(threads);
+    bytes = std::max(bytes, needed());
+  }
+  set_thread_count(0);
+  return workspace(bytes);
+}
+
 void OpRun::reset() {
   for (Operand& operand : operands_) {
     const size_t bytes = operand.tensor.bytes();
@@ -99,7 +111,7 @@ std::vector<std::vector<std::byte>> OpRun::written() const {
 void OpRun::run(const std::function<void()>& op) {
   const bool any_threads = backend_.info().name == "eigen";
   std::vector<std::vector<std::byte>> first;
-  for (const int threads : {1, 2}) {
+  for (const int threads : kThreadCounts) {
     set_thread_count(threads);
     if (!any_threads) first.clear();
     for (int repeat = 0; repeat < 2; ++repeat) {

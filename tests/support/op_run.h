@@ -25,6 +25,8 @@ class OpRun {
   /// Starts every run with the given values.
   TensorRef in_out(const Values& values);
   Workspace workspace(size_t bytes);
+  /// Enough for every thread count that run() tries; `needed` states it for the count in effect.
+  Workspace workspace(const std::function<size_t()>& needed);
 
   /// Adds test failures for anything promised above that does not hold.
   void run(const std::function<void()>& op);
