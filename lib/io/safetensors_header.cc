@@ -230,12 +230,29 @@ void check_layout(std::vector<FileTensor>& tensors, uint64_t data_bytes) {
     fail_header("it has " + std::to_string(data_bytes - position) + " bytes after its last tensor");
 }
 
+/// The JSON parser buffers the token it reads, twice and growing by doubling: no token may be long.
+void check_tokens(std::string_view text) {
+  size_t length = 0;
+  bool inside = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    const bool ends = c == '"' || (!inside && std::string_view("{}[]:, \t\r\n").find(c) != std::string_view::npos);
+    if (c == '"') inside = !inside;
+    if (inside && c == '\\') ++at;
+    length = ends ? 0 : length + 1;
+    if (length > (inside ? kMaxStringBytes : kMaxNumberBytes))
+      fail_header("its header has a " + std::string(inside ? "string" : "word") + " of more than " +
+                  bytes_text(inside ? kMaxStringBytes : kMaxNumberBytes));
+  }
+}
+
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, uint64_t data_bytes) {
   if (text.empty() || text.front() != '{') fail_header("its header does not begin with {");
   // The JSON parser takes a NUL for the end of its input, so what follows one would go unread.
   if (text.find('\0') != text.npos) fail_header("its header has a NUL byte");
+  check_tokens(text);
   HeaderEvents events;
   nlohmann::json::sax_parse(text.begin(), text.end(), &events);
   SafetensorsHeader header = events.take();

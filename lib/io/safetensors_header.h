@@ -19,6 +19,8 @@ inline constexpr size_t kMaxTensors = 100'000;
 inline constexpr size_t kMaxMetadata = kMaxTensors + 1000;
 /// Names, keys and values together: bounds what a hostile header can make a reader allocate.
 inline constexpr size_t kMaxTextBytes = size_t{24} << 20;
+inline constexpr size_t kMaxStringBytes = size_t{4} << 20;  ///< of JSON text, escapes counted as one
+inline constexpr size_t kMaxNumberBytes = 64;               ///< anything that is no string
 inline constexpr size_t kMaxNameBytes = 1024;
 inline constexpr size_t kMaxRank = 8;
 

@@ -1,0 +1,26 @@
+// A program that does nothing but what its option says, to test the shell every app has around it.
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "run/app.h"
+
+int main(int argc, char** argv) {
+  std::string act = "print";
+  int kind = 1;
+  dcl::Options options("shell-probe", "Tests the shell of the apps.");
+  options.add("act", &act, "what to do")
+      .choices({"print", "much", "log", "throw", "bad_alloc", "other", "interrupted"});
+  options.add("kind", &kind, "kind of the error thrown").range(1, 8);
+  return dcl::run_app(argc, argv, options, [&] {
+    if (act == "print") dcl::print("data\n");
+    if (act == "much") dcl::print(std::string(1 << 20, 'x'));
+    if (act == "log") dcl::log(dcl::LogLevel::warning, "look");
+    if (act == "throw") dcl::fail(static_cast<dcl::ErrorKind>(kind), "what, where\nand what to do");
+    if (act == "bad_alloc") throw std::bad_alloc();
+    if (act == "other") throw std::logic_error("odd");
+    return act == "interrupted" ? dcl::kExitInterrupted : 0;
+  });
+}
