@@ -231,7 +231,7 @@ struct Options::CommandLine {
     if (option.is_list())
       added->expected(1, CLI::detail::expected_max_vector_size);
     else
-      added->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+      added->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
 };
 
@@ -259,7 +259,8 @@ std::vector<std::string> Options::normalised(int argc, const char* const* argv) 
     if (option && next && std::string_view(next) == "=")
       fail_usage("--" + name + " = VALUE: write it without the equals sign or without the spaces");
     if (!option || !option->is_flag()) {
-      out.push_back("--" + name + (equals == token.npos ? "" : token.substr(equals)));
+      out.push_back("--" + name);
+      if (equals != token.npos) out.push_back(token.substr(equals + 1));  // CLI11 takes --name= for --name
       continue;
     }
     bool ok = true;

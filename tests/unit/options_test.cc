@@ -94,6 +94,15 @@ TEST(CommandLine, EveryType) {
   EXPECT_EQ(app.dataset, "shapes");
 }
 
+TEST(CommandLine, EmptyAndOddValues) {
+  App app;
+  app.parse({"--data=", "--batch_size", "8"});
+  EXPECT_EQ(app.data, "");
+  EXPECT_EQ(app.batch_size, 8);
+  app.parse({"--data=--odd=x"});
+  EXPECT_EQ(app.data, "--odd=x");
+}
+
 TEST(CommandLine, BooleansMeanWhatTheySay) {
   const auto value = [](const std::vector<std::string>& arguments) {
     App app;
@@ -122,7 +131,7 @@ TEST(CommandLine, BooleansMeanWhatTheySay) {
 TEST(CommandLine, RefusesWhatItDoesNotUnderstand) {
   refused({"--bath_size", "8"}, "unknown option --bath_size; did you mean --batch_size?");
   refused({"--batch", "8"}, "did you mean --batch_size?");
-  refused({"--tau-pluss=1"}, "did you mean --tau_plus?");
+  refused({"--tau-pluss=1"}, "did you mean --tau-plus?");
   refused({"--qqqqqqqq"}, "dcl-test --help lists all");
   refused({"--no_seed"}, "unknown option --no_seed");
   refused({"--batch_size"}, "batch_size");
@@ -226,7 +235,7 @@ TEST(Config, ReadsTheSubsetOfToml) {
   EXPECT_EQ(entries[3].values, (std::vector<std::string>{"1", "two"}));
   EXPECT_TRUE(entries[4].values.empty());
   EXPECT_EQ(entries[5].key, "t.f");
-  EXPECT_EQ(entries[5].line, 8);
+  EXPECT_EQ(entries[5].line, 9);
   EXPECT_EQ(entries[5].values, std::vector<std::string>{"-1.5e-3"});
 }
 
