@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "data/decoders.h"
 #include "data/decoders_config.h"
+#include "data/jpeg_check.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -37,12 +38,8 @@ struct Free {
   void operator()(void* data) const { stbi_image_free(data); }
 };
 
-/// stb_image fills the missing part of a truncated JPEG with gray instead of refusing it.
-void require_jpeg_end(Bytes file) {
-  static constexpr uint8_t kEnd[] = {0xFF, 0xD9};
-  if (file[0] == 0xFF && std::find_end(file.begin(), file.end(), kEnd, kEnd + 2) == file.end()) {
-    fail(ErrorKind::data, "the JPEG data are truncated");
-  }
+void check(Bytes file) {
+  if (!file.empty() && file[0] == 0xFF) check_jpeg(file);
 }
 
 int length_of(Bytes file) {
@@ -53,13 +50,14 @@ int length_of(Bytes file) {
 }  // namespace
 
 ImageSize stb_size(Bytes file) {
+  check(file);
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(file.data(), length_of(file), &width, &height, &channels)) fail_stb();
   return {height, width};
 }
 
 void stb_decode(Bytes file, ImageSize size, uint8_t* rgb) {
-  require_jpeg_end(file);
+  check(file);
   const size_t pixels = static_cast<size_t>(size.height) * static_cast<size_t>(size.width);
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(file.data(), length_of(file), &width, &height, &channels)) fail_stb();

@@ -52,7 +52,9 @@ TEST(DecodeReference, EqualsPillow) {
     // differently.
     const std::string name = entry.path().stem().string();
     const bool subsampled = !name.ends_with("_0") && !name.ends_with("_gray");
-    if (exact || !subsampled) EXPECT_LE(off.largest, exact ? 0 : 4) << path << ": mean difference " << off.mean;
+    if (exact || !subsampled) {
+      EXPECT_LE(off.largest, exact ? 0 : 4) << path << ": mean difference " << off.mean;
+    }
     ++files;
   }
   EXPECT_EQ(files, 7 * 24 + 1);

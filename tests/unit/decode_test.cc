@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "math/philox.h"
 #include "support/image_fixtures.h"
@@ -144,6 +146,26 @@ TEST(DecodeRefusal, TruncationAtAnyByte) {
   const Bytes jpeg = test::small_jpeg();
   for (size_t length = 0; length + 2 < jpeg.size(); ++length) {
     ASSERT_NE(refusal(Bytes(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(length))), "") << length;
+  }
+}
+
+/// stb_image up to 2.27 writes and reads out of bounds for these without the check before it (seen by the sanitizers).
+TEST(DecodeRefusal, HuffmanTablesThatAreTooLongOrAbsent) {
+  const Bytes good = test::small_jpeg();
+  const uint8_t marker[] = {0xFF, 0xC4};
+  const auto at = std::search(good.begin(), good.end(), marker, marker + 2) - good.begin();
+  ASSERT_LT(at + 20, static_cast<std::ptrdiff_t>(good.size()));
+  Bytes long_table = good;
+  std::fill_n(long_table.begin() + at + 5, 16, uint8_t{255});  // codes of each length
+  EXPECT_NE(refusal(long_table), "");
+  Bytes absent = good;
+  for (size_t i = 0; i + 1 < absent.size(); ++i) {
+    if (absent[i] == 0xFF && absent[i + 1] == 0xC4) absent[i + 1] = 0xFE;  // now a comment
+  }
+  if (jpeg_decoder() == "stb_image") {
+    EXPECT_NE(refusal(absent), "");
+  } else {
+    decode(absent);  // newer libjpeg-turbo brings the standard tables, as Motion JPEG leaves them out
   }
 }
 

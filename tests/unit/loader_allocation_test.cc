@@ -42,11 +42,11 @@ namespace {
 TEST(LoaderAllocations, NonePerBatch) {
   const std::unique_ptr<Backend> backend = make_backend("eigen");
   DatasetSpec spec;
-  spec.shapes_count = 200;
+  spec.shapes_count = 40;
   const Dataset data = load_dataset(spec);
   const AugmentSettings settings;
   LoaderOptions options;
-  options.batch = 32;
+  options.batch = 8;
   options.threads = 2;
   options.augment = augment_desc(settings);
   Loader loader(data, *backend, training_views(settings, 1), options);
@@ -54,9 +54,9 @@ TEST(LoaderAllocations, NonePerBatch) {
   loader.start();
   const int64_t after_start = g_allocations.load();
   EXPECT_GT(after_start, before);                                  // the counter works: threads were made
-  for (int i = 0; i < 50; ++i) ASSERT_NE(loader.next(), nullptr);  // scratch of the workers' threads grows here
+  for (int i = 0; i < 30; ++i) ASSERT_NE(loader.next(), nullptr);  // scratch of the workers' threads grows here
   const int64_t warm = g_allocations.load();
-  for (int i = 0; i < 200; ++i) ASSERT_NE(loader.next(), nullptr);
+  for (int i = 0; i < 100; ++i) ASSERT_NE(loader.next(), nullptr);
   EXPECT_EQ(g_allocations.load(), warm);
 }
 
