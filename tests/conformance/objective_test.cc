@@ -96,7 +96,7 @@ TEST_P(Objective, ClampedAtALowTemperature) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Objective, testing::ValuesIn(cpu_backends()),
+INSTANTIATE_TEST_SUITE_P(Backends, Objective, testing::ValuesIn(working_backends()),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -110,7 +110,7 @@ TEST_P(Optimizers, Lars) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Optimizers, testing::ValuesIn(cpu_backends()),
+INSTANTIATE_TEST_SUITE_P(Backends, Optimizers, testing::ValuesIn(working_backends()),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

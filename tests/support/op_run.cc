@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstring>
+#include <stdexcept>
 
 #include "core/parallel.h"
 
@@ -16,9 +16,9 @@ namespace {
 
 constexpr int kThreadCounts[] = {1, 2};
 
-constexpr size_t kGuard = 128;                // bytes on each side
+constexpr size_t kGuard = 128;  // bytes on each side
 constexpr std::byte kGuardByte{0xA5};
-constexpr std::byte kPoison{0xFF};            // all ones: NaN in every float type
+constexpr std::byte kPoison{0xFF};  // all ones: NaN in every float type
 
 /// Under the address sanitizer, reading a guard is an error too.
 void forbid([[maybe_unused]] const void* data, [[maybe_unused]] size_t bytes) {
@@ -32,7 +32,7 @@ void permit([[maybe_unused]] const void* data, [[maybe_unused]] size_t bytes) {
 #endif
 }
 
-std::byte* bytes_of(const TensorRef& tensor) { return static_cast<std::byte*>(tensor.data); }
+TensorRef whole(const Buffer& buffer) { return buffer.view({static_cast<int64_t>(buffer.bytes())}, DType::u8); }
 
 bool all_equal(const std::byte* from, size_t count, std::byte value) {
   return std::all_of(from, from + count, [&](std::byte b) { return b == value; });
@@ -44,26 +44,32 @@ OpRun::~OpRun() {
   for (const Operand& operand : operands_) permit(operand.buffer.data(), operand.buffer.bytes());
 }
 
-OpRun::Operand& OpRun::add(Role role, Shape shape, DType dtype, std::vector<std::byte> initial) {
-  Operand operand{role, {nullptr, shape, dtype}, {}, std::move(initial)};
+TensorRef OpRun::add(Role role, Shape shape, DType dtype, const std::vector<std::byte>& contents) {
+  Operand operand{role, {nullptr, shape, dtype}, {}, {}, {}};
   const size_t bytes = operand.tensor.bytes();
-  operand.buffer = Buffer(backend_, bytes + 2 * kGuard);
-  std::byte* start = static_cast<std::byte*>(operand.buffer.data());
-  std::memset(start, static_cast<int>(kGuardByte), operand.buffer.bytes());
-  operand.tensor.data = start + kGuard;
+  operand.before.assign(bytes + 2 * kGuard, kGuardByte);
+  std::byte* start = operand.before.data() + kGuard;
+  if (role == Role::output)
+    std::fill_n(start, bytes, kPoison);
+  else
+    std::copy(contents.begin(), contents.end(), start);
+  operand.buffer = Buffer(backend_, operand.before.size());
+  operand.tensor.data = static_cast<std::byte*>(operand.buffer.data()) + kGuard;
   operands_.push_back(std::move(operand));
-  return operands_.back();
+  return operands_.back().tensor;
 }
 
-ConstTensorRef OpRun::input(const Values& values) { return add(Role::input, values.shape, values.dtype, encode(values)).tensor; }
+ConstTensorRef OpRun::input(const Values& values) {
+  return add(Role::input, values.shape, values.dtype, encode(values));
+}
 
-TensorRef OpRun::output(Shape shape, DType dtype) { return add(Role::output, shape, dtype, {}).tensor; }
+TensorRef OpRun::output(Shape shape, DType dtype) { return add(Role::output, shape, dtype, {}); }
 
-TensorRef OpRun::in_out(const Values& values) { return add(Role::in_out, values.shape, values.dtype, encode(values)).tensor; }
+TensorRef OpRun::in_out(const Values& values) { return add(Role::in_out, values.shape, values.dtype, encode(values)); }
 
 Workspace OpRun::workspace(size_t bytes) {
   if (bytes == 0) return {};
-  return {add(Role::output, {static_cast<int64_t>(bytes)}, DType::u8, {}).tensor.data, bytes};
+  return {add(Role::output, {static_cast<int64_t>(bytes)}, DType::u8, {}).data, bytes};
 }
 
 Workspace OpRun::workspace(const std::function<size_t()>& needed) {
@@ -77,24 +83,33 @@ Workspace OpRun::workspace(const std::function<size_t()>& needed) {
 }
 
 void OpRun::reset() {
+  const bool on_host = backend_.info().name != "cuda";
   for (Operand& operand : operands_) {
-    const size_t bytes = operand.tensor.bytes();
-    if (operand.role == Role::output) std::memset(operand.tensor.data, static_cast<int>(kPoison), bytes);
-    else std::memcpy(operand.tensor.data, operand.initial.data(), bytes);
-    forbid(bytes_of(operand.tensor) - kGuard, kGuard);
-    forbid(bytes_of(operand.tensor) + bytes, kGuard);
+    permit(operand.buffer.data(), on_host ? operand.buffer.bytes() : 0);
+    backend_.copy_in(whole(operand.buffer), operand.before.data());
+    if (!on_host) continue;
+    auto* start = static_cast<std::byte*>(operand.buffer.data());
+    forbid(start, kGuard);
+    forbid(start + operand.buffer.bytes() - kGuard, kGuard);
+  }
+}
+
+void OpRun::fetch() {
+  for (Operand& operand : operands_) {
+    permit(operand.buffer.data(), operand.buffer.bytes());
+    operand.after.resize(operand.before.size());
+    backend_.copy_out(operand.after.data(), whole(operand.buffer));
   }
 }
 
 void OpRun::expect_intact() const {
   int index = 0;
   for (const Operand& operand : operands_) {
-    const size_t bytes = operand.tensor.bytes();
-    permit(operand.buffer.data(), operand.buffer.bytes());
-    EXPECT_TRUE(all_equal(bytes_of(operand.tensor) - kGuard, kGuard, kGuardByte)) << "wrote before operand " << index;
-    EXPECT_TRUE(all_equal(bytes_of(operand.tensor) + bytes, kGuard, kGuardByte)) << "wrote past operand " << index;
+    const std::byte* after = operand.after.data();
+    EXPECT_TRUE(all_equal(after, kGuard, kGuardByte)) << "wrote before operand " << index;
+    EXPECT_TRUE(all_equal(after + operand.after.size() - kGuard, kGuard, kGuardByte)) << "wrote past operand " << index;
     if (operand.role == Role::input) {
-      EXPECT_EQ(std::memcmp(operand.tensor.data, operand.initial.data(), bytes), 0) << "input " << index << " was changed";
+      EXPECT_TRUE(operand.after == operand.before) << "input " << index << " was changed";
     }
     ++index;
   }
@@ -103,13 +118,12 @@ void OpRun::expect_intact() const {
 std::vector<std::vector<std::byte>> OpRun::written() const {
   std::vector<std::vector<std::byte>> all;
   for (const Operand& operand : operands_)
-    if (operand.role != Role::input && operand.tensor.dtype != DType::u8)
-      all.emplace_back(bytes_of(operand.tensor), bytes_of(operand.tensor) + operand.tensor.bytes());
+    if (operand.role != Role::input && operand.tensor.dtype != DType::u8) all.push_back(operand.after);
   return all;
 }
 
 void OpRun::run(const std::function<void()>& op) {
-  const bool any_threads = backend_.info().name == "eigen";
+  const bool any_threads = backend_.info().name != "onednn";
   std::vector<std::vector<std::byte>> first;
   for (const int threads : kThreadCounts) {
     set_thread_count(threads);
@@ -118,16 +132,22 @@ void OpRun::run(const std::function<void()>& op) {
       reset();
       op();
       backend_.synchronize();
+      fetch();
       expect_intact();
-      if (first.empty()) first = written();
-      else EXPECT_TRUE(first == written()) << "other bits in run " << repeat << " with " << threads << " threads";
+      if (first.empty())
+        first = written();
+      else
+        EXPECT_TRUE(first == written()) << "other bits in run " << repeat << " with " << threads << " threads";
     }
   }
   set_thread_count(0);
 }
 
 std::vector<double> OpRun::result(TensorRef tensor) const {
-  return decode(tensor.data, tensor.shape.elements(), tensor.dtype);
+  for (const Operand& operand : operands_)
+    if (operand.tensor.data == tensor.data)
+      return decode(operand.after.data() + kGuard, tensor.shape.elements(), tensor.dtype);
+  throw std::logic_error("result() of a tensor that is no operand");
 }
 
 }  // namespace dcl::test

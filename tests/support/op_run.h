@@ -1,6 +1,6 @@
 // Runs one op the way the conformance suite demands: outputs and workspace poisoned with NaN, guard bytes around every
-// operand, inputs unchanged afterwards, twice with each thread count with the same bits (for `eigen` also the same bits
-// with every thread count).
+// operand, inputs unchanged afterwards, twice with each thread count with the same bits (but for `onednn` also the same
+// bits with every thread count). Operands live in the backend's memory and are seen through copies of them.
 #pragma once
 
 #include <functional>
@@ -30,6 +30,7 @@ class OpRun {
 
   /// Adds test failures for anything promised above that does not hold.
   void run(const std::function<void()>& op);
+  /// What the last run left in `tensor`.
   std::vector<double> result(TensorRef tensor) const;
 
  private:
@@ -38,11 +39,12 @@ class OpRun {
     Role role;
     TensorRef tensor;
     Buffer buffer;
-    std::vector<std::byte> initial;  // of inputs and in_outs
+    std::vector<std::byte> before, after;  // guards, contents, guards: what a run starts with and what it left
   };
 
-  Operand& add(Role role, Shape shape, DType dtype, std::vector<std::byte> initial);
+  TensorRef add(Role role, Shape shape, DType dtype, const std::vector<std::byte>& contents);
   void reset();
+  void fetch();
   void expect_intact() const;
   std::vector<std::vector<std::byte>> written() const;
 
