@@ -118,7 +118,8 @@ void OpRun::expect_intact() const {
 std::vector<std::vector<std::byte>> OpRun::written() const {
   std::vector<std::vector<std::byte>> all;
   for (const Operand& operand : operands_)
-    if (operand.role != Role::input && operand.tensor.dtype != DType::u8) all.push_back(operand.after);
+    if (operand.role != Role::input && operand.tensor.dtype != DType::u8)
+      all.emplace_back(operand.after.begin() + kGuard, operand.after.end() - kGuard);
   return all;
 }
 
