@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "io/safetensors.h"
+#include "io/file_dtype.h"
 #include "math/bfloat16.h"
 
 namespace dcl {
@@ -47,6 +47,8 @@ void convert_elements(FileDType from, const std::byte* at, T* to, size_t count) 
       return each(uint16_t{}, [](uint16_t bits) { return bf16::to_float(bits); });
     case FileDType::f16:
       return each(uint16_t{}, half_to_float);
+    case FileDType::i16:
+      return each(int16_t{}, same);
     case FileDType::i8:
       return each(int8_t{}, same);
     case FileDType::u8:
@@ -54,10 +56,6 @@ void convert_elements(FileDType from, const std::byte* at, T* to, size_t count) 
     case FileDType::boolean:
       return each(uint8_t{}, [](uint8_t value) { return value != 0 ? 1 : 0; });
   }
-}
-
-inline bool is_floating(FileDType type) {
-  return type == FileDType::f64 || type == FileDType::f32 || type == FileDType::f16 || type == FileDType::bf16;
 }
 
 }  // namespace dcl

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "io/file.h"
-#include "io/safetensors.h"
+#include "io/file_dtype.h"
 
 namespace dcl {
 

@@ -13,12 +13,6 @@
 namespace dcl {
 namespace {
 
-constexpr std::pair<std::string_view, FileDType> kTypes[] = {
-    {"F64", FileDType::f64}, {"I64", FileDType::i64}, {"F32", FileDType::f32},
-    {"I32", FileDType::i32}, {"F16", FileDType::f16}, {"BF16", FileDType::bf16},
-    {"I8", FileDType::i8},   {"U8", FileDType::u8},   {"BOOL", FileDType::boolean},
-};
-
 [[noreturn]] void fail_header(const std::string& what) { fail(ErrorKind::data, what); }
 
 std::string tensor_text(std::string_view name) { return "tensor " + dcl::quoted(std::string(name)); }
@@ -172,8 +166,9 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
   }
 
   void set_dtype(const std::string& text) {
-    for (const auto& [name, type] : kTypes)
-      if (name == text) {
+    for (auto type = FileDType::i64; type <= FileDType::boolean;
+         type = static_cast<FileDType>(static_cast<int>(type) + 1))
+      if (name_of(type) == text) {
         tensor_.dtype = type;
         return;
       }
@@ -184,18 +179,18 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
   void finish_tensor() {
     if (!seen_[0] || !seen_[1] || !seen_[2] || offsets_.size() != 2)
       fail_header(tensor_text(tensor_.name) + " needs dtype, shape and data_offsets [begin, end]");
-    tensor_.begin = offsets_[0];
-    tensor_.end = offsets_[1];
-    if (tensor_.end < tensor_.begin) fail_header(tensor_text(tensor_.name) + " ends before it begins");
+    const uint64_t begin = offsets_[0], end = offsets_[1];
+    if (end < begin) fail_header(tensor_text(tensor_.name) + " ends before it begins");
     uint64_t bytes = size_of(tensor_.dtype);
     for (const uint64_t extent : shape_) {
       if (__builtin_mul_overflow(bytes, extent, &bytes))
         fail_header(tensor_text(tensor_.name) + " has a shape whose size overflows");
       tensor_.shape.push_back(static_cast<int64_t>(extent));
     }
-    if (bytes != tensor_.bytes())
+    if (bytes != end - begin)
       fail_header(tensor_text(tensor_.name) + " of shape " + shape_text(tensor_.shape) + " needs " +
-                  std::to_string(bytes) + " bytes, its data_offsets give " + std::to_string(tensor_.bytes()));
+                  std::to_string(bytes) + " bytes, its data_offsets give " + std::to_string(end - begin));
+    tensor_.position = begin;
     header_.tensors.push_back(std::move(tensor_));
   }
 
@@ -214,14 +209,15 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
 /// Rules 6 and 9: no holes, no overlaps, nothing after the last tensor.
 void check_layout(std::vector<FileTensor>& tensors, uint64_t data_bytes) {
   std::sort(tensors.begin(), tensors.end(), [](const FileTensor& a, const FileTensor& b) {
-    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+    return std::tuple(a.position, a.bytes(), std::string_view(a.name)) <
+           std::tuple(b.position, b.bytes(), std::string_view(b.name));
   });
   uint64_t position = 0;
   for (const FileTensor& tensor : tensors) {
-    if (tensor.begin != position)
-      fail_header(tensor_text(tensor.name) + " begins at " + std::to_string(tensor.begin) + ", expected " +
+    if (tensor.position != position)
+      fail_header(tensor_text(tensor.name) + " begins at " + std::to_string(tensor.position) + ", expected " +
                   std::to_string(position) + " (tensors must follow one another without holes or overlaps)");
-    position = tensor.end;
+    position += tensor.bytes();
   }
   if (position > data_bytes)
     fail_header("it is truncated: expected " + std::to_string(position) + " bytes of tensors, got " +

@@ -4,7 +4,8 @@
 #include <string_view>
 #include <vector>
 
-#include "io/safetensors.h"
+#include "io/tensor_file.h"
+#include "io/tensor_limits.h"
 
 namespace dcl {
 
@@ -15,14 +16,11 @@ struct SafetensorsHeader {
 
 /// Longest header accepted, as in the reference implementation.
 inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-inline constexpr size_t kMaxTensors = 100'000;
 inline constexpr size_t kMaxMetadata = kMaxTensors + 1000;
 /// Names, keys and values together: bounds what a hostile header can make a reader allocate.
 inline constexpr size_t kMaxTextBytes = size_t{24} << 20;
 inline constexpr size_t kMaxStringBytes = size_t{4} << 20;  ///< of JSON text, escapes counted as one
 inline constexpr size_t kMaxNumberBytes = 64;               ///< anything that is no string
-inline constexpr size_t kMaxNameBytes = 1024;
-inline constexpr size_t kMaxRank = 8;
 
 /// text: the header's bytes after the length. data_bytes: what the file holds after the header. Throws Error{data}
 /// whose message says what is wrong, without naming the file.

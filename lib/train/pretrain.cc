@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/file.h"
 #include "core/log.h"
 #include "data/loader.h"
 #include "io/csv.h"

@@ -190,7 +190,8 @@ TEST_F(Safetensors, SaysWhatAFileIsInstead) {
   refused("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS");
   refused("<!DOCTYPE html><html></html>", "web page");
   refused("PK\x03\x04 and so on", "PyTorch");
-  refused("\x80\x02\x8a\x0a and so on", "PyTorch");
+  refused("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e and so on", "PyTorch");
+  refused("\x80\x02}q and so on", "a bare Python pickle");
 }
 
 TEST_F(Safetensors, MessagesStayOneLine) { header_refused("{\"a\\nb\\u001b[31m\":1}", "", "tensor 'a\\nb\\x1b[31m'"); }

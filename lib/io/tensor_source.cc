@@ -1,0 +1,52 @@
+#include "io/tensor_source.h"
+
+#include <set>
+#include <string_view>
+
+#include "core/error.h"
+#include "io/tensor_limits.h"
+
+namespace dcl {
+namespace {
+
+[[noreturn]] void fail_source(const TensorSource& tensor, const std::string& what) {
+  fail(ErrorKind::internal, "writing tensor '" + tensor.name + "': " + what);
+}
+
+}  // namespace
+
+TensorSource tensor_source_i64(std::string name, std::vector<int64_t> shape, std::span<const int64_t> values) {
+  return {std::move(name), FileDType::i64, std::move(shape),
+          [values](const ByteSink& sink) { sink(values.data(), values.size_bytes()); }};
+}
+
+uint64_t bytes_of(const TensorSource& tensor) {
+  uint64_t bytes = size_of(tensor.dtype);
+  for (const int64_t extent : tensor.shape)
+    if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes))
+      fail_source(tensor, "it has the shape " + shape_text(tensor.shape));
+  return bytes;
+}
+
+void check_sources(std::span<const TensorSource> tensors) {
+  std::set<std::string_view> names;
+  for (const TensorSource& tensor : tensors) {
+    const bool usable = !tensor.name.empty() && tensor.name.size() <= kMaxNameBytes &&
+                        tensor.name.find('\0') == tensor.name.npos && tensor.shape.size() <= kMaxRank;
+    if (!usable || !names.insert(tensor.name).second)
+      fail_source(tensor, "its name is unusable or stands twice, or its rank is above " + std::to_string(kMaxRank));
+  }
+  if (tensors.size() > kMaxTensors) fail(ErrorKind::internal, "writing tensors: there are too many");
+}
+
+void produce_into(const TensorSource& tensor, const ByteSink& sink) {
+  uint64_t given = 0;
+  tensor.produce([&](const void* data, size_t bytes) {
+    given += bytes;
+    sink(data, bytes);
+  });
+  if (const uint64_t expected = bytes_of(tensor); given != expected)
+    fail_source(tensor, "it gave " + std::to_string(given) + " bytes, expected " + std::to_string(expected));
+}
+
+}  // namespace dcl
