@@ -1,0 +1,14 @@
+// The entries of a ZIP archive, found and checked. Private to lib/io.
+#pragma once
+
+#include <vector>
+
+#include "io/byte_source.h"
+#include "io/zip.h"
+
+namespace dcl {
+
+/// In the order of the directory, without folders. Error{data} naming the archive and what is wrong with it.
+std::vector<ZipEntry> read_zip_directory(const ByteSource& archive);
+
+}  // namespace dcl
