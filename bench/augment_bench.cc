@@ -37,7 +37,7 @@ void training_views(benchmark::State& state, const AugmentSettings& settings, in
     for (int i = 0; i < kViewsPerCall; ++i)
       views[static_cast<size_t>(i)] =
           draw_view(settings, image_at(i % kImages, extent), 1, epoch, static_cast<uint32_t>(i), 0);
-    backend->augment(desc, tensor_of(pool.data(), {static_cast<int64_t>(pool.size())}), views, result);
+    backend->augment(desc, tensor_of(pool.data(), {static_cast<int64_t>(pool.size())}), views_tensor(views), result);
     benchmark::DoNotOptimize(result.data);
     ++epoch;
   }
@@ -77,7 +77,7 @@ void evaluation_views(benchmark::State& state, int extent, int64_t size, DType d
   std::vector<ViewParams> views;
   for (int i = 0; i < kImages; ++i) views.push_back(evaluation_view(image_at(i, extent), size));
   for (auto _ : state) {
-    backend->augment(desc, tensor_of(pool.data(), {static_cast<int64_t>(pool.size())}), views, result);
+    backend->augment(desc, tensor_of(pool.data(), {static_cast<int64_t>(pool.size())}), views_tensor(views), result);
     benchmark::DoNotOptimize(result.data);
   }
   state.SetItemsProcessed(state.iterations() * kImages);

@@ -75,7 +75,7 @@ class Step {
     plan_.backward(store_);
     ++steps_;
     const float scalars[kStepScalars] = {1e-3f, static_cast<float>(1 - std::pow(0.9, steps_)),
-                                         static_cast<float>(std::sqrt(1 - std::pow(0.999, steps_)))};
+                                         static_cast<float>(std::sqrt(1 - std::pow(0.999, steps_))), 1.0f};
     const TensorRef device_scalars = scalars_.view({kStepScalars}, DType::f32);
     backend_.copy_in(device_scalars, scalars);
     const TensorRef values = store_.values();

@@ -148,8 +148,8 @@ void make_views(const AugmentDesc& d, const uint8_t* pool, std::span<const ViewP
 
 }  // namespace
 
-void EigenBackend::do_augment(const AugmentDesc& d, ConstTensorRef pool, std::span<const ViewParams> views,
-                              TensorRef out) {
+void EigenBackend::do_augment(const AugmentDesc& d, ConstTensorRef pool, ConstTensorRef views_tensor, TensorRef out) {
+  const std::span views(static_cast<const ViewParams*>(views_tensor.data), static_cast<size_t>(views_tensor.shape[0]));
   const kernels::OutputTable& output = kernels::augment_output();
   const auto* bytes = pool.as<uint8_t>();
   if (out.dtype == DType::bf16) {

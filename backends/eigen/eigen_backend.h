@@ -56,7 +56,8 @@ class EigenBackend : public Backend {
   void do_adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v) override;
   void do_sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) override;
   void do_lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) override;
-  void do_augment(const AugmentDesc&, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out) override;
+  void do_guard_update(ConstTensorRef result, TensorRef scalars) override;
+  void do_augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out) override;
 };
 
 }  // namespace dcl

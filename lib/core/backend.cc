@@ -1,6 +1,9 @@
 // Checks that every backend can rely on. One macro-free style: expect(op, operand, tensor, shape, dtype).
 #include "core/backend.h"
 
+#include <cstdlib>
+#include <cstring>
+
 #include "core/profile.h"
 
 namespace dcl {
@@ -67,7 +70,8 @@ void check_optimizer(const char* op, int64_t size, const ConstTensorRef& scalars
   expect(op, "state", state, {size}, DType::f32);
 }
 
-void check_view(const char* op, const AugmentDesc& d, const ViewParams& v, int64_t pool_bytes) {
+void check_view(const AugmentDesc& d, const ViewParams& v, int64_t pool_bytes) {
+  const char* op = "augment";
   constexpr int kMaxExtent = 16384, kMaxResize = 1 << 27;  // only the window of a resized image is ever made
   require(v.image_h > 0 && v.image_w > 0 && v.image_h <= kMaxExtent && v.image_w <= kMaxExtent && v.image_offset >= 0 &&
               v.image_offset <= pool_bytes - int64_t{3} * v.image_h * v.image_w,
@@ -90,6 +94,31 @@ void check_view(const char* op, const AugmentDesc& d, const ViewParams& v, int64
 }
 
 }  // namespace
+
+void* Backend::allocate_host(size_t bytes) {
+  constexpr size_t kAlignment = 64;
+  const size_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  void* data = padded >= bytes ? std::aligned_alloc(kAlignment, padded) : nullptr;
+  if (!data) fail(ErrorKind::out_of_memory, "cannot allocate " + std::to_string(bytes >> 20) + " MiB of memory");
+  std::memset(data, 0, padded);
+  return data;
+}
+
+void Backend::release_host(void* data, size_t) noexcept { std::free(data); }
+
+std::unique_ptr<Fence> Backend::make_fence() { return std::make_unique<Fence>(); }
+
+std::unique_ptr<StepGraph> Backend::capture(const std::function<void()>& step) {
+  class Repeated : public StepGraph {
+   public:
+    explicit Repeated(std::function<void()> step) : step_(std::move(step)) {}
+    void replay() override { step_(); }
+
+   private:
+    std::function<void()> step_;
+  };
+  return std::make_unique<Repeated>(step);
+}
 
 void Backend::copy(ConstTensorRef from, TensorRef to) {
   const OpTimer timer("copy");
@@ -397,15 +426,27 @@ void Backend::lars(const LarsDesc& d, ConstTensorRef scalars, TensorRef w, Const
   do_lars(d, scalars, w, g, velocity);
 }
 
-void Backend::augment(const AugmentDesc& d, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out) {
+void Backend::guard_update(ConstTensorRef result, TensorRef scalars) {
+  const char* op = "guard_update";
+  const OpTimer timer(op);
+  expect(op, "result", result, {kObjectiveResults}, DType::f64);
+  expect(op, "scalars", scalars, {kStepScalars}, DType::f32);
+  do_guard_update(result, scalars);
+}
+
+void Backend::augment(const AugmentDesc& d, ConstTensorRef pool, ConstTensorRef views, TensorRef out) {
   const char* op = "augment";
   const OpTimer timer(op);
   require(d.h > 0 && d.h <= 4096 && d.w > 0 && d.w <= 4096, op, "output extent must be 1..4096");
   expect(op, "pool", pool, pool.shape, DType::u8);
+  expect(op, "views", views, views_shape(views.shape[0]), DType::u8);
   expect_activation_type(op, out.dtype);
-  expect(op, "out", out, {static_cast<int64_t>(views.size()), d.h, d.w, 3}, out.dtype);
-  for (const ViewParams& view : views) check_view(op, d, view, pool.shape.elements());
+  expect(op, "out", out, {views.shape[0], d.h, d.w, 3}, out.dtype);
   do_augment(d, pool, views, out);
+}
+
+void check_views(const AugmentDesc& d, std::span<const ViewParams> views, int64_t pool_bytes) {
+  for (const ViewParams& view : views) check_view(d, view, pool_bytes);
 }
 
 }  // namespace dcl

@@ -3,7 +3,7 @@
 //
 // Contracts common to all ops
 //  * Tensors are contiguous; outputs must not overlap inputs unless the op says so.
-//  * Ops enqueue work in order; on a device, results are complete after synchronize().
+//  * Ops enqueue work in order; on a device, results are complete after synchronize(), copy_out() or a Fence.
 //  * No op allocates, except the first call with a new descriptor (primitives are created then). Scratch memory is the
 //    caller's: `workspace` has at least the bytes that the matching *_workspace() call states for the number of threads in
 //    effect; it may be null when that is 0.
@@ -11,6 +11,7 @@
 //  * Violated shapes or dtypes throw Error{internal} naming op, operand, shape and expectation.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@
 
 #include "core/buffer.h"
 #include "core/ops.h"
+#include "core/queue.h"
 #include "math/view_params.h"
 
 namespace dcl {
@@ -41,7 +43,7 @@ inline constexpr const char* kBackendOps[] = {
     "batch_norm_statistics", "batch_norm_running", "batch_norm_apply", "batch_norm_backward", "max_pool_forward",
     "max_pool_backward", "average_pool_forward", "average_pool_backward", "l2_normalize_forward",
     "l2_normalize_backward", "objective", "cross_entropy", "top_k", "column_sum", "sum_of_squares", "cast", "adam", "sgd",
-    "lars", "augment"};
+    "lars", "guard_update", "augment"};
 
 class Backend {
  public:
@@ -56,12 +58,31 @@ class Backend {
   /// Zeroed memory, 64-byte aligned; throws Error{out_of_memory} naming the size. Use Buffer instead.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* data, size_t bytes) noexcept = 0;
+  /// Whether memory is out of the host's reach and work goes on after an op has returned.
+  virtual bool on_device() const { return false; }
+  /// Bytes that allocate() can still give; 0 when unknown.
+  virtual size_t free_memory() const { return 0; }
+  /// Memory of the host for enqueue_in and enqueue_out, zeroed, 64-byte aligned. Use HostBuffer instead.
+  virtual void* allocate_host(size_t bytes);
+  virtual void release_host(void* data, size_t bytes) noexcept;
+  /// Copies between any memory of the host and the backend's; the host's is free to change, or holds the values, on return.
   virtual void copy_in(TensorRef to, const void* host) = 0;
   virtual void copy_out(void* host, ConstTensorRef from) = 0;
+  /// The same in the order of the ops, without waiting. host: inside a HostBuffer, left alone until the copy is complete.
+  virtual void enqueue_in(TensorRef to, const void* host) { copy_in(to, host); }
+  virtual void enqueue_out(void* host, ConstTensorRef from) { copy_out(host, from); }
   /// to and from have the same shape and dtype.
   void copy(ConstTensorRef from, TensorRef to);
   void fill(TensorRef to, float value);  ///< f32, bf16, f64
+
+  // ---- Order of work --------------------------------------------------------------------------------------------
+  /// Returns when everything enqueued is complete.
   virtual void synchronize() {}
+  virtual std::unique_ptr<Fence> make_fence();
+  /// Records what `step` enqueues, without doing it. `step` has run before with the same descriptors and memory, and calls
+  /// ops only (no allocation, no copy to or from the host, no synchronize()). Everything it used must outlive the graph.
+  /// A device freezes all arguments: what changes from step to step must lie in backend memory.
+  virtual std::unique_ptr<StepGraph> capture(const std::function<void()>& step);
 
   // ---- Convolution --------------------------------------------------------------------------------------------
   size_t conv_workspace(const ConvDesc&, ConvPass) const;
@@ -125,17 +146,21 @@ class Backend {
   /// Between f32 and bf16 (round to nearest even).
   void cast(ConstTensorRef from, TensorRef to);
 
-  // ---- Optimizers: in place over f32 [size]; scalars f32 [kStepScalars] in device memory --------------------------
+  // ---- Optimizers: in place over f32 [size]; scalars f32 [kStepScalars] in backend memory; kApply 0: nothing changes ----
   void adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v);
   /// velocity starts as zeros, which equals PyTorch's first-step rule for dampening 0.
   void sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity);
   void lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity);
 
+  /// kApply becomes 0 when the loss in `result` (of objective()) is not finite, and stays what it is otherwise.
+  void guard_update(ConstTensorRef result, TensorRef scalars);
+
   // ---- Augmentation -------------------------------------------------------------------------------------------
-  /// One view per entry of `views` (host memory): crop, resize, flip, jitter, gray, blur, normalise, byte-equal to Pillow
-  /// and OpenCV before normalising (SEMANTICS 2.3). pool: u8 images. out [views, h, w, 3], f32 or bf16.
+  /// One view per entry of `views`, ViewParams as u8 [n, sizeof(ViewParams)] in backend memory that have passed
+  /// check_views: crop, resize, flip, jitter, gray, blur, normalise, byte-equal to Pillow and OpenCV before normalising
+  /// (SEMANTICS 2.3). pool: u8 images. out [n, h, w, 3], f32 or bf16.
   /// On CPU backends: thread-safe and serial, so that loaders choose their own threads.
-  void augment(const AugmentDesc&, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out);
+  void augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out);
 
  protected:
   virtual void do_copy(ConstTensorRef from, TensorRef to) = 0;
@@ -179,7 +204,17 @@ class Backend {
   virtual void do_adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v) = 0;
   virtual void do_sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) = 0;
   virtual void do_lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) = 0;
-  virtual void do_augment(const AugmentDesc&, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out) = 0;
+  virtual void do_guard_update(ConstTensorRef result, TensorRef scalars) = 0;
+  virtual void do_augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out) = 0;
 };
+
+/// Shape of `count` views as augment() takes them.
+inline Shape views_shape(int64_t count) { return {count, static_cast<int64_t>(sizeof(ViewParams))}; }
+/// Views in memory of the host, for backends whose memory that is, and for copying.
+inline ConstTensorRef views_tensor(std::span<const ViewParams> views) {
+  return {views.data(), views_shape(static_cast<int64_t>(views.size())), DType::u8};
+}
+/// Throws Error{internal} when a view does not lie in a pool of `pool_bytes` or has a parameter out of range.
+void check_views(const AugmentDesc&, std::span<const ViewParams> views, int64_t pool_bytes);
 
 }  // namespace dcl

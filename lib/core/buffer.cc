@@ -19,4 +19,11 @@ TensorRef Buffer::view(Shape shape, DType dtype, size_t offset) const {
   return view;
 }
 
+HostBuffer::HostBuffer(Backend& backend, size_t bytes)
+    : backend_(&backend), data_(bytes ? backend.allocate_host(bytes) : nullptr), bytes_(bytes) {}
+
+HostBuffer::~HostBuffer() {
+  if (data_) backend_->release_host(data_, bytes_);
+}
+
 }  // namespace dcl

@@ -137,6 +137,12 @@ struct LarsDesc {
   bool operator==(const LarsDesc&) const = default;
 };
 /// Entries of the optimizers' scalar tensor, f32 [kStepScalars]: values that change every step live in device memory.
-enum StepScalar : int { kLearningRate = 0, kBiasCorrection1 = 1, kBiasCorrection2Sqrt = 2, kStepScalars = 3 };
+enum StepScalar : int {
+  kLearningRate = 0,
+  kBiasCorrection1 = 1,
+  kBiasCorrection2Sqrt = 2,
+  kApply = 3,  ///< 0: the optimizers leave weights and state as they are; else 1
+  kStepScalars = 4,
+};
 
 }  // namespace dcl

@@ -263,7 +263,9 @@ void Loader::Impl::make_slice(const Slot& slot, int64_t slice) {
         sampler_(dataset_.images[sample], static_cast<uint32_t>(batch.epoch), static_cast<uint32_t>(sample), view);
   }
   auto* out = static_cast<uint8_t*>(slot.views.data()) + static_cast<size_t>(begin) * view_bytes();
-  backend_.augment(options_.augment, dataset_.pool(), std::span(params).first(static_cast<size_t>(end - begin)),
+  const std::span views = std::span(params).first(static_cast<size_t>(end - begin));
+  check_views(options_.augment, views, dataset_.pixels.size());
+  backend_.augment(options_.augment, dataset_.pool(), views_tensor(views),
                    {out, {end - begin, options_.augment.h, options_.augment.w, 3}, options_.dtype});
 }
 

@@ -60,7 +60,7 @@ bool FeatureExtractor::extract(const Dataset& dataset, std::span<const int32_t> 
       const int32_t image = images[first + slot];
       views_[slot] = views(dataset.images[static_cast<size_t>(image)], epoch, static_cast<uint32_t>(image), 0);
       const TensorRef one{static_cast<char*>(input.data) + slot * view_bytes, {1, pixels_.h, pixels_.w, 3}, input.dtype};
-      backend_.augment(pixels_, dataset.pool(), std::span(views_).subspan(slot, 1), one);
+      backend_.augment(pixels_, dataset.pool(), views_tensor(std::span(views_).subspan(slot, 1)), one);
     });
     plan_.run();  // rows beyond count hold earlier images: evaluated, and dropped
     backend_.copy_out(rows_.data(), plan_.features());

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
+#include <tuple>
 
 #include "support/backends.h"
 #include "support/compare.h"
@@ -22,7 +24,7 @@ struct Vector {
 class Optimizers : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Backend> backend_ = make_backend(GetParam());
-  const Values scalars_ = values_of({kStepScalars}, DType::f32, {0.01, 0.271, 0.0547});
+  const Values scalars_ = values_of({kStepScalars}, DType::f32, {0.01, 0.271, 0.0547, 1});
 
   static Values some(int64_t size, uint32_t which) { return filled({size}, DType::f32, Fill::uniform, which); }
   static std::string judge(const std::vector<double>& got, const Vector& expected) {
@@ -108,6 +110,46 @@ TEST_P(Optimizers, Lars) {
       EXPECT_EQ(judge(run.result(u), velocity), "");
       EXPECT_EQ(judge(run.result(w), weight), "");
     }
+}
+
+TEST_P(Optimizers, NothingChangesWhenTheUpdateIsNotApplied) {
+  constexpr int64_t kSize = 70001;
+  Values off = scalars_;
+  off.v[kApply] = 0;
+  const Values w0 = some(kSize, 1), m0 = some(kSize, 3), v0 = some(kSize, 4);
+  const Values g0 = constant({kSize}, DType::f32, NAN);
+  OpRun run(*backend_);
+  const auto s = run.input(off), g = run.input(g0);
+  const auto w = run.in_out(w0), m = run.in_out(m0), v = run.in_out(v0);
+  const auto expect_unchanged = [&] {
+    EXPECT_EQ(run.result(w), w0.v);
+    EXPECT_EQ(run.result(m), m0.v);
+    EXPECT_EQ(run.result(v), v0.v);
+  };
+  run.run([&] { backend_->adam({kSize}, s, w, g, m, v); });
+  expect_unchanged();
+  run.run([&] { backend_->sgd({kSize}, s, w, g, m); });
+  expect_unchanged();
+  for (const bool adapt : {false, true}) {
+    run.run([&] { backend_->lars({.size = kSize, .adapt = adapt}, s, w, g, m); });
+    expect_unchanged();
+  }
+}
+
+TEST_P(Optimizers, OnlyALossThatIsNotFiniteTakesTheUpdateBack) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const auto& [loss, apply, expected] : {std::tuple{2.5, 1.0, 1.0}, {-1e300, 1.0, 1.0}, {NAN, 1.0, 0.0},
+                                              {kInfinity, 1.0, 0.0}, {-kInfinity, 1.0, 0.0}, {2.5, 0.0, 0.0}}) {
+    Values before = scalars_;
+    before.v[kApply] = apply;
+    OpRun run(*backend_);
+    const auto result = run.input(values_of({kObjectiveResults}, DType::f64, {loss, NAN, 0, 0}));
+    const auto scalars = run.in_out(before);
+    run.run([&] { backend_->guard_update(result, scalars); });
+    Values after = before;
+    after.v[kApply] = expected;
+    EXPECT_EQ(run.result(scalars), after.v) << loss;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Optimizers, testing::ValuesIn(working_backends()),

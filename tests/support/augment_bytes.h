@@ -14,10 +14,14 @@ inline std::vector<float> augment_f32(Backend& backend, const AugmentDesc& desc,
                                       const ViewParams& view) {
   const Shape shape{1, desc.h, desc.w, 3};
   Buffer images(backend, pool.size()), out(backend, static_cast<size_t>(shape.elements()) * sizeof(float));
+  Buffer params(backend, sizeof view);
   const TensorRef source = images.view({static_cast<int64_t>(pool.size())}, DType::u8);
   const TensorRef result = out.view(shape, DType::f32);
   backend.copy_in(source, pool.data());
-  backend.augment(desc, source, {&view, 1}, result);
+  const TensorRef views = params.view(views_shape(1), DType::u8);
+  check_views(desc, {&view, 1}, static_cast<int64_t>(pool.size()));
+  backend.copy_in(views, &view);
+  backend.augment(desc, source, views, result);
   std::vector<float> host(static_cast<size_t>(shape.elements()));
   backend.copy_out(host.data(), result);
   return host;

@@ -53,7 +53,9 @@ class AugmentOp : public testing::Test {
   }
   std::vector<float> run(const std::vector<ViewParams>& views) {
     std::vector<float> out(views.size() * 3 * 32 * 32, NAN);
-    backend_->augment({}, pool(), views, tensor_of(out.data(), {static_cast<int64_t>(views.size()), 32, 32, 3}));
+    check_views({}, views, static_cast<int64_t>(pool_.size()));
+    backend_->augment({}, pool(), views_tensor(views),
+                      tensor_of(out.data(), {static_cast<int64_t>(views.size()), 32, 32, 3}));
     return out;
   }
 
@@ -89,7 +91,7 @@ TEST_F(AugmentOp, Bf16IsTheRoundedF32) {
   const std::vector<ViewParams> views = draw(8);
   const std::vector<float> exact = run(views);
   std::vector<bf16> rounded(exact.size());
-  backend_->augment({}, pool(), views, tensor_of(rounded.data(), {8, 32, 32, 3}));
+  backend_->augment({}, pool(), views_tensor(views), tensor_of(rounded.data(), {8, 32, 32, 3}));
   for (size_t i = 0; i < exact.size(); ++i) {
     // To nearest, ties to even: the distance is at most half a unit of the last of 8 bits, and a tie has an even
     // result.
@@ -163,9 +165,9 @@ TEST_F(AugmentOp, AllocatesNothingAfterTheFirstCalls) {
   // On a fresh thread, so that the first call is known to need scratch (which shows that allocations are seen).
   std::thread([&] {
     const int64_t at_start = allocations;
-    backend_->augment({}, pool(), views, result);
+    backend_->augment({}, pool(), views_tensor(views), result);
     const int64_t after_first = allocations;
-    for (int i = 0; i < 3; ++i) backend_->augment({}, pool(), views, result);
+    for (int i = 0; i < 3; ++i) backend_->augment({}, pool(), views_tensor(views), result);
     EXPECT_GT(after_first, at_start);
     EXPECT_EQ(allocations, after_first);
   }).join();

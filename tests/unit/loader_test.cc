@@ -118,7 +118,8 @@ TEST_F(LoaderTest, BatchHoldsTheViewsOfItsImagesViewMajor) {
       ASSERT_EQ(batch.indices[static_cast<size_t>(i)], order[static_cast<size_t>(10 + i)]);
       ASSERT_EQ(batch.labels[static_cast<size_t>(i)], data_.labels[index]);
       const ViewParams params = draw_view(settings_, data_.images[index], kSeed, 2, index, static_cast<uint16_t>(view));
-      backend_->augment(options_.augment, data_.pool(), {&params, 1}, tensor_of(expected.data(), {1, 32, 32, 3}));
+      backend_->augment(options_.augment, data_.pool(), views_tensor({&params, 1}),
+                         tensor_of(expected.data(), {1, 32, 32, 3}));
       ASSERT_TRUE(std::equal(expected.begin(), expected.end(), views + (view * 10 + i) * 32 * 32 * 3)) << view << i;
     }
   }

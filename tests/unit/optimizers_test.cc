@@ -37,7 +37,7 @@ Trained train(size_t size, Step&& step) {
   for (int t = 1; t <= kSteps; ++t) {
     std::vector<float> gradient = random_values(size, static_cast<uint32_t>(t));
     std::vector<float> scalars = {1e-2f / static_cast<float>(t), static_cast<float>(1 - std::pow(0.9, t)),
-                                  static_cast<float>(std::sqrt(1 - std::pow(0.999, t)))};
+                                  static_cast<float>(std::sqrt(1 - std::pow(0.999, t))), 1};
     step(*backend, vector_of(scalars), run, vector_of(gradient));
   }
   return run;
@@ -75,7 +75,7 @@ TEST(Optimizers, AdamMatchesTheFormula) {
 
 TEST(Optimizers, AdamByHand) {
   // g = 1, zero state: m = 0.1, v = 0.001; both corrected moments are 1, so w falls by lr / (1 + eps).
-  std::vector<float> scalars = {0.5f, 0.1f, std::sqrt(0.001f)}, w = {2}, g = {1}, m = {0}, v = {0};
+  std::vector<float> scalars = {0.5f, 0.1f, std::sqrt(0.001f), 1.0f}, w = {2}, g = {1}, m = {0}, v = {0};
   make_backend("eigen")->adam({1, 0.9, 0.999, 1.0, 0.0}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(m),
                               vector_of(v));
   EXPECT_FLOAT_EQ(w[0], 1.75f);  // eps = 1 halves the step: it is added after the correction
@@ -103,7 +103,7 @@ TEST(Optimizers, SgdMatchesTheFormula) {
 
 TEST(Optimizers, LarsByHand) {
   // |w| = 5, |g| = 10, decay 0.5, trust 0.1: local rate 0.1 * 5 / (10 + 2.5) = 0.04; g + 0.5 w = (7.5, 10).
-  std::vector<float> scalars = {0.5f, 1, 1}, w = {3, 4}, g = {6, 8}, velocity = {1, -1};
+  std::vector<float> scalars = {0.5f, 1, 1, 1}, w = {3, 4}, g = {6, 8}, velocity = {1, -1};
   const auto backend = make_backend("eigen");
   backend->lars({2, 0.9, 0.5, 0.1, true}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(velocity));
   EXPECT_FLOAT_EQ(velocity[0], 0.9f + 0.02f * 7.5f);
@@ -114,7 +114,7 @@ TEST(Optimizers, LarsByHand) {
 
 TEST(Optimizers, LarsWithoutAdaptationIsPlainAndZeroWeightsCanMove) {
   const auto backend = make_backend("eigen");
-  std::vector<float> scalars = {0.5f, 1, 1}, w = {3}, g = {6}, velocity = {0};
+  std::vector<float> scalars = {0.5f, 1, 1, 1}, w = {3}, g = {6}, velocity = {0};
   backend->lars({1, 0.9, 0.5, 0.1, false}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(velocity));
   EXPECT_FLOAT_EQ(w[0], 0.0f);  // 3 - 0.5 * 6: no decay, local rate 1
   w = {0}, velocity = {0};
@@ -124,7 +124,7 @@ TEST(Optimizers, LarsWithoutAdaptationIsPlainAndZeroWeightsCanMove) {
 
 TEST(Optimizers, NonFiniteGradientsReachTheWeights) {
   const auto backend = make_backend("eigen");
-  std::vector<float> scalars = {0.1f, 0.1f, 0.03f}, g = {std::numeric_limits<float>::quiet_NaN(), 1};
+  std::vector<float> scalars = {0.1f, 0.1f, 0.03f, 1}, g = {std::numeric_limits<float>::quiet_NaN(), 1};
   std::vector<float> w = {1, 1}, m(2), v(2);
   backend->adam({2}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(m), vector_of(v));
   EXPECT_TRUE(std::isnan(w[0]));
