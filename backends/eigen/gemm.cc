@@ -5,7 +5,7 @@
 
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
-#include "eigen/extent.h"
+#include "core/extent.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/scratch.h"

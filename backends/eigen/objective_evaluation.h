@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/ops.h"
-#include "eigen/extent.h"
+#include "core/extent.h"
 #include "eigen/kernels/contrastive.h"
 #include "math/contrastive.h"
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/parallel.h"
-#include "eigen/extent.h"
+#include "core/extent.h"
 #include "eigen/scratch.h"
 
 namespace dcl {

@@ -6,7 +6,7 @@
 
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
-#include "eigen/extent.h"
+#include "core/extent.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/reduce.h"
 

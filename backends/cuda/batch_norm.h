@@ -1,0 +1,24 @@
+// Batch norm; contracts at Backend::batch_norm_*.
+#pragma once
+
+#include "core/ops.h"
+#include "cuda/context.h"
+
+namespace dcl::cuda {
+
+void batch_norm_statistics(Context&, const BatchNormDesc&, ConstTensorRef x, TensorRef saved, TensorRef running_mean,
+                           TensorRef running_var);
+void batch_norm_running(Context&, const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
+                        TensorRef saved);
+void batch_norm_apply(Context&, const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
+                      ConstTensorRef beta, ConstTensorRef residual, TensorRef y);
+
+/// Operands of batch_norm_backward.
+struct BatchNormBackward {
+  ConstTensorRef dy, x, y, saved, gamma, beta;
+  TensorRef dx, dresidual, dgamma, dbeta;
+  Accum accum = Accum::overwrite;
+};
+void batch_norm_backward(Context&, const BatchNormDesc&, const BatchNormBackward&);
+
+}  // namespace dcl::cuda

@@ -1,0 +1,44 @@
+// Runs a kernel without a GPU: block after block, every CUDA thread a fiber, so that the kernels' own sources are
+// tested. What it finds is what a GPU would hide or turn into chance:
+//  * Threads run in an order that changes with every launch and at every barrier: a missing barrier changes results.
+//  * Shared memory is all ones (NaN) when a block starts, and guarded: writes past an array are reported.
+//  * A barrier that some threads of the block do not reach, or reach at another line, is reported, and so is a warp
+//    operation that some lanes of its mask do not reach, and a shuffle from a lane outside the mask.
+// Reports are Error{internal} naming file and line. Blocks cannot wait for each other: there are no cooperative
+// launches.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <source_location>
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+namespace dcl::cuda::emulation {
+
+struct Index3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+
+/// Calls body once for every thread of the grid; one launch at a time. DCL_EMULATION_SEED chooses the first order.
+void run_grid(dim3 grid, dim3 block, size_t dynamic_shared_bytes, const std::function<void()>& body);
+
+// ---- For the running thread (language.h) -----------------------------------------------------------------------
+enum class WarpOp { barrier, ballot, from_lane, from_xor, from_below, from_above };
+struct WarpCall {
+  WarpOp op;
+  unsigned mask;
+  int argument, width;
+  bool operator==(const WarpCall&) const = default;
+};
+void block_barrier(const std::source_location& where);
+/// Waits for the lanes of the mask; `value` (up to 8 bytes) goes out and the result comes back in it.
+void warp_exchange(const WarpCall& call, void* value, size_t bytes, const std::source_location& where);
+/// The block's array that belongs to `key`, the same for all its threads.
+void* shared_array(const void* key, const char* name, size_t bytes);
+void* dynamic_shared();
+
+}  // namespace dcl::cuda::emulation

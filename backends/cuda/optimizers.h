@@ -1,0 +1,13 @@
+// Optimizer steps over flat buffers; contracts at Backend.
+#pragma once
+
+#include "core/ops.h"
+#include "cuda/context.h"
+
+namespace dcl::cuda {
+
+void adam(Context&, const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v);
+void sgd(Context&, const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity);
+void lars(Context&, const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity);
+
+}  // namespace dcl::cuda

@@ -1,0 +1,11 @@
+// Whether the kernels of this module run on the current device.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+namespace dcl::cuda {
+
+/// cudaSuccess, or why a kernel of this module cannot be loaded.
+cudaError_t probe_kernels();
+
+}  // namespace dcl::cuda

@@ -1,0 +1,128 @@
+#include "cuda/runtime.h"
+
+#include <dlfcn.h>
+
+#include <string>
+
+#include "cuda/errors.h"
+#include "cuda/probe.h"
+
+namespace dcl::cuda {
+namespace {
+
+std::string mib(size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+[[noreturn]] void unusable(const std::string& why) {
+  fail(ErrorKind::environment, why + "; this program was built with CUDA " + version_text(CUDART_VERSION));
+}
+
+/// The version of CUDA that the driver supports; says why when there is no driver.
+int driver_version() {
+  if (void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL))
+    dlclose(driver);
+  else
+    unusable("no NVIDIA driver: libcuda.so.1 was not found");
+  int version = 0;
+  if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0)
+    unusable("the NVIDIA driver does not say its version");
+  return version;
+}
+
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  check(cudaDeviceGetAttribute(&value, which, device), "device attribute");
+  return value;
+}
+
+}  // namespace
+
+Device open_device() {
+  require_context();
+  const int driver = driver_version();
+  const std::string supports = " (it supports CUDA " + version_text(driver) + ")";
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorInsufficientDriver) unusable("the NVIDIA driver is too old" + supports);
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
+    unusable("the NVIDIA driver sees no GPU" + supports + "; is CUDA_VISIBLE_DEVICES set?");
+  check(status, "looking for a GPU");
+  int device = 0;
+  check(cudaGetDevice(&device), "choosing a GPU");
+  check(cudaSetDevice(device), "choosing a GPU");
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, device), "properties of the GPU");
+  const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
+  const cudaError_t runs = probe_kernels();
+  if (runs == cudaErrorNoKernelImageForDevice || runs == cudaErrorInvalidDeviceFunction ||
+      runs == cudaErrorUnsupportedPtxVersion)
+    unusable(std::string(properties.name) + " has compute capability " + capability +
+             ", for which no kernels were built: configure with -Dgpu_archs");
+  check(runs, "loading the kernels");
+  int runtime = 0;
+  check(cudaRuntimeGetVersion(&runtime), "version of the runtime");
+  return {std::string(properties.name) + ", " + mib(properties.totalGlobalMem) + ", compute capability " + capability,
+          attribute(cudaDevAttrMultiProcessorCount, device),
+          10 * properties.major + properties.minor,
+          {{"CUDA driver", version_text(driver)}, {"CUDA runtime", version_text(runtime)}}};
+}
+
+Stream create_stream() {
+  require_context();
+  Stream stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
+  return stream;
+}
+
+void destroy_stream(Stream stream) noexcept {
+  if (stream && !context_lost()) cudaStreamDestroy(stream);
+}
+
+void synchronize(Stream stream) {
+  require_context();
+  check(cudaStreamSynchronize(stream), "waiting for the GPU");
+}
+
+void* allocate(size_t bytes, Stream stream) {
+  require_context();
+  void* data = nullptr;
+  const cudaError_t status = cudaMalloc(&data, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // the error is not sticky; take it away
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "free memory of the GPU");
+    fail(ErrorKind::out_of_memory, "cannot allocate " + mib(bytes) + " on the GPU: " + mib(free) + " of " + mib(total) +
+                                       " are free; use a smaller batch, or end other programs on this GPU");
+  }
+  check(status, "allocating memory on the GPU");
+  try {
+    check(cudaMemsetAsync(data, 0, bytes, stream), "clearing memory");
+    synchronize(stream);
+  } catch (...) {
+    release(data);
+    throw;
+  }
+  return data;
+}
+
+void release(void* data) noexcept {
+  if (data && !context_lost()) cudaFree(data);
+}
+
+void copy_to_device(void* to, const void* host, size_t bytes, Stream stream) {
+  require_context();
+  check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the GPU");
+  synchronize(stream);
+}
+
+void copy_to_host(void* host, const void* from, size_t bytes, Stream stream) {
+  require_context();
+  check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream), "copy from the GPU");
+  synchronize(stream);
+}
+
+void copy_on_device(void* to, const void* from, size_t bytes, Stream stream) {
+  require_context();
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "copy on the GPU");
+}
+
+}  // namespace dcl::cuda

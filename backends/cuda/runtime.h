@@ -1,0 +1,41 @@
+// What the backend asks of the CUDA runtime, beyond launches: the device, memory and copies. runtime.cc asks CUDA;
+// emulation/runtime.cc answers with host memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct CUstream_st;
+
+namespace dcl::cuda {
+
+using Stream = ::CUstream_st*;  // cudaStream_t
+
+struct Device {
+  std::string name;  ///< in words, with memory and compute capability
+  int multiprocessors = 1;
+  int capability = 0;                                          ///< 10 major + minor
+  std::vector<std::pair<std::string, std::string>> libraries;  ///< driver, runtime
+};
+
+/// The device of this process, made current for the calling thread. Throws Error{environment} with driver and toolkit
+/// versions when there is none that can run these kernels.
+Device open_device();
+
+Stream create_stream();
+void destroy_stream(Stream stream) noexcept;
+void synchronize(Stream stream);
+
+/// Zeroed, 256-byte aligned; complete on return. Throws Error{out_of_memory} with the sizes.
+void* allocate(size_t bytes, Stream stream);
+void release(void* data) noexcept;
+/// `host` may be reused on return.
+void copy_to_device(void* to, const void* host, size_t bytes, Stream stream);
+/// Complete on return, with everything enqueued before it.
+void copy_to_host(void* host, const void* from, size_t bytes, Stream stream);
+void copy_on_device(void* to, const void* from, size_t bytes, Stream stream);
+
+}  // namespace dcl::cuda
