@@ -9,7 +9,7 @@ namespace dcl::cuda {
 
 class CudaBackend final : public Backend {
  public:
-  /// `name`: "cuda", or "cuda-emulated". Throws Error{environment} when there is no usable device.
+  /// `name`: "cuda", or "cuda_emulated". Throws Error{environment} when there is no usable device.
   explicit CudaBackend(const char* name) : name_(name) {}
 
   BackendInfo info() const override;

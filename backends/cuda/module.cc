@@ -1,4 +1,4 @@
-// Entry of the run-time modules dcl_cuda.so and, for tests, dcl_cuda-emulated.so.
+// Entry of the run-time modules dcl_cuda.so and, for tests, dcl_cuda_emulated.so.
 #include "core/registry.h"
 #include "cuda/cuda_backend.h"
 

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -45,30 +46,42 @@ struct Opened {
   std::string path, reason;
 };
 
-Opened open_module(const std::string& name) {
-  Opened opened;
+/// The module's file; empty when there is none.
+std::string module_file(const std::string& name) {
   for (const auto& directory : module_directories(name)) {
     const auto file = directory / ("dcl_" + name + ".so");
     std::error_code ignored;
-    if (!std::filesystem::exists(file, ignored)) continue;
-    opened.path = file.string();
-    void* handle = dlopen(opened.path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!handle) {
-      const char* error = dlerror();
-      opened.reason = error ? error : "the module cannot be loaded";
-      return opened;
-    }
-    using Entry = const BackendModule* (*)();
-    const auto entry = reinterpret_cast<Entry>(dlsym(handle, "dcl_backend_module"));
-    const BackendModule* module = entry ? entry() : nullptr;
-    if (!module || module->interface != kBackendInterface) {
-      opened.reason = opened.path + " was built for another version of dcl";
-      return opened;
-    }
-    opened.module = module;
+    if (std::filesystem::exists(file, ignored)) return file.string();
+  }
+  return "";
+}
+
+/// Whether a module that this library does not know by name was put there.
+bool module_exists(const std::string& name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
+  return std::all_of(name.begin(), name.end(), plain) && !module_file(name).empty();
+}
+
+Opened open_module(const std::string& name) {
+  Opened opened{nullptr, module_file(name), ""};
+  if (opened.path.empty()) {
+    opened.reason = "not installed: no dcl_" + name + ".so beside the library or in DCL_BACKEND_PATH";
     return opened;
   }
-  opened.reason = "not installed: no dcl_" + name + ".so beside the library or in DCL_BACKEND_PATH";
+  void* handle = dlopen(opened.path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) {
+    const char* error = dlerror();
+    opened.reason = error ? error : "the module cannot be loaded";
+    return opened;
+  }
+  using Entry = const BackendModule* (*)();
+  const auto entry = reinterpret_cast<Entry>(dlsym(handle, "dcl_backend_module"));
+  const BackendModule* module = entry ? entry() : nullptr;
+  if (!module || module->interface != kBackendInterface) {
+    opened.reason = opened.path + " was built for another version of dcl";
+    return opened;
+  }
+  opened.module = module;
   return opened;
 }
 
@@ -103,23 +116,27 @@ std::vector<BackendStatus> list_backends() {
 }
 
 std::unique_ptr<Backend> make_backend(const std::string& name) {
-  std::string reasons;
-  for (const auto& candidate : names_in_order()) {
-    if (name != "auto" && name != candidate) continue;
+  std::string reason;
+  const auto try_to_make = [&](const std::string& candidate) -> std::unique_ptr<Backend> {
     const Opened opened = find_module(candidate);
-    if (opened.module) {
-      try {
-        return opened.module->create();
-      } catch (const Error& error) {
-        if (name == "auto" && error.kind() == ErrorKind::environment) continue;
-        throw;
-      }
+    reason = opened.reason;
+    try {
+      return opened.module ? opened.module->create() : nullptr;
+    } catch (const Error& error) {
+      if (name == "auto" && error.kind() == ErrorKind::environment) return nullptr;
+      throw;
     }
-    reasons = opened.reason;
+  };
+  const std::vector<std::string> known = names_in_order();
+  if (name == "auto") {
+    for (const auto& candidate : known)
+      if (auto backend = try_to_make(candidate)) return backend;
+    fail(ErrorKind::environment, "no backend works on this machine; `dcl-info` says why");
   }
-  if (name == "auto") fail(ErrorKind::environment, "no backend works on this machine; `dcl-info` says why");
-  if (reasons.empty()) fail(ErrorKind::usage, "unknown device '" + name + "': expected auto, cuda, onednn or eigen");
-  fail(ErrorKind::environment, "device '" + name + "' is not available: " + reasons);
+  if (std::find(known.begin(), known.end(), name) == known.end() && !module_exists(name))
+    fail(ErrorKind::usage, "unknown device '" + name + "': expected auto, cuda, onednn or eigen");
+  if (auto backend = try_to_make(name)) return backend;
+  fail(ErrorKind::environment, "device '" + name + "' is not available: " + reason);
 }
 
 }  // namespace dcl

@@ -31,8 +31,8 @@ struct BackendStatus {
 /// Names in the order `auto` tries them: cuda, onednn, eigen.
 std::vector<BackendStatus> list_backends();
 
-/// name: "auto" or one of the names above. Throws Error{environment} saying why it is not available; Error{usage} for an
-/// unknown name.
+/// name: "auto", one of the names above, or NAME of a further dcl_NAME.so in DCL_BACKEND_PATH or beside the library.
+/// Throws Error{environment} saying why it is not available; Error{usage} for an unknown name.
 std::unique_ptr<Backend> make_backend(const std::string& name);
 
 }  // namespace dcl

@@ -80,6 +80,13 @@ class Convolution : public testing::TestWithParam<std::tuple<size_t, std::string
   size_t problem() const { return std::get<0>(GetParam()); }
   std::unique_ptr<Backend> backend_ = make_backend(std::get<1>(GetParam()));
 
+  void SetUp() override {
+    constexpr int64_t kEmulatedProducts = 600'000;
+    const ConvDesc& d = problems()[problem()].desc;
+    if (is_emulated(*backend_) && d.y_shape().elements() * d.r * d.s * d.c > kEmulatedProducts)
+      GTEST_SKIP() << "too large to emulate";
+  }
+
   template <class Body>
   void each_case(Body&& body) {
     for (const DType dtype : {DType::f32, DType::bf16})
