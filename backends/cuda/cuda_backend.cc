@@ -158,8 +158,10 @@ void CudaBackend::do_lars(const LarsDesc& d, ConstTensorRef scalars, TensorRef w
   cuda::lars(context_, d, scalars, w, g, velocity);
 }
 
-void CudaBackend::do_augment(const AugmentDesc&, ConstTensorRef, std::span<const ViewParams>, TensorRef) {
-  missing("augment");
+void CudaBackend::do_guard_update(ConstTensorRef result, TensorRef scalars) {
+  cuda::guard_update(context_, result, scalars);
 }
+
+void CudaBackend::do_augment(const AugmentDesc&, ConstTensorRef, ConstTensorRef, TensorRef) { missing("augment"); }
 
 }  // namespace dcl::cuda

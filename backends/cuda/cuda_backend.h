@@ -62,7 +62,8 @@ class CudaBackend final : public Backend {
                TensorRef v) override;
   void do_sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) override;
   void do_lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) override;
-  void do_augment(const AugmentDesc&, ConstTensorRef pool, std::span<const ViewParams> views, TensorRef out) override;
+  void do_guard_update(ConstTensorRef result, TensorRef scalars) override;
+  void do_augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out) override;
 
  private:
   const char* name_;

@@ -40,5 +40,6 @@ void gemm(Context&, const GemmDesc&, ConstTensorRef, ConstTensorRef, ConstTensor
 int64_t square_sum_scratch(int64_t) { missing(); }
 void square_sum(Context&, const float*, int64_t, double*, double*) { missing(); }
 void sum_of_squares(Context&, ConstTensorRef, TensorRef) { missing(); }
+void guard_update(Context&, ConstTensorRef, TensorRef) { missing(); }
 
 }  // namespace dcl::cuda
