@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "io/torch_magic.h"
+#include "io/torch/magic.h"
 
 namespace dcl {
 namespace {

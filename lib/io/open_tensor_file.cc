@@ -3,6 +3,8 @@
 #include "io/file_format.h"
 #include "io/safetensors.h"
 #include "io/tensor_file.h"
+#include "io/torch/torch_file.h"
+#include "io/zip.h"
 
 namespace dcl {
 
@@ -16,7 +18,9 @@ std::unique_ptr<TensorFile> open_tensor_file(std::shared_ptr<const ByteSource> s
     case FileFormat::safetensors:
       return std::make_unique<SafetensorsFile>(std::move(source));
     case FileFormat::zip:
+      return open_torch_zip(source, ZipArchive(source));
     case FileFormat::torch_legacy:
+      return open_torch_legacy(std::move(source));
     case FileFormat::other:
       break;
   }

@@ -1,0 +1,78 @@
+#include "io/torch/pickle_globals.h"
+
+#include <algorithm>
+
+namespace dcl {
+namespace {
+
+using namespace std::string_view_literals;
+
+struct Entry {
+  std::string_view module, name;
+  Global global;
+};
+
+constexpr Entry kGlobals[] = {
+    {"collections", "OrderedDict", {Symbol::dict}},
+    {"collections", "Counter", {Symbol::dict}},
+    {"builtins", "set", {Symbol::set}},
+    {"__builtin__", "set", {Symbol::set}},
+    {"torch", "Size", {Symbol::size}},
+    {"torch", "device", {Symbol::device}},
+    {"torch._utils", "_rebuild_tensor", {Symbol::tensor}},
+    {"torch._utils", "_rebuild_tensor_v2", {Symbol::tensor}},
+    {"torch._utils", "_rebuild_tensor_v3", {Symbol::tensor_v3}},
+    {"torch._utils", "_rebuild_parameter", {Symbol::parameter}},
+    {"torch._utils", "_rebuild_parameter_with_state", {Symbol::parameter}},
+    {"torch.nn.parameter", "Parameter", {Symbol::parameter}},
+    {"torch", "UntypedStorage", {Symbol::untyped_storage}},
+    {"torch.storage", "UntypedStorage", {Symbol::untyped_storage}},
+};
+
+struct TypeNames {
+  FileDType type;
+  std::string_view storage;
+  std::string_view dtypes[2];  // torch.NAME
+};
+
+constexpr TypeNames kTypes[] = {
+    {FileDType::i64, "LongStorage", {"int64", "long"}},
+    {FileDType::f64, "DoubleStorage", {"float64", "double"}},
+    {FileDType::f32, "FloatStorage", {"float32", "float"}},
+    {FileDType::i32, "IntStorage", {"int32", "int"}},
+    {FileDType::bf16, "BFloat16Storage", {"bfloat16"}},
+    {FileDType::f16, "HalfStorage", {"float16", "half"}},
+    {FileDType::i16, "ShortStorage", {"int16", "short"}},
+    {FileDType::i8, "CharStorage", {"int8"}},
+    {FileDType::u8, "ByteStorage", {"uint8"}},
+    {FileDType::boolean, "BoolStorage", {"bool"}},
+};
+
+constexpr std::string_view kOtherDtypes[] = {
+    "uint16",        "uint32",      "uint64",          "complex32",       "complex64",      "complex128", "cfloat",
+    "cdouble",       "chalf",       "qint8",           "quint8",          "qint32",         "quint4x2",   "quint2x4",
+    "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
+};
+
+}  // namespace
+
+std::optional<Global> find_global(std::string_view module, std::string_view name) {
+  for (const Entry& entry : kGlobals)
+    if (entry.module == module && entry.name == name) return entry.global;
+  if (module != "torch") return std::nullopt;
+  for (const TypeNames& type : kTypes) {
+    if (name == type.storage) return Global{Symbol::storage_type, type.type};
+    if (name == type.dtypes[0] || name == type.dtypes[1]) return Global{Symbol::dtype, type.type};
+  }
+  if (std::ranges::find(kOtherDtypes, name) != std::end(kOtherDtypes)) return Global{Symbol::unsupported_dtype};
+  if (name.ends_with("Storage")) return Global{Symbol::unsupported_storage};
+  return std::nullopt;
+}
+
+std::string_view storage_name(FileDType type) {
+  for (const TypeNames& names : kTypes)
+    if (names.type == type) return names.storage;
+  return "";
+}
+
+}  // namespace dcl

@@ -1,0 +1,16 @@
+// Scalars of a pickle in Python's notation. Private to lib/io.
+#pragma once
+
+#include <string>
+
+#include "io/torch/pickle.h"
+
+namespace dcl {
+
+/// "400", "True", "None", "1e-06", "torch.float32"; a text as it is. Nothing for other kinds.
+std::optional<std::string> scalar_text(const PickleValue& value);
+
+/// "(0.9, 0.999)", "['a', 'b']" for a tuple, list or set of scalars; nothing when something else is among them.
+std::optional<std::string> sequence_text(const PickleDocument& document, const PickleValue& sequence);
+
+}  // namespace dcl

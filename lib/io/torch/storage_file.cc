@@ -1,0 +1,88 @@
+#include "io/torch/storage_file.h"
+
+#include <algorithm>
+
+#include "core/file.h"
+#include "io/crc32.h"
+#include "io/torch/strided.h"
+
+namespace dcl {
+
+void StorageFile::set_torch_contents(TorchContents contents) {
+  set_contents({std::move(contents.metadata), std::move(contents.tensors), std::move(contents.notices)});
+  views_ = std::move(contents.views);
+  storages_ = std::move(contents.storages);
+  verified_ = std::make_unique<std::atomic<bool>[]>(storages_.size());
+}
+
+void StorageFile::check_crc(size_t storage, uint32_t crc) const {
+  if (crc != checksum(storage))
+    fail_data("it is damaged: storage " + quoted(storages_[storage].key) + " does not match its checksum");
+  verified_[storage] = true;
+}
+
+/// Once for each storage, when a tensor is only a part of it.
+void StorageFile::verify_storage(size_t storage, const ByteSource& bytes) const {
+  if (checksum(storage) == 0 || verified_[storage]) return;
+  Crc32 crc;
+  std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(bytes.size(), kPieceBytes)));
+  for (uint64_t done = 0; done < bytes.size(); done += piece.size()) {
+    piece.resize(static_cast<size_t>(std::min<uint64_t>(bytes.size() - done, kPieceBytes)));
+    bytes.read(done, piece);
+    crc.add(piece.data(), piece.size());
+  }
+  check_crc(storage, crc.value());
+}
+
+/// Then the checksum is that of the tensor's own bytes.
+bool StorageFile::fills_storage(const FileTensor& tensor, const TorchView& view) const {
+  return checksum(view.storage) != 0 && view.offset == 0 && tensor.bytes() == storages_[view.storage].bytes &&
+         is_contiguous(tensor.shape, view.strides);
+}
+
+/// The part of the storage that the view reaches over.
+std::vector<std::byte> StorageFile::extent_of(const FileTensor& tensor, const TorchView& view,
+                                              const ByteSource& bytes) const {
+  std::vector<std::byte> extent(static_cast<size_t>(extent_bytes(tensor.shape, view.strides, size_of(tensor.dtype))));
+  bytes.read(view.offset, extent);
+  return extent;
+}
+
+void StorageFile::do_read_bytes(const FileTensor& tensor, std::span<std::byte> to) const {
+  const TorchView& view = views_[tensor.position];
+  const std::shared_ptr<const ByteSource> bytes = open_storage(view.storage);
+  if (fills_storage(tensor, view)) {
+    bytes->read(0, to);
+    Crc32 crc;
+    crc.add(to.data(), to.size());
+    return check_crc(view.storage, crc.value());
+  }
+  verify_storage(view.storage, *bytes);
+  if (is_contiguous(tensor.shape, view.strides)) return bytes->read(view.offset, to);
+  const std::vector<std::byte> extent = extent_of(tensor, view, *bytes);
+  StridedReader(tensor.shape, view.strides, size_of(tensor.dtype), extent).next(to);
+}
+
+void StorageFile::do_stream(const FileTensor& tensor, const ByteSink& sink) const {
+  const TorchView& view = views_[tensor.position];
+  const std::shared_ptr<const ByteSource> bytes = open_storage(view.storage);
+  const bool contiguous = is_contiguous(tensor.shape, view.strides), fills = fills_storage(tensor, view);
+  if (!fills) verify_storage(view.storage, *bytes);
+  std::vector<std::byte> extent;
+  if (!contiguous) extent = extent_of(tensor, view, *bytes);
+  StridedReader reader(tensor.shape, view.strides, size_of(tensor.dtype), extent);
+  std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(tensor.bytes(), kPieceBytes)));
+  Crc32 crc;
+  for (uint64_t done = 0; done < tensor.bytes(); done += piece.size()) {
+    piece.resize(static_cast<size_t>(std::min<uint64_t>(tensor.bytes() - done, kPieceBytes)));
+    if (contiguous)
+      bytes->read(view.offset + done, piece);
+    else
+      reader.next(piece);
+    if (fills) crc.add(piece.data(), piece.size());
+    sink(piece.data(), piece.size());
+  }
+  if (fills) check_crc(view.storage, crc.value());
+}
+
+}  // namespace dcl
