@@ -1,9 +1,8 @@
 #include "nn/inference.h"
 
 #include <algorithm>
-#include <cmath>
 
-#include "core/parallel.h"
+#include "nn/fold.h"
 
 namespace dcl {
 namespace {
@@ -11,38 +10,6 @@ namespace {
 /// A linear layer is a 1x1 convolution of 1x1 images: it gets bias and ReLU the same way.
 FusedConvDesc linear_desc(int64_t n, int64_t in, int64_t out, bool relu) {
   return {.conv = {.n = n, .c = in, .k = out}, .relu = relu};
-}
-
-/// Values of a small f32 tensor of the store.
-std::vector<float> read(const ParameterStore& store, const std::string& name) {
-  return store.export_tensor(store.entry(name));
-}
-
-/// y = scale * conv(x) + bias per channel: what batch norm with running statistics does to a convolution's output.
-struct Affine {
-  std::vector<double> scale, bias;
-};
-
-Affine norm_affine(const ParameterStore& store, const std::string& norm) {
-  const std::vector<float> gamma = read(store, norm + ".weight"), beta = read(store, norm + ".bias");
-  const std::vector<float> mean = read(store, norm + ".running_mean"), var = read(store, norm + ".running_var");
-  const double eps = BatchNormDesc{}.eps;
-  Affine affine;
-  for (size_t k = 0; k < gamma.size(); ++k) {
-    const double scale = gamma[k] / std::sqrt(static_cast<double>(var[k]) + eps);
-    affine.scale.push_back(scale);
-    affine.bias.push_back(beta[k] - mean[k] * scale);
-  }
-  return affine;
-}
-
-void scale_rows(std::vector<float>& values, const std::vector<double>& scale) {
-  const int64_t rows = static_cast<int64_t>(scale.size()), size = static_cast<int64_t>(values.size()) / rows;
-  parallel_for(rows, [&](int64_t row) {
-    for (int64_t i = row * size; i < (row + 1) * size; ++i)
-      values[static_cast<size_t>(i)] =
-          static_cast<float>(values[static_cast<size_t>(i)] * scale[static_cast<size_t>(row)]);
-  });
 }
 
 }  // namespace
@@ -126,11 +93,11 @@ void InferencePlan::fold_layer(const Layer& layer, const ParameterStore& store, 
   backend.copy_out(host.data(), weight);
   std::vector<float> bias(static_cast<size_t>(layer.desc.conv.k), 0.0f);
   if (!layer.norm.empty()) {
-    const Affine affine = norm_affine(store, layer.norm);
-    scale_rows(host, affine.scale);
+    const NormAffine affine = norm_affine(store, layer.norm);
+    scale_channels(host, affine.scale);
     std::copy(affine.bias.begin(), affine.bias.end(), bias.begin());
   } else if (!layer.bias.empty()) {
-    bias = read(store, layer.bias);
+    bias = store.export_tensor(store.entry(layer.bias));
   }
   backend.copy_in(staging, host.data());
   backend.pack_filter(layer.desc, staging, plan_.tensor(layer.packed));

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Exported models in ONNX Runtime: needs DCL_PEER_PYTHON (a Python with onnx, onnxruntime, torch, torchvision, pillow,
+# safetensors); exit code 77 without it. DCL_APPS is the folder of the programs, DCL_ONNX_PROBE the exporter.
+set -eu
+[ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
+"$DCL_PEER_PYTHON" -c "import onnx, onnxruntime" 2> /dev/null || { echo "skipped: no onnx or onnxruntime"; exit 77; }
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"$DCL_PEER_PYTHON" - "$work" <<'PYTHON'
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+rng = np.random.default_rng(6)
+for size in (32, 96):
+    folder = Path(sys.argv[1]) / f"images{size}"
+    folder.mkdir()
+    for i in range(6):
+        smooth = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.BILINEAR)
+        smooth.save(folder / f"{i}.png")
+PYTHON
+
+for network in "resnet18 cifar" "resnet50 imagenet"; do
+  set -- $network
+  run="$work/$1"
+  "$DCL_APPS/dcl-pretrain" --dataset folder --data "$work/images32" --arch "$1" --stem "$2" --batch_size 3 --max_steps 2 \
+    --test_every 0 --no_knn --run_dir "$run" --seed 1 2> "$work/log" || { cat "$work/log"; exit 1; }
+  "$DCL_ONNX_PROBE" --model "$run/checkpoints/latest" --out "$run.onnx"
+  for size in 32 96; do
+    "$DCL_APPS/dcl-embed" --dataset folder --data "$work/images$size" --model_path "$run/checkpoints/latest" \
+      --out "$run$size.npy" 2> "$work/log" || { cat "$work/log"; exit 1; }
+    "$DCL_PEER_PYTHON" "$here/peer_onnx.py" "$run/checkpoints/latest" "$run.onnx" "$run$size.npy" \
+      "$work/images$size" "$1" "$2"
+  done
+done
