@@ -19,7 +19,7 @@ constexpr int64_t kShortStrip = 384, kLongStrip = 1024;  // pixels
 int64_t blocks(int64_t channels, int64_t lanes) { return (channels + lanes - 1) / lanes; }
 
 /// Panels a multiple of the page size apart would share cache sets.
-int64_t panel_stride(int64_t cells) { return (cells + 15) / 16 * 16 + 3 * 16; }
+int64_t panel_stride(int64_t cells) { return (cells + kSpill + 15) / 16 * 16 + 3 * 16; }
 
 /// Output positions whose input lies inside [0, extent).
 void valid_range(int64_t extent, int64_t out, int64_t stride, int64_t first, int64_t& begin, int64_t& end) {
@@ -53,7 +53,11 @@ bool FilterGradient::supports(const ConvDesc& d) {
 }
 
 FilterGradient::FilterGradient(const ConvDesc& d, int threads)
-    : d_(d), kernels_(filter_kernels(d.dtype == DType::bf16)), slots_(threads) {
+    : d_(d),
+      kernels_(filter_kernels(d.dtype == DType::bf16)),
+      x_lanes_(kernels_->x_lanes),
+      y_lanes_(kernels_->y_lanes),
+      slots_(threads) {
   const int64_t weights = d.filter_shape().elements();
   while (parts_ < kMostParts && 2 * parts_ <= d.n && parts_ * weights < kPartWeights) parts_ *= 2;
   choose_split(threads);
@@ -66,9 +70,9 @@ FilterGradient::FilterGradient(const ConvDesc& d, int threads)
   steps_ = (d.out_w() + kernels_->pixels_per_step - 1) / kernels_->pixels_per_step;
   row_classes_ = std::min(d.stride, d.r);
   class_rows_ = strip_rows_ + (d.r - 1) / d.stride;
-  x_panel_ = panel_stride(strip_images_ * row_classes_ * class_rows_ * steps_ * kXLanes);
-  y_panel_ = panel_stride(strip_images_ * strip_rows_ * steps_ * kYLanes);
-  const int64_t x_blocks = blocks(blocks(d.c, kXLanes), c_parts_), y_blocks = blocks(blocks(d.k, kYLanes), k_parts_);
+  x_panel_ = panel_stride(strip_images_ * row_classes_ * class_rows_ * steps_ * x_lanes_);
+  y_panel_ = panel_stride(strip_images_ * strip_rows_ * steps_ * y_lanes_);
+  const int64_t x_blocks = blocks(blocks(d.c, x_lanes_), c_parts_), y_blocks = blocks(blocks(d.k, y_lanes_), k_parts_);
   panel_cells_ = x_blocks * d.s * x_panel_ + y_blocks * y_panel_;
   const int64_t partial_sums = parts_ > 1 ? parts_ * weights : 0;
   workspace_bytes_ = static_cast<size_t>(panel_cells_ * slots_ + partial_sums) * sizeof(uint32_t);
@@ -77,11 +81,11 @@ FilterGradient::FilterGradient(const ConvDesc& d, int threads)
 /// Output and input channels are shared out so that the least is packed twice.
 void FilterGradient::choose_split(int threads) {
   const int64_t wanted = (threads + parts_ - 1) / parts_;
-  const int64_t k_blocks = blocks(d_.k, kYLanes), c_blocks = blocks(d_.c, kXLanes);
+  const int64_t k_blocks = blocks(d_.k, y_lanes_), c_blocks = blocks(d_.c, x_lanes_);
   int64_t best = INT64_MAX;
   for (int64_t k_parts = 1; k_parts <= std::min(wanted, k_blocks); ++k_parts) {
     const int64_t c_parts = std::min(c_blocks, (wanted + k_parts - 1) / k_parts);
-    const int64_t packed = d_.s * blocks(c_blocks, c_parts) * kXLanes + blocks(k_blocks, k_parts) * kYLanes;
+    const int64_t packed = d_.s * blocks(c_blocks, c_parts) * x_lanes_ + blocks(k_blocks, k_parts) * y_lanes_;
     if (packed >= best) continue;
     best = packed;
     k_parts_ = k_parts;
@@ -98,8 +102,8 @@ FilterGradient::Task FilterGradient::task(int64_t index) const {
   };
   Task out;
   out.part = index / (c_parts_ * k_parts_);
-  range(d_.k, kYLanes, k_part, k_parts_, out.k_begin, out.k_end);
-  range(d_.c, kXLanes, c_part, c_parts_, out.c_begin, out.c_end);
+  range(d_.k, y_lanes_, k_part, k_parts_, out.k_begin, out.k_end);
+  range(d_.c, x_lanes_, c_part, c_parts_, out.c_begin, out.c_end);
   return out;
 }
 
@@ -125,7 +129,7 @@ void FilterGradient::run(const void* x, const void* dy, float* dfilter, Accum ac
 
 void FilterGradient::run_task(const Task& task, const void* x, const void* dy, float* to, bool add,
                               uint32_t* panels) const {
-  uint32_t* y_panels = panels + blocks(task.c_end - task.c_begin, kXLanes) * d_.s * x_panel_;
+  uint32_t* y_panels = panels + blocks(task.c_end - task.c_begin, x_lanes_) * d_.s * x_panel_;
   const int64_t end = d_.n * (task.part + 1) / parts_;
   for (int64_t image = d_.n * task.part / parts_; image < end; image += strip_images_)
     for (int64_t row = 0; row < d_.out_h(); row += strip_rows_) {
@@ -176,7 +180,7 @@ void FilterGradient::pack_x(const Task& task, const Strip& strip, const void* x,
       for (int64_t s = 0; s < d_.s; ++s) {
         source.first = s - d_.pad;
         valid_range(d_.w, d_.out_w(), d_.stride, source.first, source.valid_begin, source.valid_end);
-        kernels_->pack_x(source, panels + s * x_panel_ + row * steps_ * kXLanes, d_.s * x_panel_);
+        kernels_->pack_x(source, panels + s * x_panel_ + row * steps_ * x_lanes_, d_.s * x_panel_);
       }
     }
 }
@@ -191,7 +195,7 @@ void FilterGradient::pack_y(const Task& task, const Strip& strip, const void* dy
     for (int64_t row = 0; row < strip.rows; ++row) {
       const int64_t pixel = ((strip.image + image) * d_.out_h() + strip.row + row) * d_.out_w();
       source.row = static_cast<const char*>(dy) + (pixel * d_.k + task.k_begin) * value_bytes;
-      kernels_->pack_y(source, panels + (image * strip.rows + row) * steps_ * kYLanes, y_panel_);
+      kernels_->pack_y(source, panels + (image * strip.rows + row) * steps_ * y_lanes_, y_panel_);
     }
 }
 
@@ -207,12 +211,12 @@ PanelWalk FilterGradient::walk(const Strip& strip, int64_t r, int64_t s, int64_t
   walk.images = strip.images;
   walk.rows = end - begin;
   walk.steps = std::max<int64_t>(0, right - left);
-  walk.x_row = steps_ * kXLanes;
-  walk.y_row = steps_ * kYLanes;
+  walk.x_row = steps_ * x_lanes_;
+  walk.y_row = steps_ * y_lanes_;
   walk.x_image = row_classes_ * class_rows_ * walk.x_row;
   walk.y_image = strip.rows * walk.y_row;
-  x_offset = (r % d_.stride * class_rows_ + begin + r / d_.stride) * walk.x_row + left * kXLanes;
-  y_offset = begin * walk.y_row + left * kYLanes;
+  x_offset = (r % d_.stride * class_rows_ + begin + r / d_.stride) * walk.x_row + left * x_lanes_;
+  y_offset = begin * walk.y_row + left * y_lanes_;
   if (walk.steps == steps_) {
     walk.steps *= walk.rows;
     walk.rows = 1;
@@ -220,28 +224,37 @@ PanelWalk FilterGradient::walk(const Strip& strip, int64_t r, int64_t s, int64_t
   return walk;
 }
 
+/// The side with more channels is the outer loop: its panel stays in the first-level cache, and the other side's panels
+/// are read from the second again and again.
 void FilterGradient::multiply(const Task& task, const Strip& strip, const uint32_t* x, const uint32_t* y, float* to,
                               bool add, const Prefetch (&next)[2]) const {
   const int64_t tiles =
-      blocks(task.c_end - task.c_begin, kXLanes) * blocks(task.k_end - task.k_begin, kYLanes) * d_.r * d_.s;
+      blocks(task.c_end - task.c_begin, x_lanes_) * blocks(task.k_end - task.k_begin, y_lanes_) * d_.r * d_.s;
   PrefetchCursor ahead(next, tiles);
-  for (int64_t c = task.c_begin; c < task.c_end; c += kXLanes)
-    for (int64_t s = 0; s < d_.s; ++s)
-      for (int64_t r = 0; r < d_.r; ++r) {
-        int64_t x_offset, y_offset;
-        const PanelWalk steps = walk(strip, r, s, x_offset, y_offset);
-        const uint32_t* x_panel = x + ((c - task.c_begin) / kXLanes * d_.s + s) * x_panel_ + x_offset;
-        for (int64_t k = task.k_begin; k < task.k_end; k += kYLanes) {
-          FilterTile tile;
-          tile.row_stride = d_.r * d_.s * d_.c;
-          tile.data = to + k * tile.row_stride + (r * d_.s + s) * d_.c + c;
-          tile.rows = static_cast<int>(std::min<int64_t>(kYLanes, task.k_end - k));
-          tile.columns = static_cast<int>(std::min<int64_t>(kXLanes, task.c_end - c));
-          tile.add = add;
-          kernels_->multiply(steps, x_panel, y + (k - task.k_begin) / kYLanes * y_panel_ + y_offset, tile,
-                             ahead.next());
-        }
-      }
+  const auto run_tile = [&](int64_t k, int64_t c, int64_t r, int64_t s) {
+    int64_t x_offset, y_offset;
+    const PanelWalk steps = walk(strip, r, s, x_offset, y_offset);
+    FilterTile tile;
+    tile.row_stride = d_.r * d_.s * d_.c;
+    tile.data = to + k * tile.row_stride + (r * d_.s + s) * d_.c + c;
+    tile.rows = static_cast<int>(std::min<int64_t>(y_lanes_, task.k_end - k));
+    tile.columns = static_cast<int>(std::min<int64_t>(x_lanes_, task.c_end - c));
+    tile.add = add;
+    kernels_->multiply(steps, x + ((c - task.c_begin) / x_lanes_ * d_.s + s) * x_panel_ + x_offset,
+                       y + (k - task.k_begin) / y_lanes_ * y_panel_ + y_offset, tile, ahead.next());
+  };
+  const auto for_each_k = [&](auto&& body) {
+    for (int64_t k = task.k_begin; k < task.k_end; k += y_lanes_) body(k);
+  };
+  const auto for_each_x = [&](auto&& body) {
+    for (int64_t c = task.c_begin; c < task.c_end; c += x_lanes_)
+      for (int64_t s = 0; s < d_.s; ++s)
+        for (int64_t r = 0; r < d_.r; ++r) body(c, r, s);
+  };
+  if (task.k_end - task.k_begin > task.c_end - task.c_begin)
+    for_each_k([&](int64_t k) { for_each_x([&](int64_t c, int64_t r, int64_t s) { run_tile(k, c, r, s); }); });
+  else
+    for_each_x([&](int64_t c, int64_t r, int64_t s) { for_each_k([&](int64_t k) { run_tile(k, c, r, s); }); });
 }
 
 }  // namespace dcl::onednn

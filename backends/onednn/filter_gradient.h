@@ -42,6 +42,7 @@ class FilterGradient {
 
   ConvDesc d_;
   const FilterKernels* kernels_;
+  int64_t x_lanes_, y_lanes_;
   int64_t parts_ = 1, k_parts_ = 1, c_parts_ = 1;
   int slots_ = 1;
   int64_t strip_images_ = 1, strip_rows_ = 1;  // largest

@@ -4,16 +4,25 @@
 
 namespace dcl::onednn {
 
-#ifdef DCL_AVX512_KERNELS
+#ifdef DCL_FILTER_KERNELS
 
+namespace avx2 {
+extern const FilterKernels f32_kernels;
+}
 namespace avx512 {
 extern const FilterKernels f32_kernels, bf16_kernels;
 }
 
 const FilterKernels* filter_kernels(bool bf16) {
-  if (kernels::active_isa() != kernels::Isa::v4) return nullptr;
-  if (!bf16) return &avx512::f32_kernels;
-  return __builtin_cpu_supports("avx512bf16") ? &avx512::bf16_kernels : nullptr;
+  switch (kernels::active_isa()) {
+    case kernels::Isa::v4:
+      if (!bf16) return &avx512::f32_kernels;
+      return __builtin_cpu_supports("avx512bf16") ? &avx512::bf16_kernels : nullptr;
+    case kernels::Isa::v3:
+      return bf16 ? nullptr : &avx2::f32_kernels;
+    default:
+      return nullptr;
+  }
 }
 
 #else

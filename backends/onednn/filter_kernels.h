@@ -1,4 +1,4 @@
-// Inner loops of the filter gradient (filter_gradient.h) for processors with AVX-512, f32 and bf16.
+// Inner loops of the filter gradient (filter_gradient.h): for AVX-512 in f32 and bf16, for AVX2 in f32.
 //
 // A panel holds one block of channels of many pixels: [step][lane] of 32-bit cells. In f32 a step is one pixel and a
 // cell one value; in bf16 a step is two neighbouring pixels of a row and a cell holds the values of both, as VDPBF16PS
@@ -8,9 +8,6 @@
 #include <cstdint>
 
 namespace dcl::onednn {
-
-inline constexpr int kXLanes = 32;  ///< channels of a block of x
-inline constexpr int kYLanes = 8;   ///< channels of a block of dy
 
 /// One row of pixels to be packed: `count` output positions, position p reads pixel first + p * stride.
 /// Only positions in [valid_begin, valid_end) exist.
@@ -28,12 +25,12 @@ struct PanelWalk {
   int64_t x_image = 0, x_row = 0, y_image = 0, y_row = 0;
 };
 
-/// Where the sums of a block go: rows of kYLanes output channels, columns of kXLanes input channels.
+/// Where the sums of a block go: a row per output channel, a column per input channel.
 struct FilterTile {
   float* data = nullptr;
   int64_t row_stride = 0;
-  int rows = kYLanes, columns = kXLanes;  ///< those that exist
-  bool add = false;                       ///< to what is there
+  int rows = 0, columns = 0;  ///< those that exist, at most y_lanes and x_lanes
+  bool add = false;           ///< to what is there
 };
 
 /// Memory that will be read soon, brought into the second-level cache while a block is multiplied.
@@ -42,9 +39,13 @@ struct Prefetch {
   const char* end = nullptr;
 };
 
+inline constexpr int kSpill = 8;  ///< see FilterKernels::pack_y
+
 struct FilterKernels {
+  int x_lanes, y_lanes;  ///< channels of a block of x and of dy
   int pixels_per_step;
-  /// Writes the row into consecutive panels of `lanes` channels, panel_stride cells apart.
+  /// Writes the row into consecutive panels of x_lanes or y_lanes channels, panel_stride cells apart. Rows of a panel
+  /// are written in ascending order: up to kSpill cells after the row may be overwritten.
   void (*pack_x)(const RowSource&, uint32_t* panels, int64_t panel_stride);
   void (*pack_y)(const RowSource&, uint32_t* panels, int64_t panel_stride);
   void (*multiply)(const PanelWalk&, const uint32_t* x, const uint32_t* y, const FilterTile&, const Prefetch&);

@@ -9,6 +9,8 @@ namespace {
 
 #define DCL_INLINE __attribute__((always_inline)) inline
 
+constexpr int kXLanes = 32, kYLanes = 8;
+
 struct F32 {
   static constexpr int kPixels = 1;
 
@@ -122,9 +124,14 @@ void pack(const RowSource& source, uint32_t* panels, int64_t panel_stride) {
 
 }  // namespace
 
-extern const FilterKernels f32_kernels{F32::kPixels, pack<float, F32::kPixels, kXLanes>,
-                                       pack<float, F32::kPixels, kYLanes>, multiply<F32>};
-extern const FilterKernels bf16_kernels{Bf16::kPixels, pack<uint16_t, Bf16::kPixels, kXLanes>,
-                                        pack<uint16_t, Bf16::kPixels, kYLanes>, multiply<Bf16>};
+extern const FilterKernels f32_kernels{
+    kXLanes,      kYLanes, F32::kPixels, pack<float, F32::kPixels, kXLanes>, pack<float, F32::kPixels, kYLanes>,
+    multiply<F32>};
+extern const FilterKernels bf16_kernels{kXLanes,
+                                        kYLanes,
+                                        Bf16::kPixels,
+                                        pack<uint16_t, Bf16::kPixels, kXLanes>,
+                                        pack<uint16_t, Bf16::kPixels, kYLanes>,
+                                        multiply<Bf16>};
 
 }  // namespace dcl::onednn::avx512

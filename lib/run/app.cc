@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/profile.h"
 
 namespace dcl {
 namespace {
@@ -40,6 +41,9 @@ int report(ErrorKind kind, const std::string& message) {
   std::fflush(stdout);
   return static_cast<int>(kind);
 }
+
+/// What DCL_PROFILE asks for; the report is empty without it.
+void report_profile() { std::fputs(profile_report().c_str(), stderr); }
 
 int guarded(const std::function<int()>& body) {
   try {
@@ -71,7 +75,9 @@ int run_app(int argc, const char* const* argv, Options& options, const std::func
       return 0;
     }
     console().configure(TerminalTraits::of(STDERR_FILENO, options.color()));
-    return body();
+    const int code = body();
+    report_profile();
+    return code;
   });
 }
 
