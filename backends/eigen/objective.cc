@@ -1,18 +1,10 @@
 // Chooses the arithmetic of the contrastive objective: f32 where it keeps its digits, double elsewhere.
+#include "core/objective_form.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/objective_evaluation.h"
 
 namespace dcl {
 namespace {
-
-// Rounding a cosine to f32 moves e^(s/t) by up to 2^-24 / t relative, and debiasing may cancel most of the sum: above
-// this exponent everything is computed in double, which also leaves no question of range.
-constexpr double kLargestF32Exponent = 8;
-
-bool computes_in_double(const ObjectiveDesc& d) {
-  const double exponent = (has_importance(d) ? 1 + d.beta : 1) / d.temperature;
-  return d.dtype == DType::f64 || exponent > kLargestF32Exponent;
-}
 
 /// Room for f32 embeddings and their gradient in double.
 struct Converted {

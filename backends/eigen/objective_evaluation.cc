@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/objective_form.h"
 #include "core/parallel.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
@@ -27,21 +28,6 @@ const kernels::ContrastiveKernels<T>& tile_kernels() {
     return kernels::contrastive().f64;
   else
     return kernels::contrastive().f32;
-}
-
-ContrastiveSettings<double> settings_of(const ObjectiveDesc& d) {
-  ContrastiveSettings<double> c;
-  const bool debias = d.kind == ObjectiveKind::debiased || d.kind == ObjectiveKind::hard;
-  if (has_importance(d)) c.rule = NegativeRule::importance;
-  if (d.kind == ObjectiveKind::unbiased && d.scale == NegativeScale::mean) c.rule = NegativeRule::true_mean;
-  c.clamp = debias;
-  c.tau_plus = debias ? d.tau_plus : 0;
-  c.beta = has_importance(d) ? d.beta : 0;
-  c.negatives = static_cast<double>(2 * d.batch - 2);
-  c.positives = static_cast<double>(d.views - 1);
-  c.inverse_temperature = 1 / d.temperature;
-  c.anchor_weight = 1 / static_cast<double>(2 * d.batch);
-  return c;
 }
 
 /// Tile and packed tile fit the second-level cache; small batches get enough blocks for all cores.
@@ -86,12 +72,10 @@ void for_each_slice(int64_t dim, Body&& body) {
 
 }  // namespace
 
-bool has_importance(const ObjectiveDesc& d) { return d.kind == ObjectiveKind::hard && d.beta > 0; }
-
 template <class T>
 ObjectiveEvaluation<T>::ObjectiveEvaluation(const ObjectiveDesc& d, Carver& memory)
     : d_(d),
-      settings_(settings_of(d)),
+      settings_(contrastive_settings(d)),
       anchors_(2 * d.batch),
       block_(block_rows<T>(anchors_)),
       blocks_(ceil_div(anchors_, block_)) {

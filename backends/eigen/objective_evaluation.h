@@ -11,9 +11,6 @@
 
 namespace dcl {
 
-/// Whether the importance weights of `hard` are there: beta 0 is `debiased`.
-bool has_importance(const ObjectiveDesc& d);
-
 /// In T, float or double; sums over rows are kept in double. Anchors are the rows of views 0 and 1.
 template <class T>
 class ObjectiveEvaluation {
