@@ -1,22 +1,17 @@
 #include "cuda/cuda_backend.h"
 
+#include "cuda/augment.h"
 #include "cuda/batch_norm.h"
 #include "cuda/convolution.h"
 #include "cuda/elementwise.h"
 #include "cuda/gemm.h"
+#include "cuda/objective.h"
 #include "cuda/optimizers.h"
 #include "cuda/pooling.h"
 #include "cuda/rows.h"
 #include "cuda/square_sum.h"
 
 namespace dcl::cuda {
-namespace {
-
-/// Of an op whose family is still to come; the module is not built as long as there is one (meson.build).
-[[noreturn]] void missing(const char* op) { fail(ErrorKind::internal, std::string("cuda has no ") + op + " yet"); }
-
-}  // namespace
-
 BackendInfo CudaBackend::info() const { return {name_, context_.device().name, context_.device().libraries, {}}; }
 
 void* CudaBackend::allocate(size_t bytes) { return cuda::allocate(bytes, context_.stream()); }
@@ -118,10 +113,11 @@ void CudaBackend::do_l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, 
   cuda::l2_normalize_backward(context_, dy, y, norms, dx);
 }
 
-size_t CudaBackend::do_objective_workspace(const ObjectiveDesc&) const { missing("objective_workspace"); }
+size_t CudaBackend::do_objective_workspace(const ObjectiveDesc& d) const { return cuda::objective_workspace(d); }
 
-void CudaBackend::do_objective(const ObjectiveDesc&, ConstTensorRef, ConstTensorRef, TensorRef, TensorRef, Workspace) {
-  missing("objective");
+void CudaBackend::do_objective(const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
+                               TensorRef dz, Workspace workspace) {
+  cuda::objective(context_, d, z, labels, result, dz, workspace);
 }
 
 void CudaBackend::do_cross_entropy(const CrossEntropyDesc& d, ConstTensorRef logits, ConstTensorRef labels,
@@ -162,6 +158,8 @@ void CudaBackend::do_guard_update(ConstTensorRef result, TensorRef scalars) {
   cuda::guard_update(context_, result, scalars);
 }
 
-void CudaBackend::do_augment(const AugmentDesc&, ConstTensorRef, ConstTensorRef, TensorRef) { missing("augment"); }
+void CudaBackend::do_augment(const AugmentDesc& d, ConstTensorRef pool, ConstTensorRef views, TensorRef out) {
+  cuda::augment(context_, d, pool, views, out);
+}
 
 }  // namespace dcl::cuda

@@ -114,9 +114,9 @@ __global__ void __launch_bounds__(kTileThreads)
   const double scale = settings.inverse_temperature;
   const double pair_cosine = cosine(a.z + i * a.dim, a.z + pair * a.dim, a.dim);
   ContrastiveSums<double> total;
-  total.pair = total.positives = exp(pair_cosine * scale);
+  total.pair = total.positives = std::exp(pair_cosine * scale);
   for (int64_t view = 2; view < views; ++view) {
-    const double e = exp(cosine(a.z + i * a.dim, a.z + (view * a.batch + image) * a.dim, a.dim) * scale);
+    const double e = std::exp(cosine(a.z + i * a.dim, a.z + (view * a.batch + image) * a.dim, a.dim) * scale);
     if (tile_lane() == 0 && row < a.count()) extra[(view - 2) * a.count() + i] = e;
     total.positives += e;
   }

@@ -2,6 +2,8 @@
 // needed and never stored. Included by objective.cu only.
 #pragma once
 
+#include <cmath>
+
 #include "cuda/launch.h"
 
 namespace dcl::cuda {
@@ -18,7 +20,7 @@ inline constexpr int kDepthStride = kTileDepth + 4;
 inline constexpr int kOperandsSize = (kTileRows + kTileColumns) * kDepthStride;
 
 __device__ __forceinline__ float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
-__device__ __forceinline__ double multiply_add(double a, double b, double c) { return fma(a, b, c); }
+__device__ __forceinline__ double multiply_add(double a, double b, double c) { return std::fma(a, b, c); }
 
 /// The embeddings of the anchors and what an exponent is made of. T: the type of the arithmetic, In: of z.
 template <class In, class T>
@@ -35,8 +37,8 @@ struct Anchors {
     const int32_t label = labels[i < batch ? i : i - batch];
     return label < 0 || label != labels[j < batch ? j : j - batch];
   }
-  __device__ T exponential(T cosine) const { return exp(cosine * inverse_temperature); }
-  __device__ T importance(T cosine) const { return exp(cosine * inverse_temperature * beta); }
+  __device__ T exponential(T cosine) const { return std::exp(cosine * inverse_temperature); }
+  __device__ T importance(T cosine) const { return std::exp(cosine * inverse_temperature * beta); }
 };
 
 __device__ inline int tile_lane() { return static_cast<int>(threadIdx.x) % kLanes; }
