@@ -16,10 +16,10 @@ std::string reason(int error) { return std::strerror(error); }
 
 }  // namespace
 
-std::string quoted(const std::string& path) {
+std::string escaped(std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
-  std::string out = "'";
-  for (const char raw : path) {
+  std::string out;
+  for (const char raw : text) {
     const auto c = static_cast<unsigned char>(raw);
     if (c == '\n') {
       out += "\\n";
@@ -29,8 +29,10 @@ std::string quoted(const std::string& path) {
       out += raw;
     }
   }
-  return out + "'";
+  return out;
 }
+
+std::string quoted(const std::string& path) { return "'" + escaped(path) + "'"; }
 
 InputFile::InputFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a FIFO without a writer would wait forever; it has no effect on regular files.

@@ -5,11 +5,14 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dcl {
 
-/// A path for a message: quoted, control characters escaped, so that the message stays one line.
+/// Text from outside for a message: control characters escaped, so that the message stays one line.
+std::string escaped(std::string_view text);
+/// The same in quotes; for paths and names.
 std::string quoted(const std::string& path);
 
 /// An open file for positional reads from any number of threads.

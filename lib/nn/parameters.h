@@ -39,22 +39,6 @@ struct ParameterEntry {
 /// Entries in the published order (state_dict of the published model): 326 for ResNet-50 with head.
 std::vector<ParameterEntry> parameter_layout(const ModelConfig& config);
 
-/// One tensor of a file, in PyTorch's layout. A counter has a `counter` and no values.
-struct StateTensor {
-  std::string_view name;
-  std::vector<int64_t> shape;
-  std::span<const float> values;
-  int64_t counter = 0;
-};
-
-/// How a file's tensors and the model's differ.
-struct StateDifference {
-  std::vector<std::string> missing, unexpected, mismatched;  ///< mismatched: PyTorch's sentence per tensor
-  bool empty() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
-  /// PyTorch's words, on one line.
-  std::string text() const;
-};
-
 class ParameterStore {
  public:
   /// Values are zero until initialise() or import. Gradients take as much memory as values.
@@ -102,11 +86,6 @@ class ParameterStore {
   /// The entry's own values (f32 kinds).
   std::vector<float> export_tensor(const ParameterEntry& entry) const;
   void set_batches_tracked(const ParameterEntry& entry, int64_t batches);
-
-  StateDifference compare(std::span<const StateTensor> state) const;
-  /// Copies every tensor in. Throws Error{data} with StateDifference::text() and changes nothing unless the state has
-  /// exactly the model's tensors. A model without head ignores tensors of the head (names g.*).
-  void import_state(std::span<const StateTensor> state);
 
  private:
   static TensorRef flat(const Buffer& buffer) {

@@ -1,17 +1,9 @@
 #include "nn/resnet.h"
 
-#include <array>
-
 #include "core/error.h"
 
 namespace dcl {
 namespace {
-
-struct Architecture {
-  std::string_view name;
-  bool bottleneck;
-  std::array<int, 4> blocks;
-};
 
 constexpr Architecture kArchitectures[] = {
     {"resnet18", false, {2, 2, 2, 2}},
@@ -48,6 +40,8 @@ BlockSpec block_spec(const std::string& name, bool bottleneck, int64_t in, int64
 }
 
 }  // namespace
+
+std::span<const Architecture> architectures() { return kArchitectures; }
 
 std::string_view name_of(Stem stem) { return stem == Stem::cifar ? "cifar" : "imagenet"; }
 

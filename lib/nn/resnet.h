@@ -2,14 +2,26 @@
 // convolutions there are, in which order, under which published names (FORMATS 1.2.7).
 #pragma once
 
+#include <array>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/ops.h"
 #include "nn/model_config.h"
 
 namespace dcl {
+
+/// Blocks of each of the four layers; a bottleneck block has three convolutions, the other two.
+struct Architecture {
+  std::string_view name;
+  bool bottleneck;
+  std::array<int, 4> blocks;
+};
+/// Those that this project knows.
+std::span<const Architecture> architectures();
 
 /// A bias-free convolution followed by batch norm.
 struct ConvNormSpec {

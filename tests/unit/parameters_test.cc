@@ -1,4 +1,4 @@
-// Names, order, shapes, initial values and state exchange of the parameter store.
+// Names, order, shapes, initial values and layouts of the parameter store.
 #include "nn/parameters.h"
 
 #include <gtest/gtest.h>
@@ -186,69 +186,6 @@ TEST_F(ParametersTest, ExchangesConvolutionsInTheOrderOfPyTorch) {
   store.import_tensor(entry, values, store.gradients());
   EXPECT_EQ(store.export_tensor(entry, store.gradients()), values);
   EXPECT_EQ(store.gradient(entry).as<float>()[1], values[9]);
-}
-
-/// The state of a store as a file would give it.
-struct State {
-  std::vector<std::vector<float>> values;
-  std::vector<StateTensor> tensors;
-};
-
-State state_of(const ParameterStore& store) {
-  State state;
-  state.values.reserve(store.entries().size());
-  for (const ParameterEntry& entry : store.entries()) {
-    StateTensor tensor{entry.name, entry.shape, {}, 0};
-    if (entry.kind == ParameterKind::batches_tracked) {
-      tensor.counter = store.batches_tracked(entry);
-    } else {
-      state.values.push_back(store.export_tensor(entry));
-      tensor.values = state.values.back();
-    }
-    state.tensors.push_back(tensor);
-  }
-  return state;
-}
-
-TEST_F(ParametersTest, StateGoesRound) {
-  ParameterStore from(*backend_, model("resnet18"), false), to(*backend_, model("resnet18"), false);
-  from.initialise(5);
-  from.count_batches(7);
-  from.count_batches(3, "f.");
-  const State state = state_of(from);
-  to.import_state(state.tensors);
-  EXPECT_EQ(state_of(to).values, state.values);
-  EXPECT_EQ(to.batches_tracked(to.entry("f.1.num_batches_tracked")), 10);
-  EXPECT_EQ(to.batches_tracked(to.entry("g.1.num_batches_tracked")), 7);
-
-  ParameterStore trunk(*backend_, model("resnet18", Stem::cifar, false), false);
-  trunk.import_state(state.tensors);  // the head's tensors are ignored
-  EXPECT_EQ(trunk.export_tensor(trunk.entry("f.0.weight")), from.export_tensor(from.entry("f.0.weight")));
-}
-
-TEST_F(ParametersTest, DifferencesAreSaidInTheWordsOfPyTorchAndChangeNothing) {
-  ParameterStore from(*backend_, model("resnet18"), false), to(*backend_, model("resnet18"), false);
-  from.initialise(5);
-  State state = state_of(from);
-  state.tensors[0].shape = {64, 3, 7, 7};
-  const std::string dropped(state.tensors[1].name);
-  state.tensors.erase(state.tensors.begin() + 1);
-  state.tensors.push_back({"fc.weight", {1}, state.values[0], 0});
-  try {
-    to.import_state(state.tensors);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::data);
-    const std::string text = error.what();
-    EXPECT_NE(text.find("Missing key(s) in state_dict: \"" + dropped + "\""), std::string::npos) << text;
-    EXPECT_NE(text.find("Unexpected key(s) in state_dict: \"fc.weight\""), std::string::npos) << text;
-    EXPECT_NE(text.find("size mismatch for f.0.weight: copying a param with shape torch.Size([64, 3, 7, 7]) from "
-                        "checkpoint, the shape in current model is torch.Size([64, 3, 3, 3])."),
-              std::string::npos)
-        << text;
-    EXPECT_EQ(text.find('\n'), std::string::npos);
-  }
-  for (const float v : to.export_tensor(to.entry("f.3.0.conv1.weight"))) ASSERT_EQ(v, 0.0f);
 }
 
 }  // namespace
