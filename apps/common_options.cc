@@ -74,7 +74,8 @@ std::unique_ptr<Backend> DeviceOptions::open() const {
 
 void EncoderOptions::add_to(Options& options) {
   options.group("Encoder");
-  options.add("model_path", &model_path, "safetensors file with the published tensor names, such as RUN/checkpoints/latest");
+  options.add("model_path", &model_path, "file with the encoder, such as RUN/checkpoints/latest or a PyTorch checkpoint");
+  options.add("model_prefix", &model_prefix, "which of several encoders in the file: what stands before its tensors' names; .: nothing");
   options.add("untrained", &untrained, "random weights instead, as the baseline to compare with");
   options.add("arch", &arch, "of --untrained").choices({"resnet18", "resnet34", "resnet50", "resnet101"});
   options.add("stem", &stem, "of --untrained").choices({"cifar", "imagenet"});
@@ -84,7 +85,7 @@ void EncoderOptions::add_to(Options& options) {
 ParameterStore EncoderOptions::open(Backend& backend) const {
   if (untrained != model_path.empty()) fail(ErrorKind::usage, "give either --model_path FILE or --untrained");
   ParameterStore store = untrained ? untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed)
-                                   : load_encoder(backend, model_path);
+                                   : load_encoder(backend, model_path, model_prefix);
   log(LogLevel::info, "encoder: " + store.config().arch + ", " + std::string(name_of(store.config().stem)) + " stem, " +
                           (untrained ? "untrained" : model_path.string()));
   return store;

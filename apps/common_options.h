@@ -42,6 +42,7 @@ struct DeviceOptions {
 /// Which encoder: a file, or random weights to compare with.
 struct EncoderOptions {
   std::filesystem::path model_path;
+  std::string model_prefix;
   bool untrained = false;
   std::string arch = "resnet50", stem = "cifar";
   uint64_t seed = 0;

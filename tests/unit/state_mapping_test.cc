@@ -158,11 +158,11 @@ TEST(StateMapping, TorchvisionNames) {
 
 TEST(StateMapping, LayersKeepTheirPlaces) {
   const Names names = torchvision("resnet34", Stem::imagenet);
-  for (const MappedTensor& mapped : map_state(names).tensors) {
-    if (mapped.entry.name == "f.4.0.conv1.weight") EXPECT_EQ(mapped.source->name, "layer1.0.conv1.weight");
-    if (mapped.entry.name == "f.5.0.downsample.1.bias") EXPECT_EQ(mapped.source->name, "layer2.0.downsample.1.bias");
-    if (mapped.entry.name == "f.7.2.bn2.running_var") EXPECT_EQ(mapped.source->name, "layer4.2.bn2.running_var");
-  }
+  std::map<std::string, std::string> places;
+  for (const MappedTensor& mapped : map_state(names).tensors) places[mapped.entry.name] = mapped.source->name;
+  EXPECT_EQ(places["f.4.0.conv1.weight"], "layer1.0.conv1.weight");
+  EXPECT_EQ(places["f.5.0.downsample.1.bias"], "layer2.0.downsample.1.bias");
+  EXPECT_EQ(places["f.7.2.bn2.running_var"], "layer4.2.bn2.running_var");
 }
 
 TEST(StateMapping, PlacesInASequence) {
