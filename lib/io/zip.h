@@ -67,8 +67,8 @@ class ZipWriter {
   void write(const void* data, size_t bytes);
   /// A whole entry.
   void add(std::string_view name, std::string_view content);
-  /// Writes the directory and makes the file appear.
-  void commit();
+  /// Writes the directory and makes the file appear. Returns its size.
+  uint64_t commit();
 
   /// Bytes an entry needs besides its content, at most.
   static uint64_t overhead(std::string_view name) { return 2 * name.size() + 256; }

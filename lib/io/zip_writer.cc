@@ -71,7 +71,7 @@ void ZipWriter::finish() {
   open_ = false;
 }
 
-void ZipWriter::commit() {
+uint64_t ZipWriter::commit() {
   finish();
   const uint64_t directory = file_.size(), count = entries_.size();
   for (const Written& entry : entries_) {
@@ -99,6 +99,7 @@ void ZipWriter::commit() {
                 uint16_t{0});
   file_.write(out);
   file_.commit();
+  return file_.size();
 }
 
 }  // namespace dcl
