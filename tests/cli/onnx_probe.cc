@@ -12,12 +12,12 @@ int main(int argc, char** argv) {
   options.add("out", &out, "the ONNX file").required();
   return dcl::run_app(argc, argv, options, [&] {
     const auto backend = dcl::make_backend("auto");
-    const dcl::SafetensorsFile file(model);
-    const dcl::ModelConfig config = dcl::model_config_of(file);
-    dcl::ParameterStore store(*backend, config, /*with_gradients=*/false);
-    dcl::import_model(file, store);
+    const auto file = dcl::open_tensor_file(model);
+    const dcl::StateMapping mapping = dcl::map_model(*file);
+    dcl::ParameterStore store(*backend, mapping.config, /*with_gradients=*/false);
+    dcl::import_model(*file, mapping, store);
     dcl::write_onnx(out, store,
-                    {.head = config.head, .pixels = {}, .metadata = {{"source", model.filename().string()}}});
+                    {.head = mapping.config.head, .pixels = {}, .metadata = {{"source", model.filename().string()}}});
     return 0;
   });
 }
