@@ -8,6 +8,7 @@
 #include "cuda/objective.h"
 #include "cuda/optimizers.h"
 #include "cuda/pooling.h"
+#include "cuda/queue.h"
 #include "cuda/rows.h"
 #include "cuda/square_sum.h"
 
@@ -21,6 +22,19 @@ void CudaBackend::copy_in(TensorRef to, const void* host) {
 }
 void CudaBackend::copy_out(void* host, ConstTensorRef from) {
   copy_to_host(host, from.data, from.bytes(), context_.stream());
+}
+void CudaBackend::enqueue_in(TensorRef to, const void* host) {
+  enqueue_to_device(to.data, host, to.bytes(), context_.stream());
+}
+void CudaBackend::enqueue_out(void* host, ConstTensorRef from) {
+  enqueue_to_host(host, from.data, from.bytes(), context_.stream());
+}
+size_t CudaBackend::free_memory() const { return cuda::free_memory(); }
+void* CudaBackend::allocate_host(size_t bytes) { return cuda::allocate_host(bytes); }
+void CudaBackend::release_host(void* data, size_t) noexcept { cuda::release_host(data); }
+std::unique_ptr<Fence> CudaBackend::make_fence() { return cuda::make_fence(context_); }
+std::unique_ptr<StepGraph> CudaBackend::capture(const std::function<void()>& step) {
+  return cuda::capture(context_, step);
 }
 void CudaBackend::synchronize() { cuda::synchronize(context_.stream()); }
 

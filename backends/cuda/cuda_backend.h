@@ -15,9 +15,17 @@ class CudaBackend final : public Backend {
   BackendInfo info() const override;
   void* allocate(size_t bytes) override;
   void release(void* data, size_t bytes) noexcept override;
+  bool on_device() const override { return true; }
+  size_t free_memory() const override;
+  void* allocate_host(size_t bytes) override;
+  void release_host(void* data, size_t bytes) noexcept override;
   void copy_in(TensorRef to, const void* host) override;
   void copy_out(void* host, ConstTensorRef from) override;
+  void enqueue_in(TensorRef to, const void* host) override;
+  void enqueue_out(void* host, ConstTensorRef from) override;
   void synchronize() override;
+  std::unique_ptr<Fence> make_fence() override;
+  std::unique_ptr<StepGraph> capture(const std::function<void()>& step) override;
 
  protected:
   void do_copy(ConstTensorRef from, TensorRef to) override;

@@ -50,6 +50,7 @@ __device__ T* dynamic_shared() {
 #include <tuple>
 
 #include "cuda/emulation/language.h"
+#include "cuda/emulation/stream.h"
 
 #define DCL_SHARED(type, name, extents) \
   static const char name##_key = 0;     \
@@ -62,7 +63,7 @@ template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream,
             Arguments&&... arguments) {
   const std::tuple<Parameters...> values{static_cast<Parameters>(arguments)...};
-  emulation::run_grid(grid, block, shared_bytes, [&] { std::apply(kernel, values); });
+  emulation::enqueue([=] { emulation::run_grid(grid, block, shared_bytes, [&] { std::apply(kernel, values); }); });
 }
 
 template <class T>

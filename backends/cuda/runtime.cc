@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <cstring>
+#include <memory>
 #include <string>
 
 #include "cuda/errors.h"
@@ -123,6 +125,92 @@ void copy_to_host(void* host, const void* from, size_t bytes, Stream stream) {
 void copy_on_device(void* to, const void* from, size_t bytes, Stream stream) {
   require_context();
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "copy on the GPU");
+}
+
+size_t free_memory() {
+  require_context();
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "free memory of the GPU");
+  return free;
+}
+
+void* allocate_host(size_t bytes) {
+  require_context();
+  void* data = nullptr;
+  check(cudaMallocHost(&data, bytes), "allocating page-locked memory");
+  std::memset(data, 0, bytes);
+  return data;
+}
+
+void release_host(void* data) noexcept {
+  if (data && !context_lost()) cudaFreeHost(data);
+}
+
+void enqueue_to_device(void* to, const void* host, size_t bytes, Stream stream) {
+  require_context();
+  check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the GPU");
+}
+
+void enqueue_to_host(void* host, const void* from, size_t bytes, Stream stream) {
+  require_context();
+  check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream), "copy from the GPU");
+}
+
+Event create_event() {
+  require_context();
+  Event event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "creating an event");
+  return event;
+}
+
+void destroy_event(Event event) noexcept {
+  if (event && !context_lost()) cudaEventDestroy(event);
+}
+
+void record_event(Event event, Stream stream) {
+  require_context();
+  check(cudaEventRecord(event, stream), "recording an event");
+}
+
+void wait_for(Event event) {
+  require_context();
+  check(cudaEventSynchronize(event), "waiting for the GPU");
+}
+
+struct Graph {
+  cudaGraphExec_t executable = nullptr;
+};
+
+void begin_capture(Stream stream) {
+  require_context();
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a graph");
+}
+
+Graph* end_capture(Stream stream) {
+  cudaGraph_t recorded = nullptr;
+  check(cudaStreamEndCapture(stream, &recorded), "recording a graph");
+  auto graph = std::make_unique<Graph>();
+  const cudaError_t status = cudaGraphInstantiate(&graph->executable, recorded, 0);
+  cudaGraphDestroy(recorded);
+  check(status, "preparing a graph");
+  return graph.release();
+}
+
+void abandon_capture(Stream stream) noexcept {
+  cudaGraph_t recorded = nullptr;
+  cudaStreamEndCapture(stream, &recorded);
+  if (recorded) cudaGraphDestroy(recorded);
+  cudaGetLastError();
+}
+
+void launch_graph(Graph* graph, Stream stream) {
+  require_context();
+  check(cudaGraphLaunch(graph->executable, stream), "launching a graph");
+}
+
+void destroy_graph(Graph* graph) noexcept {
+  if (graph && !context_lost()) cudaGraphExecDestroy(graph->executable);
+  delete graph;
 }
 
 }  // namespace dcl::cuda

@@ -9,10 +9,12 @@
 #include <vector>
 
 struct CUstream_st;
+struct CUevent_st;
 
 namespace dcl::cuda {
 
 using Stream = ::CUstream_st*;  // cudaStream_t
+using Event = ::CUevent_st*;    // cudaEvent_t
 
 struct Device {
   std::string name;  ///< in words, with memory and compute capability
@@ -32,10 +34,33 @@ void synchronize(Stream stream);
 /// Zeroed, 256-byte aligned; complete on return. Throws Error{out_of_memory} with the sizes.
 void* allocate(size_t bytes, Stream stream);
 void release(void* data) noexcept;
+/// Bytes that are free on the device.
+size_t free_memory();
+/// Page-locked memory of the host, zeroed.
+void* allocate_host(size_t bytes);
+void release_host(void* data) noexcept;
 /// `host` may be reused on return.
 void copy_to_device(void* to, const void* host, size_t bytes, Stream stream);
 /// Complete on return, with everything enqueued before it.
 void copy_to_host(void* host, const void* from, size_t bytes, Stream stream);
+/// In the order of the stream, without waiting; `host` is page-locked.
+void enqueue_to_device(void* to, const void* host, size_t bytes, Stream stream);
+void enqueue_to_host(void* host, const void* from, size_t bytes, Stream stream);
 void copy_on_device(void* to, const void* from, size_t bytes, Stream stream);
+
+Event create_event();
+void destroy_event(Event event) noexcept;
+void record_event(Event event, Stream stream);
+/// From any thread; at once when the event was never recorded.
+void wait_for(Event event);
+
+/// Work recorded from a stream, ready to be launched again and again.
+struct Graph;
+/// Between the two, work enqueued on the stream by this thread is recorded instead of done.
+void begin_capture(Stream stream);
+Graph* end_capture(Stream stream);
+void abandon_capture(Stream stream) noexcept;
+void launch_graph(Graph* graph, Stream stream);
+void destroy_graph(Graph* graph) noexcept;
 
 }  // namespace dcl::cuda
