@@ -59,7 +59,7 @@ constexpr std::string_view kOtherDtypes[] = {
 std::optional<Global> find_global(std::string_view module, std::string_view name) {
   for (const Entry& entry : kGlobals)
     if (entry.module == module && entry.name == name) return entry.global;
-  if (module != "torch") return std::nullopt;
+  if (module != "torch" || name.empty()) return std::nullopt;
   for (const TypeNames& type : kTypes) {
     if (name == type.storage) return Global{Symbol::storage_type, type.type};
     if (name == type.dtypes[0] || name == type.dtypes[1]) return Global{Symbol::dtype, type.type};
