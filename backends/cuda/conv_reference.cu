@@ -1,5 +1,5 @@
 #include "cuda/conv_reference.h"
-#include "cuda/vector.h"
+#include "cuda/dispatch.h"
 
 namespace dcl::cuda::reference {
 namespace {
@@ -82,13 +82,6 @@ __global__ void backward_filter_kernel(ConvDesc d, int64_t out_h, int64_t out_w,
                static_cast<double>(to_float(dy[((n * out_h + i) * out_w + j) * d.k + k]));
       }
   dfilter[at] = static_cast<float>(sum);
-}
-
-/// Calls body with a value of the storage type.
-template <class Body>
-void with_type(DType dtype, Body&& body) {
-  if (dtype == DType::bf16) return body(bf16{});
-  body(0.0f);
 }
 
 }  // namespace

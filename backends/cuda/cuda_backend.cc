@@ -10,7 +10,7 @@
 #include "cuda/pooling.h"
 #include "cuda/queue.h"
 #include "cuda/rows.h"
-#include "cuda/square_sum.h"
+#include "cuda/sums.h"
 
 namespace dcl::cuda {
 BackendInfo CudaBackend::info() const { return {name_, context_.device().name, context_.device().libraries, {}}; }

@@ -6,8 +6,8 @@
 
 namespace dcl {
 
-inline int64_t ceil_div(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
-inline int64_t round_up(int64_t value, int64_t unit) { return ceil_div(value, unit) * unit; }
+constexpr int64_t ceil_div(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
+constexpr int64_t round_up(int64_t value, int64_t unit) { return ceil_div(value, unit) * unit; }
 
 /// Cuts a workspace into 64-byte aligned arrays; with a null base it only measures.
 class Carver {
