@@ -19,6 +19,19 @@ inline float half_to_float(uint16_t half) {
   return sign ? -magnitude : magnitude;
 }
 
+/// Rounded to nearest, ties to even; infinite beyond 65504.
+inline uint16_t float_to_half(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return static_cast<uint16_t>(sign | 0x7E00u);
+  if (magnitude >= 0x477FF000u) return static_cast<uint16_t>(sign | 0x7C00u);  // from 65520 on
+  if (magnitude < 0x38800000u) {  // subnormal: units of 2^-24 are those of a float in [0.5, 1]
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(0.5f)));
+  }
+  const uint32_t rounded = magnitude + 0xFFFu + (magnitude >> 13 & 1u);
+  return static_cast<uint16_t>(sign | (rounded - (112u << 23)) >> 13);
+}
+
 template <class From>
 From load_unaligned(const std::byte* at) {
   From value;

@@ -26,12 +26,24 @@ constexpr Start kStarts[] = {
     {"\x80\x05"sv, FileFormat::other, "a bare Python pickle, which may run any command; save it with torch.save"},
     {"PYTORCH1"sv, FileFormat::other, "a file of a preview of PyTorch 1.0; save it again with a current PyTorch"},
     {"PK\x05\x06"sv, FileFormat::other, "an empty ZIP archive"},
-    {"\x93NUMPY"sv, FileFormat::other, "a NumPy file of one array"},
+    {"\x93NUMPY"sv, FileFormat::npy, "a NumPy file of one array"},
     {"\x1f\x8b"sv, FileFormat::other, "compressed with gzip; decompress it first"},
     {"\x89HDF"sv, FileFormat::other, "an HDF5 file"},
     {"version https://git-lfs"sv, FileFormat::other, "a Git LFS pointer; fetch the file itself with 'git lfs pull'"},
     {"<"sv, FileFormat::other, "a web page or XML; was the download redirected?"},
 };
+
+/// A TensorBoard event file: the first record is framed by lengths and checksums and names the version.
+bool is_events(std::string_view start) {
+  constexpr size_t kFrame = 12;
+  return start.size() > kFrame && start[kFrame] == '\x09' && start.substr(0, 96).find("brain.Event:") != start.npos;
+}
+
+/// An ONNX model: protobuf fields in the order in which exporters write them, ir_version and then a text or the graph.
+bool is_onnx(std::string_view start) {
+  return start.size() > 4 && start[0] == '\x08' && start[1] >= 1 && start[1] < 32 &&
+         (start[2] == '\x12' || start[2] == '\x1a' || start[2] == '\x3a' || start[2] == '\x42');
+}
 
 }  // namespace
 
@@ -44,6 +56,8 @@ FormatGuess guess_format(const ByteSource& source) {
   if (start[8] == '{') return {FileFormat::safetensors, "a safetensors file"};
   for (const Start& form : kStarts)
     if (std::string_view(start, known).starts_with(form.bytes)) return {form.format, std::string(form.words)};
+  if (is_events({start, known})) return {FileFormat::events, "a TensorBoard event file"};
+  if (is_onnx({start, known})) return {FileFormat::onnx, "an ONNX model"};
   if (std::string_view(start + 257, 5) == "ustar")
     return {FileFormat::other, "a tar archive (as PyTorch wrote before 0.1.10); save it again with a current PyTorch"};
   return {};

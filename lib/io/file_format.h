@@ -1,4 +1,4 @@
-// Which format a file is, by its first bytes. Private to lib/io.
+// Which format a file is, by its first bytes.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace dcl {
 
-enum class FileFormat { safetensors, zip, torch_legacy, other };
+enum class FileFormat { safetensors, zip, torch_legacy, npy, onnx, events, other };
 
 /// What a file is, as far as its first bytes tell.
 struct FormatGuess {

@@ -21,6 +21,9 @@ std::unique_ptr<TensorFile> open_tensor_file(std::shared_ptr<const ByteSource> s
       return open_torch_zip(source, ZipArchive(source));
     case FileFormat::torch_legacy:
       return open_torch_legacy(std::move(source));
+    case FileFormat::npy:
+    case FileFormat::onnx:
+    case FileFormat::events:
     case FileFormat::other:
       break;
   }

@@ -63,6 +63,11 @@ Option& Option::transient() {
   return *this;
 }
 
+Option& Option::positional() {
+  positional_ = transient_ = true;
+  return *this;
+}
+
 void Option::check_range(double value, const std::string& text, const std::string& where) const {
   if (limited_ && !(value >= low_ && value <= high_))
     fail_usage(where + ": " + text + " is out of range, expected " + number_text(low_) + " to " + number_text(high_));
@@ -191,7 +196,8 @@ const Option& Options::option(std::string_view name) const {
 
 std::vector<std::string> Options::names() const {
   std::vector<std::string> out;
-  for (const auto& option : options_) out.push_back(option->name_);
+  for (const auto& option : options_)
+    if (!option->positional_) out.push_back(option->name_);
   return out;
 }
 
@@ -226,7 +232,7 @@ struct Options::CommandLine {
   }
 
   void add(const Option& option) {
-    CLI::Option* added = app.add_option("--" + option.name_, given[&option], option.help_);
+    CLI::Option* added = app.add_option((option.positional_ ? "" : "--") + option.name_, given[&option], option.help_);
     added->group(option.group_)->type_name(option.type_text())->default_str(option.value_text());
     if (option.is_list())
       added->expected(1, CLI::detail::expected_max_vector_size);
@@ -253,7 +259,7 @@ std::vector<std::string> Options::normalised(int argc, const char* const* argv) 
         !find(name) && name.starts_with("no_") && find(name.substr(3)) && find(name.substr(3))->is_flag();
     if (negated) name.erase(0, 3);
     const Option* option = find(name);
-    if (!option && name != "help" && name != "version")
+    if (option ? option->positional_ : name != "help" && name != "version")
       fail_usage("unknown option " + token.substr(0, equals) + suggestion(token.substr(0, equals).substr(2), "--"));
     const char* next = i + 1 < argc ? argv[i + 1] : nullptr;
     if (option && next && std::string_view(next) == "=")
@@ -296,17 +302,18 @@ bool Options::parse(int argc, const char* const* argv, std::string& reply) {
   }
   for (const auto& option : options_)
     if (const auto& texts = line.given[option.get()]; !texts.empty())
-      option->assign(texts, OptionSource::command_line, "--" + option->name_);
+      option->assign(texts, OptionSource::command_line, (option->positional_ ? "" : "--") + option->name_);
   apply_environment();
   if (!config_.empty()) apply_file(config_);
   for (const auto& option : options_)
-    if (option->required_ && !option->given()) fail_usage("--" + option->name_ + " is needed: " + option->help_);
+    if (option->required_ && !option->given())
+      fail_usage((option->positional_ ? "" : "--") + option->name_ + " is needed: " + option->help_);
   return true;
 }
 
 void Options::apply_environment() {
   for (const auto& option : options_) {
-    if (option->given()) continue;
+    if (option->given() || option->positional_) continue;
     const std::string variable = environment_name(option->name_);
     const char* text = std::getenv(variable.c_str());
     if (text && *text) option->assign({text}, OptionSource::environment, "environment variable " + variable);
@@ -320,7 +327,7 @@ void Options::apply_file(const std::filesystem::path& path) {
     std::ranges::replace(name, '-', '_');
     const std::string where = file + ":" + std::to_string(entry.line);
     Option* option = find(name);
-    if (!option) fail_usage(where + ": unknown key " + entry.key + suggestion(name, ""));
+    if (!option || option->positional_) fail_usage(where + ": unknown key " + entry.key + suggestion(name, ""));
     if (!option->given()) option->assign(entry.values, OptionSource::file, where + ": " + entry.key);
   }
 }

@@ -31,6 +31,8 @@ class Option {
   Option& required();
   /// Belongs to one invocation, not to the experiment: left out of config.toml.
   Option& transient();
+  /// A value without a name, on the command line only, in the order in which such options were added.
+  Option& positional();
 
   const std::string& name() const { return name_; }
   OptionSource source() const { return source_; }
@@ -51,7 +53,7 @@ class Option {
   std::string name_, group_, help_;
   Target target_;
   double low_ = 0, high_ = 0;
-  bool limited_ = false, required_ = false, transient_ = false;
+  bool limited_ = false, required_ = false, transient_ = false, positional_ = false;
   std::vector<std::string> words_;
   OptionSource source_ = OptionSource::default_value;
 };

@@ -17,19 +17,18 @@ TensorSource source_of(const ParameterStore& store, const ParameterEntry& entry,
           }};
 }
 
-/// A counter of any type: files that were cast as a whole have floating ones.
-int64_t counter_of(const TensorFile& file, const FileTensor& tensor) {
-  double value = 0;
-  file.read(tensor, std::span(&value, 1));
-  return value >= 0 && value < 0x1p53 ? static_cast<int64_t>(value) : 0;
-}
-
 /// Widths of a head that is not there mean nothing.
 ModelConfig without_head(const ModelConfig& config) {
   return {.arch = config.arch, .stem = config.stem, .head = false};
 }
 
 }  // namespace
+
+int64_t read_counter(const TensorFile& file, const FileTensor& tensor) {
+  double value = 0;
+  file.read(tensor, std::span(&value, 1));
+  return value >= 0 && value < 0x1p53 ? static_cast<int64_t>(value) : 0;
+}
 
 StateMapping map_model(const TensorFile& file, const std::string& prefix) {
   try {
@@ -49,7 +48,7 @@ void import_model(const TensorFile& file, const StateMapping& mapping, Parameter
     const ParameterEntry& entry = store.entries()[i];
     const FileTensor* source = mapping.tensors[i].source;
     if (is_counter(entry)) {
-      store.set_batches_tracked(entry, source ? counter_of(file, *source) : 0);
+      store.set_batches_tracked(entry, source ? read_counter(file, *source) : 0);
     } else {
       values.resize(static_cast<size_t>(entry.size));
       file.read(*source, values);

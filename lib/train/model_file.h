@@ -11,6 +11,10 @@
 
 namespace dcl {
 
+/// A num_batches_tracked of any type: files that were cast as a whole have floating ones. 0 for a value that is no
+/// count.
+int64_t read_counter(const TensorFile& file, const FileTensor& tensor);
+
 /// Copies the model's tensors in, one after the other. Error{data} when the file holds another model than `store` has
 /// (one with a head may be read into a store without).
 void import_model(const TensorFile& file, const StateMapping& mapping, ParameterStore& store);

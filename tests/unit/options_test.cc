@@ -285,5 +285,43 @@ TEST(CommonOptions, FixedNames) {
   EXPECT_EQ(options.config_text().find("run_dir"), std::string::npos);
 }
 
+TEST(Positional, ValuesWithoutNamesComeInOrderAndFromTheCommandLineAlone) {
+  std::filesystem::path input, output;
+  bool json = false;
+  Options options("dcl-test", "Tests options.");
+  options.add("input", &input, "the file to read").required().positional();
+  options.add("output", &output, "the file to write").required().positional();
+  options.add("json", &json, "print JSON");
+  const auto parse = [&](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "dcl-test");
+    std::string reply;
+    options.parse(static_cast<int>(arguments.size()), arguments.data(), reply);
+  };
+  parse({"a.pth", "--json", "b.pth"});
+  EXPECT_EQ(input, "a.pth");
+  EXPECT_EQ(output, "b.pth");
+  EXPECT_TRUE(json);
+  EXPECT_EQ(options.config_text().find("input"), std::string::npos);
+  EXPECT_THROW(parse({"a", "b", "c"}), Error);
+  EXPECT_THROW(parse({"--input", "a", "b"}), Error);
+}
+
+TEST(Positional, MissingOneIsNamed) {
+  std::filesystem::path input;
+  Options options("dcl-test", "Tests options.");
+  options.add("input", &input, "the file to read").required().positional();
+  setenv("DCL_INPUT", "x", 1);
+  const char* arguments[] = {"dcl-test"};
+  std::string reply;
+  try {
+    options.parse(1, arguments, reply);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_STREQ(error.what(), "input is needed: the file to read");
+  }
+  unsetenv("DCL_INPUT");
+}
+
 }  // namespace
 }  // namespace dcl

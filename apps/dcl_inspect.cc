@@ -1,0 +1,23 @@
+// dcl-inspect: what a model file is and holds, without executing anything in it.
+#include "inspect_report.h"
+#include "run/app.h"
+
+int main(int argc, char** argv) {
+  using namespace dcl;
+  Options options("dcl-inspect",
+                  "Prints what a file is, which network it holds and which programs take it, and every tensor of it. "
+                  "Nothing in the file is executed. An encoder that cannot be used is no error: the reason is printed.",
+                  {"dcl-inspect model_400.pth", "dcl-inspect runs/stl10/checkpoints/latest --stats --json"});
+  std::filesystem::path file;
+  std::string model_prefix;
+  bool json = false, stats = false;
+  options.add("file", &file, "safetensors, PyTorch or NPZ file; NPY, ONNX and TensorBoard files are named only").required().positional();
+  options.add("stats", &stats, "read all values: norm, mean, smallest and largest, NaN and infinite ones, XXH3-128 hashes, batch norm");
+  options.add("model_prefix", &model_prefix, "which of several encoders in the file: what stands before its tensors' names; .: nothing");
+  options.add("json", &json, "one JSON object on standard output").transient();
+  return run_app(argc, argv, options, [&] {
+    const nlohmann::ordered_json report = inspect_file(file, model_prefix, stats);
+    print(json ? report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" : report_text(report));
+    return 0;
+  });
+}
