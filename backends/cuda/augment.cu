@@ -1,7 +1,6 @@
 // A view is a byte image [h, w, 3] in shared memory, or, when it is too large, in the memory of its own result, and
 // every operator changes it in place. Pixel p belongs to thread p mod kAugmentThreads between barriers.
 #include "cuda/augment.h"
-
 #include "cuda/augment_resize.h"
 #include "cuda/vector.h"
 #include "math/pixel.h"

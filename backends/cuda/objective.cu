@@ -1,12 +1,11 @@
-#include "cuda/objective.h"
-
 #include "core/objective_form.h"
+#include "cuda/objective.h"
 #include "cuda/objective_tiles.h"
 
 namespace dcl::cuda {
 namespace {
 
-constexpr int kChunk = 128;       // columns of the gradient that a block sums up
+constexpr int kChunk = 128;        // columns of the gradient that a block sums up
 constexpr int kChunkColumns = 16;  // columns of a tile whose embeddings are in shared memory at a time
 constexpr int kPartsOf = kChunk / kLanes;
 constexpr int kWeightStride = kTileColumns + 4, kChunkStride = kChunk + 4;
@@ -52,7 +51,8 @@ struct Layout {
     reports = memory.take<double>(row_blocks * kReports);
     extra = memory.take<double>((d.views - 2) * anchors);
     const int64_t elements = splits * anchors * d.dim;
-    gradients = computes_in_double(d) ? static_cast<void*>(memory.take<double>(elements)) : memory.take<float>(elements);
+    gradients =
+        computes_in_double(d) ? static_cast<void*>(memory.take<double>(elements)) : memory.take<float>(elements);
   }
 };
 

@@ -1,0 +1,149 @@
+// Statistics, running statistics and apply. Bound by memory: statistics read x once, apply reads x (and the residual)
+// once and writes y once, sixteen bytes at a time. Statistics are shifted by the group's first row, so that a mean far
+// from zero costs no digits, and summed in f32 over the few rows of a thread, in double beyond.
+#include <cmath>
+
+#include "cuda/batch_norm.h"
+#include "cuda/batch_norm_shape.h"
+
+namespace dcl::cuda {
+namespace {
+
+template <int N, class T>
+__global__ void __launch_bounds__(kBatchNormThreads) statistics_kernel(BatchNormShape s, const T* all, float* partial) {
+  const BatchNormPlace<N> p(s);
+  const T* x = all + int64_t{blockIdx.z} * s.rows * s.channels;
+  float shift[N] = {}, sum[N] = {}, squares[N] = {};
+  if (p.inside) load(x + p.channel, shift);
+  each_row(s, p, [&](int64_t row, auto rows) {
+    constexpr int U = decltype(rows)::count;
+    float lanes[U][N];
+#pragma unroll
+    for (int u = 0; u < U; ++u) load(x + (row + u * s.lines) * s.channels + p.channel, lanes[u]);
+#pragma unroll
+    for (int u = 0; u < U; ++u)
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        const float d = lanes[u][k] - shift[k];
+        sum[k] += d;
+        squares[k] = __fmaf_rn(d, d, squares[k]);
+      }
+  });
+  write_partial(s, p, sum, squares, partial);
+}
+
+struct RunningStatistics {
+  float *mean, *var;  // null: none
+  double momentum;
+};
+
+/// One block per kCombineChannels channels; groups follow each other, which is the order of the running updates.
+template <class T>
+__global__ void __launch_bounds__(kCombineChannels* kCombineLines)
+    finish_statistics(BatchNormShape s, const T* x, const float* partial, double eps, RunningStatistics running,
+                      float* saved) {
+  const int64_t c = int64_t{blockIdx.x} * kCombineChannels + threadIdx.x;
+  const double count = static_cast<double>(s.rows);
+  for (int group = 0; group < s.groups; ++group) {
+    const PartialSums sums = combine_pieces(s, partial, group, c);
+    if (threadIdx.y != 0 || c >= s.channels) continue;
+    const double centre = sums.a / count;
+    const double mean = static_cast<double>(to_float(x[group * s.rows * s.channels + c])) + centre;
+    const double spread = sums.b / count - centre * centre;
+    const double var = spread < 0 ? 0.0 : spread;  // rounding only; NaN stays NaN
+    saved[group * s.channels + c] = static_cast<float>(mean);
+    saved[(s.groups + group) * s.channels + c] = static_cast<float>(1.0 / sqrt(var + eps));
+    if (!running.mean) continue;
+    const double keep = 1 - running.momentum, unbiased = count / (count - 1);
+    running.mean[c] = static_cast<float>(keep * static_cast<double>(running.mean[c]) + running.momentum * mean);
+    running.var[c] = static_cast<float>(keep * static_cast<double>(running.var[c]) + running.momentum * unbiased * var);
+  }
+}
+
+__global__ void running_kernel(int groups, int64_t channels, double eps, const float* mean, const float* var,
+                               float* saved) {
+  const int64_t c = int64_t{blockIdx.x} * kBatchNormThreads + threadIdx.x;
+  if (c >= channels) return;
+  for (int group = 0; group < groups; ++group) {
+    saved[group * channels + c] = mean[c];
+    saved[(groups + group) * channels + c] = static_cast<float>(1.0 / sqrt(static_cast<double>(var[c]) + eps));
+  }
+}
+
+/// y may be x or the residual: a thread reads an element before it writes it, and no other thread touches it.
+template <int N, bool kRelu, bool kResidual, class T>
+__global__ void __launch_bounds__(kBatchNormThreads)
+    apply_kernel(BatchNormShape s, const T* x, const float* saved, const float* gamma, const float* beta,
+                 const T* residual, T* y) {
+  const BatchNormPlace<N> p(s);
+  if (!p.inside) return;
+  const BatchNormAffine<N> affine(s, p.channel, saved, gamma, beta);
+  const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
+  each_row(s, p, [&](int64_t row, auto rows) {
+    constexpr int U = decltype(rows)::count;
+    float lanes[U][N], added[U][N];
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      const int64_t at = base + (row + u * s.lines) * s.channels;
+      load(x + at, lanes[u]);
+      if constexpr (kResidual) load(residual + at, added[u]);
+    }
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        float value = affine(lanes[u][k], k);
+        if constexpr (kResidual) value += added[u][k];
+        if constexpr (kRelu) value = value < 0 ? 0.0f : value;  // NaN stays NaN
+        lanes[u][k] = value;
+      }
+      store(y + base + (row + u * s.lines) * s.channels, lanes[u]);
+    }
+  });
+}
+
+template <int N, class T>
+auto apply_kernel_for(bool relu, bool residual) {
+  if (relu) return residual ? apply_kernel<N, true, true, T> : apply_kernel<N, true, false, T>;
+  return residual ? apply_kernel<N, false, true, T> : apply_kernel<N, false, false, T>;
+}
+
+}  // namespace
+
+void batch_norm_statistics(Context& context, const BatchNormDesc& d, ConstTensorRef x, TensorRef saved,
+                           TensorRef running_mean, TensorRef running_var) {
+  const auto run = [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int N = decltype(lanes)::count;
+    const BatchNormShape s(d, N, kBatchNormBlocks);
+    float* partial = context.scratch<float>(s.groups * s.pieces * 2 * s.channels);
+    launch(statistics_kernel<N, T>, s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(), partial);
+    const RunningStatistics running{running_mean ? running_mean.as<float>() : nullptr,
+                                    running_var ? running_var.as<float>() : nullptr, d.momentum};
+    launch(finish_statistics<T>, static_cast<unsigned>(ceil_div(d.channels, kCombineChannels)),
+           dim3(kCombineChannels, kCombineLines), 0, context.stream(), s, x.as<T>(), partial, d.eps, running,
+           saved.as<float>());
+  };
+  with_lanes(d.dtype, d.channels, run, x.data);
+}
+
+void batch_norm_running(Context& context, const BatchNormDesc& d, ConstTensorRef running_mean,
+                        ConstTensorRef running_var, TensorRef saved) {
+  launch(running_kernel, static_cast<unsigned>(ceil_div(d.channels, kBatchNormThreads)), kBatchNormThreads, 0,
+         context.stream(), static_cast<int>(d.groups), d.channels, d.eps, running_mean.as<float>(),
+         running_var.as<float>(), saved.as<float>());
+}
+
+void batch_norm_apply(Context& context, const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
+                      ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y) {
+  const auto run = [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int N = decltype(lanes)::count;
+    const BatchNormShape s(d, N, 4 * kBatchNormBlocks);
+    launch(apply_kernel_for<N, T>(d.relu, d.residual), s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(),
+           saved.as<float>(), gamma.as<float>(), beta.as<float>(), residual ? residual.as<T>() : nullptr, y.as<T>());
+  };
+  with_lanes(d.dtype, d.channels, run, x.data, residual.data, y.data);
+}
+
+}  // namespace dcl::cuda

@@ -1,0 +1,154 @@
+// Two passes over dy and x: sums of g and g (x - mean), where g is dy behind the ReLU, then
+//   dx = gamma r g - gamma r^3 mean(g (x - mean)) (x - mean) - gamma r mean(g),  r = 1/sqrt(var + eps).
+// With a residual the first pass writes g, which is the residual's gradient, and the second reads it instead of dy.
+#include "cuda/batch_norm.h"
+#include "cuda/batch_norm_shape.h"
+
+namespace dcl::cuda {
+namespace {
+
+/// Where the ReLU's mask comes from.
+enum class Mask { none, from_x, from_y };
+
+template <class T>
+struct Operands {
+  const T *dy, *x, *y;
+  T* masked;  // dresidual
+  const float *saved, *gamma, *beta;
+};
+
+template <int N, Mask kMask, bool kWrite, class T>
+__global__ void __launch_bounds__(kBatchNormThreads) sums_kernel(BatchNormShape s, Operands<T> o, float* partial) {
+  const BatchNormPlace<N> p(s);
+  float sum[N] = {}, product_sum[N] = {};
+  if (p.inside) {
+    const BatchNormAffine<N> affine(s, p.channel, o.saved, o.gamma, o.beta);
+    const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
+    each_row(s, p, [&](int64_t row, auto rows) {
+      constexpr int U = decltype(rows)::count;
+      float g[U][N], x[U][N], y[U][N];
+#pragma unroll
+      for (int u = 0; u < U; ++u) {
+        const int64_t at = base + (row + u * s.lines) * s.channels;
+        load(o.dy + at, g[u]);
+        load(o.x + at, x[u]);
+        if constexpr (kMask == Mask::from_y) load(o.y + at, y[u]);
+      }
+#pragma unroll
+      for (int u = 0; u < U; ++u) {
+#pragma unroll
+        for (int k = 0; k < N; ++k) {
+          if constexpr (kMask == Mask::from_x) g[u][k] = affine(x[u][k], k) > 0 ? g[u][k] : 0.0f;
+          if constexpr (kMask == Mask::from_y) g[u][k] = y[u][k] > 0 ? g[u][k] : 0.0f;
+          sum[k] += g[u][k];
+          product_sum[k] = __fmaf_rn(g[u][k], x[u][k] - affine.mean[k], product_sum[k]);
+        }
+        if constexpr (kWrite) store(o.masked + base + (row + u * s.lines) * s.channels, g[u]);
+      }
+    });
+  }
+  write_partial(s, p, sum, product_sum, partial);
+}
+
+/// Factors of dx per group and channel: factors[group][0..2][channels] of g, of x - mean, and 1.
+__global__ void __launch_bounds__(kCombineChannels* kCombineLines)
+    finish_sums(BatchNormShape s, const float* partial, const float* saved, const float* gamma, bool add, float* dgamma,
+                float* dbeta, float* factors) {
+  const int64_t c = int64_t{blockIdx.x} * kCombineChannels + threadIdx.x;
+  const double count = static_cast<double>(s.rows);
+  const bool mine = threadIdx.y == 0 && c < s.channels;
+  double dgamma_sum = mine && add ? static_cast<double>(dgamma[c]) : 0,
+         dbeta_sum = mine && add ? static_cast<double>(dbeta[c]) : 0;
+  for (int group = 0; group < s.groups; ++group) {
+    const PartialSums sums = combine_pieces(s, partial, group, c);
+    if (!mine) continue;
+    const double r = static_cast<double>(saved[(s.groups + group) * s.channels + c]);
+    const double factor = static_cast<double>(gamma[c]) * r;
+    dbeta_sum += sums.a;
+    dgamma_sum += sums.b * r;
+    float* own = factors + int64_t{group} * 3 * s.channels + c;
+    own[0] = static_cast<float>(factor);
+    own[s.channels] = static_cast<float>(-factor * r * r * sums.b / count);
+    own[2 * s.channels] = static_cast<float>(-factor * sums.a / count);
+  }
+  if (!mine) return;
+  dgamma[c] = static_cast<float>(dgamma_sum);
+  dbeta[c] = static_cast<float>(dbeta_sum);
+}
+
+/// dx may be dy: a thread reads an element before it writes it, and no other thread touches it.
+template <int N, bool kRemask, class T>
+__global__ void __launch_bounds__(kBatchNormThreads)
+    data_kernel(BatchNormShape s, const T* g_all, Operands<T> o, const float* factors, T* dx) {
+  const BatchNormPlace<N> p(s);
+  if (!p.inside) return;
+  const BatchNormAffine<N> affine(s, p.channel, o.saved, o.gamma, o.beta);
+  const float* own = factors + int64_t{blockIdx.z} * 3 * s.channels + p.channel;
+  float g_factor[N], x_factor[N], offset[N];
+#pragma unroll
+  for (int k = 0; k < N; ++k)
+    g_factor[k] = own[k], x_factor[k] = own[s.channels + k], offset[k] = own[2 * s.channels + k];
+  const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
+  each_row(s, p, [&](int64_t row, auto rows) {
+    constexpr int U = decltype(rows)::count;
+    float g[U][N], x[U][N];
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+      const int64_t at = base + (row + u * s.lines) * s.channels;
+      load(g_all + at, g[u]);
+      load(o.x + at, x[u]);
+    }
+#pragma unroll
+    for (int u = 0; u < U; ++u) {
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        if constexpr (kRemask) g[u][k] = affine(x[u][k], k) > 0 ? g[u][k] : 0.0f;
+        g[u][k] = __fmaf_rn(g[u][k], g_factor[k], __fmaf_rn(x[u][k] - affine.mean[k], x_factor[k], offset[k]));
+      }
+      store(dx + base + (row + u * s.lines) * s.channels, g[u]);
+    }
+  });
+}
+
+template <int N, class T>
+auto sums_kernel_for(Mask mask, bool write) {
+  switch (mask) {
+    case Mask::from_x:
+      return write ? sums_kernel<N, Mask::from_x, true, T> : sums_kernel<N, Mask::from_x, false, T>;
+    case Mask::from_y:
+      return write ? sums_kernel<N, Mask::from_y, true, T> : sums_kernel<N, Mask::from_y, false, T>;
+    default:
+      return write ? sums_kernel<N, Mask::none, true, T> : sums_kernel<N, Mask::none, false, T>;
+  }
+}
+
+}  // namespace
+
+void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNormBackward& b) {
+  const auto run = [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int N = decltype(lanes)::count;
+    const Operands<T> o{b.dy.as<T>(),
+                        b.x.as<T>(),
+                        b.y ? b.y.as<T>() : nullptr,
+                        b.dresidual ? b.dresidual.as<T>() : nullptr,
+                        b.saved.as<float>(),
+                        b.gamma.as<float>(),
+                        b.beta.as<float>()};
+    const Mask mask = !d.relu ? Mask::none : d.residual ? Mask::from_y : Mask::from_x;
+    const bool write = o.masked && !(o.masked == o.dy && mask == Mask::none);
+    const BatchNormShape sums(d, N, kBatchNormBlocks), data(d, N, 4 * kBatchNormBlocks);
+    const int64_t partials = sums.groups * sums.pieces * 2 * sums.channels;
+    float* factors = context.scratch<float>(partials + 3 * d.groups * d.channels) + partials;
+    float* partial = factors - partials;
+    launch(sums_kernel_for<N, T>(mask, write), sums.grid(), kBatchNormThreads, 0, context.stream(), sums, o, partial);
+    launch(finish_sums, static_cast<unsigned>(ceil_div(d.channels, kCombineChannels)),
+           dim3(kCombineChannels, kCombineLines), 0, context.stream(), sums, partial, o.saved, o.gamma,
+           b.accum == Accum::add, b.dgamma.as<float>(), b.dbeta.as<float>(), factors);
+    launch(mask == Mask::from_x ? data_kernel<N, true, T> : data_kernel<N, false, T>, data.grid(), kBatchNormThreads, 0,
+           context.stream(), data, o.masked ? o.masked : o.dy, o, factors, b.dx.as<T>());
+  };
+  with_lanes(d.dtype, d.channels, run, b.dy.data, b.x.data, b.y.data, b.dx.data, b.dresidual.data);
+}
+
+}  // namespace dcl::cuda
