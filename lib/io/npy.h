@@ -34,8 +34,8 @@ class NpyWriter {
   int64_t row_elements_ = 1, rows_ = 0;
 };
 
-/// Row-major values converted to T. Reads f2, f4, f8 into float or double; i1, i4, i8, u1, b1 into any; either byte
-/// order. Error{data} for anything else (objects, Fortran order of two or more axes, sizes that do not match).
+/// Row-major values converted to T. Reads f2, f4, f8 into float or double; i1, i2, i4, i8, u1, b1 into any; either byte
+/// order, C or Fortran order. Error{data} for anything else (objects, more than eight axes, sizes that do not match).
 template <class T>
 struct NpyArray {
   std::vector<int64_t> shape;

@@ -1,5 +1,6 @@
 #include "io/npy_header.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <optional>
@@ -7,6 +8,9 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/file.h"
+#include "io/file.h"
+#include "io/tensor_limits.h"
 
 namespace dcl {
 namespace {
@@ -128,8 +132,9 @@ class LiteralReader {
 };
 
 constexpr std::pair<std::string_view, FileDType> kTypes[] = {
-    {"f4", FileDType::f32}, {"f8", FileDType::f64}, {"f2", FileDType::f16}, {"i8", FileDType::i64},
-    {"i4", FileDType::i32}, {"u1", FileDType::u8},  {"i1", FileDType::i8},  {"b1", FileDType::boolean},
+    {"f4", FileDType::f32}, {"f8", FileDType::f64}, {"f2", FileDType::f16},
+    {"i8", FileDType::i64}, {"i4", FileDType::i32}, {"i2", FileDType::i16},
+    {"u1", FileDType::u8},  {"i1", FileDType::i8},  {"b1", FileDType::boolean},
 };
 
 void set_type(NpyHeader& header, const std::string& descr, const std::string& path) {
@@ -142,47 +147,64 @@ void set_type(NpyHeader& header, const std::string& descr, const std::string& pa
       return;
     }
   fail(ErrorKind::data, dcl::quoted(path) + ": unsupported element type " + dcl::quoted(descr.substr(0, 32)) +
-                            ", expected f2, f4, f8, i1, i4, i8, u1 or b1");
+                            ", expected f2, f4, f8, i1, i2, i4, i8, u1 or b1");
+}
+
+std::string descr_of(FileDType type) {
+  for (const auto& [name, known] : kTypes)
+    if (known == type) return (size_of(type) == 1 ? "|" : "<") + std::string(name);
+  fail(ErrorKind::internal, "NumPy has no type " + std::string(name_of(type)));
 }
 
 }  // namespace
 
-NpyHeader read_npy_header(const InputFile& file) {
-  const auto size = static_cast<uint64_t>(file.size());
-  const auto fail_data = [&](const std::string& what) {
-    fail(ErrorKind::data, dcl::quoted(file.path()) + ": " + what);
-  };
-  unsigned char prefix[12] = {};
-  if (size < kNpyPrefixBytes + 2) fail_data("it is no NumPy file or truncated (" + bytes_text(size) + ")");
-  file.read(0, prefix, sizeof prefix);
-  if (std::memcmp(prefix, "\x93NUMPY", 6) != 0) fail_data("it is no NumPy file");
-  const int major = prefix[6];
-  if (major < 1 || major > 3 || prefix[7] != 0)
-    fail_data("it has NumPy format version " + std::to_string(major) + "." + std::to_string(prefix[7]) +
+NpyHeader read_npy_header(const std::string& path, uint64_t size, std::span<const std::byte> start) {
+  const auto fail_data = [&](const std::string& what) { fail(ErrorKind::data, dcl::quoted(path) + ": " + what); };
+  const auto byte = [&](size_t at) { return std::to_integer<uint64_t>(start[at]); };
+  if (size < kLongNpyPrefixBytes) fail_data("it is no NumPy file or truncated (" + bytes_text(size) + ")");
+  if (std::memcmp(start.data(), "\x93NUMPY", 6) != 0) fail_data("it is no NumPy file");
+  const uint64_t major = byte(6);
+  if (major < 1 || major > 3 || byte(7) != 0)
+    fail_data("it has NumPy format version " + std::to_string(major) + "." + std::to_string(byte(7)) +
               ", expected 1.0, 2.0 or 3.0");
-  uint64_t length = prefix[8] | prefix[9] << 8;
-  if (major > 1) length |= static_cast<uint64_t>(prefix[10]) << 16 | static_cast<uint64_t>(prefix[11]) << 24;
-  const uint64_t start = major > 1 ? 12 : kNpyPrefixBytes;
+  uint64_t length = byte(8) | byte(9) << 8;
+  if (major > 1) length |= byte(10) << 16 | byte(11) << 24;
+  const uint64_t prefix = major > 1 ? kLongNpyPrefixBytes : kNpyPrefixBytes;
   if (length > kMaxNpyHeaderBytes)
     fail_data("its NumPy header has " + std::to_string(length) + " bytes, expected at most 10000");
-  if (length > size - start) fail_data("it is truncated within its NumPy header");
-  std::string text(static_cast<size_t>(length), '\0');
-  file.read(static_cast<int64_t>(start), text.data(), text.size());
+  if (length > size - prefix) fail_data("it is truncated within its NumPy header");
+  const std::string_view text(reinterpret_cast<const char*>(start.data()) + prefix, static_cast<size_t>(length));
 
-  const Fields fields = LiteralReader(text, file.path()).read();
+  const Fields fields = LiteralReader(text, path).read();
   NpyHeader header;
-  set_type(header, *fields.descr, file.path());
+  set_type(header, *fields.descr, path);
   header.shape = *fields.shape;
-  header.data_start = static_cast<int64_t>(start + length);
-  if (*fields.fortran_order && header.shape.size() > 1) fail_data("it is in Fortran order, expected C order");
+  header.fortran_order = *fields.fortran_order;
+  header.data_start = prefix + length;
+  if (header.shape.size() > kMaxRank)
+    fail_data("it has " + std::to_string(header.shape.size()) + " axes, expected at most " + std::to_string(kMaxRank));
   uint64_t bytes = size_of(header.type);
   for (const int64_t extent : header.shape)
     if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes)) fail_data("its shape overflows");
-  const uint64_t held = size - start - length;
+  const uint64_t held = size - header.data_start;
   if (bytes != held)
     fail_data("shape " + shape_text(header.shape) + " needs " + std::to_string(bytes) +
               " bytes of data, the file has " + std::to_string(held));
   return header;
+}
+
+std::string npy_preamble(FileDType type, std::span<const int64_t> shape, size_t least) {
+  std::string text = "{'descr': '" + descr_of(type) + "', 'fortran_order': False, 'shape': (";
+  for (const int64_t extent : shape) text += std::to_string(extent) + ", ";
+  if (!shape.empty()) text.resize(text.size() - (shape.size() == 1 ? 1 : 2));
+  text += "), }";
+  const size_t total = (std::max(least, kNpyPrefixBytes + text.size() + 1) + 63) / 64 * 64;
+  const size_t length = total - kNpyPrefixBytes;
+  text.append(length - 1 - text.size(), ' ');
+  std::string out("\x93NUMPY\x01\x00", 8);
+  out += static_cast<char>(length & 255);
+  out += static_cast<char>(length >> 8);
+  return out + text + '\n';
 }
 
 }  // namespace dcl

@@ -1,6 +1,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "io/file_format.h"
+#include "io/npz.h"
 #include "io/safetensors.h"
 #include "io/tensor_file.h"
 #include "io/torch/torch_file.h"
@@ -17,8 +18,10 @@ std::unique_ptr<TensorFile> open_tensor_file(std::shared_ptr<const ByteSource> s
   switch (guess.format) {
     case FileFormat::safetensors:
       return std::make_unique<SafetensorsFile>(std::move(source));
-    case FileFormat::zip:
-      return open_torch_zip(source, ZipArchive(source));
+    case FileFormat::zip: {
+      ZipArchive archive(source);
+      return is_npz(archive) ? open_npz(source, std::move(archive)) : open_torch_zip(source, std::move(archive));
+    }
     case FileFormat::torch_legacy:
       return open_torch_legacy(std::move(source));
     case FileFormat::npy:

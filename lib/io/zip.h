@@ -45,10 +45,12 @@ class ZipArchive {
   void stream(const ZipEntry& entry, const ByteSink& sink) const;
   /// A small entry, whole and checked; Error{data} when it is larger than `limit`.
   std::vector<std::byte> read(const ZipEntry& entry, uint64_t limit) const;
+  /// The first bytes, or all of an entry that is shorter; not checked.
+  std::vector<std::byte> start(const ZipEntry& entry, size_t bytes) const;
 
  private:
   void check_crc(const ZipEntry& entry, uint32_t crc) const;
-  void inflate_into(const ZipEntry& entry, const ByteSink& sink) const;
+  void inflate_into(const ZipEntry& entry, const ByteSink& sink, uint64_t most) const;
   [[noreturn]] void fail_entry(const ZipEntry& entry, const std::string& what) const;
 
   std::shared_ptr<const ByteSource> archive_;

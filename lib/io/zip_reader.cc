@@ -34,14 +34,15 @@ void ZipArchive::check_crc(const ZipEntry& entry, uint32_t crc) const {
   if (entry.crc != 0 && crc != entry.crc) fail_entry(entry, "is damaged: it does not match its checksum");
 }
 
-void ZipArchive::inflate_into(const ZipEntry& entry, const ByteSink& sink) const {
+/// Ends once `most` bytes or somewhat more were given; sizes are checked where the end comes first.
+void ZipArchive::inflate_into(const ZipEntry& entry, const ByteSink& sink, uint64_t most) const {
   z_stream state{};
   if (::inflateInit2(&state, -MAX_WBITS) != Z_OK) fail(ErrorKind::out_of_memory, "no memory to inflate a ZIP entry");
   const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&state, ::inflateEnd);
   std::vector<std::byte> in(static_cast<size_t>(std::min<uint64_t>(entry.stored_size, kPieceBytes)));
-  std::vector<std::byte> out(static_cast<size_t>(std::min<uint64_t>(entry.size + 1, kPieceBytes)));
+  std::vector<std::byte> out(static_cast<size_t>(std::min({entry.size, most, uint64_t{kPieceBytes - 1}}) + 1));
   uint64_t taken = 0, given = 0;
-  for (int status = Z_OK; status != Z_STREAM_END;) {
+  for (int status = Z_OK; status != Z_STREAM_END && given < most;) {
     if (state.avail_in == 0 && taken < entry.stored_size) {
       const auto bytes = static_cast<size_t>(std::min<uint64_t>(entry.stored_size - taken, in.size()));
       archive_->read(entry.offset + taken, in.data(), bytes);
@@ -58,6 +59,7 @@ void ZipArchive::inflate_into(const ZipEntry& entry, const ByteSink& sink) const
       fail_entry(entry, "cannot be inflated: it is damaged");
     if (bytes > 0) sink(out.data(), bytes);
   }
+  if (given >= most) return;
   if (given != entry.size || taken != entry.stored_size || state.avail_in != 0)
     fail_entry(entry, "cannot be inflated: its sizes are wrong");
 }
@@ -69,7 +71,7 @@ void ZipArchive::stream(const ZipEntry& entry, const ByteSink& sink) const {
     sink(data, bytes);
   };
   if (entry.deflated) {
-    inflate_into(entry, counted);
+    inflate_into(entry, counted, entry.size + 1);
   } else {
     std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(entry.size, kPieceBytes)));
     for (uint64_t done = 0; done < entry.size;) {
@@ -91,6 +93,25 @@ std::vector<std::byte> ZipArchive::read(const ZipEntry& entry, uint64_t limit) c
     const auto* first = static_cast<const std::byte*>(data);
     out.insert(out.end(), first, first + bytes);
   });
+  return out;
+}
+
+std::vector<std::byte> ZipArchive::start(const ZipEntry& entry, size_t bytes) const {
+  std::vector<std::byte> out;
+  const auto wanted = static_cast<size_t>(std::min<uint64_t>(entry.size, bytes));
+  if (entry.deflated) {
+    inflate_into(
+        entry,
+        [&](const void* data, size_t given) {
+          const auto* first = static_cast<const std::byte*>(data);
+          out.insert(out.end(), first, first + given);
+        },
+        wanted);
+    out.resize(wanted);
+  } else {
+    out.resize(wanted);
+    archive_->read(entry.offset, out);
+  }
   return out;
 }
 

@@ -120,6 +120,15 @@ TEST_F(Npy, ReadsScalarsTypesAndByteOrders) {
   EXPECT_THROW(read_npy_i64(put(file_of(1, header("<f4", "False", "(1,)"), "1234"))), Error);
 }
 
+TEST_F(Npy, ReadsFortranOrder) {
+  const std::string columns("\1\4\2\5\3\6", 6), wide("\0\1\0\3\0\2\0\4", 8);
+  EXPECT_EQ(read_npy_i64(put(file_of(1, header("|i1", "True", "(2, 3)"), columns))).values,
+            (std::vector<int64_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(read_npy_i64(put(file_of(1, header(">i2", "True", "(2, 2)"), wide))).values,
+            (std::vector<int64_t>{1, 2, 3, 4}));
+  EXPECT_EQ(read_npy_i64(put(file_of(1, header("|i1", "True", "(2, 0)"), ""))).shape, (std::vector<int64_t>{2, 0}));
+}
+
 TEST_F(Npy, RefusesTheRest) {
   refused("", "no NumPy file");
   refused("PK\x03\x04 a zip of arrays", "no NumPy file");
@@ -127,7 +136,7 @@ TEST_F(Npy, RefusesTheRest) {
   refused(file_of(1, header("|O", "False", "(1,)"), "1234"), "unsupported element type");
   refused(file_of(1, header("<c8", "False", "(1,)"), "12345678"), "unsupported element type");
   refused(file_of(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", "1234"), "structured");
-  refused(file_of(1, header("<f4", "True", "(1, 1)"), "1234"), "Fortran");
+  refused(file_of(1, header("<f4", "False", "(1, 1, 1, 1, 1, 1, 1, 1, 1)"), "1234"), "9 axes, expected at most 8");
   refused(file_of(1, header("<f4", "False", "(2,)"), "1234"), "needs 8 bytes of data, the file has 4");
   refused(file_of(1, header("<f4", "False", "(1,)"), "12345"), "needs 4 bytes of data, the file has 5");
   refused(file_of(1, header("<f4", "False", "(-1,)"), "1234"), "non-negative");

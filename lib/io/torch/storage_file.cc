@@ -4,7 +4,7 @@
 
 #include "core/file.h"
 #include "io/crc32.h"
-#include "io/torch/strided.h"
+#include "io/strided.h"
 
 namespace dcl {
 

@@ -1,4 +1,4 @@
-#include "io/torch/strided.h"
+#include "io/strided.h"
 
 #include <algorithm>
 #include <cstring>
