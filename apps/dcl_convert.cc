@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
   using namespace dcl;
   Options options(
       "dcl-convert",
-      "Converts model files between PyTorch (.pth, .pt) and safetensors, and to ONNX. The format of "
+      "Converts model files between PyTorch (.pth, .pt), safetensors and NumPy (.npz), and to ONNX. The format of "
       "INPUT is told from its content, that of OUTPUT from its name. Nothing in a file is executed.",
       {"dcl-convert runs/stl10/checkpoints/latest encoder.onnx",
        "dcl-convert runs/stl10/checkpoints/latest model_400.pth --prefix module.   # for the published linear.py",
@@ -43,7 +43,7 @@ int main(int argc, char** argv) {
       .required()
       .positional();
   options.add("to", &to, "format of OUTPUT; auto: by its extension")
-      .choices({"auto", "safetensors", "pth", "onnx"});
+      .choices({"auto", "safetensors", "pth", "npz", "onnx"});
   options.add("legacy", &legacy, ".pth as PyTorch wrote it before 1.6 instead of as a ZIP archive");
   options
       .add("names", &names,

@@ -5,7 +5,6 @@
 
 #include "core/error.h"
 #include "core/file.h"
-#include "io/convert.h"
 #include "io/npy_data.h"
 #include "io/tensor_limits.h"
 
@@ -61,23 +60,6 @@ class NpzFile final : public TensorFile {
   std::vector<Array> arrays_;
 };
 
-/// The same values in a type that NumPy has.
-TensorSource widened(const TensorSource& tensor) {
-  if (tensor.dtype != FileDType::bf16) return tensor;
-  return {tensor.name, FileDType::f32, tensor.shape, [produce = tensor.produce](const ByteSink& sink) {
-            std::vector<std::byte> odd;  // half an element at the end of a piece
-            std::vector<float> wide;
-            produce([&](const void* data, size_t bytes) {
-              const auto* first = static_cast<const std::byte*>(data);
-              odd.insert(odd.end(), first, first + bytes);
-              wide.resize(odd.size() / 2);
-              convert_elements(FileDType::bf16, odd.data(), wide.data(), wide.size());
-              odd.erase(odd.begin(), odd.begin() + static_cast<std::ptrdiff_t>(2 * wide.size()));
-              sink(wide.data(), wide.size() * sizeof(float));
-            });
-          }};
-}
-
 }  // namespace
 
 bool is_npz(const ZipArchive& archive) {
@@ -92,16 +74,14 @@ std::unique_ptr<TensorFile> open_npz(std::shared_ptr<const ByteSource> source, Z
 
 uint64_t write_npz(const std::filesystem::path& path, const std::vector<TensorSource>& tensors) {
   check_sources(tensors);
-  std::vector<TensorSource> arrays;
-  std::ranges::transform(tensors, std::back_inserter(arrays), widened);
   const auto entry_name = [](const TensorSource& array) { return array.name + std::string(kSuffix); };
   uint64_t expected = ZipWriter::overhead("");
-  for (const TensorSource& array : arrays)
+  for (const TensorSource& array : tensors)
     expected +=
         ZipWriter::overhead(entry_name(array)) + npy_preamble(array.dtype, array.shape).size() + bytes_of(array);
 
   ZipWriter file(path, expected);
-  for (const TensorSource& array : arrays) {
+  for (const TensorSource& array : tensors) {
     const std::string preamble = npy_preamble(array.dtype, array.shape);
     file.begin(entry_name(array), preamble.size() + bytes_of(array));
     file.write(preamble.data(), preamble.size());

@@ -20,8 +20,8 @@ bool is_npz(const ZipArchive& archive);
 /// as read_npy_f32 (npy.h) has them. A deflated array is in memory while it is read.
 std::unique_ptr<TensorFile> open_npz(std::shared_ptr<const ByteSource> source, ZipArchive archive);
 
-/// Writes an archive of stored arrays atomically (AtomicFile), in their order, which numpy.load reads. bf16, which
-/// NumPy does not have, is widened to f32. Errors as write_safetensors has them. Returns the file's size.
+/// Writes an archive of stored arrays atomically (AtomicFile), in their order, which numpy.load reads. NumPy
+/// has no bf16: Error{internal}. Other errors as write_safetensors has them. Returns the file's size.
 uint64_t write_npz(const std::filesystem::path& path, const std::vector<TensorSource>& tensors);
 
 }  // namespace dcl

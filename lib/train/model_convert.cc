@@ -6,6 +6,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/registry.h"
+#include "io/npz.h"
 #include "io/safetensors.h"
 #include "io/tensor_cast.h"
 #include "io/torch/torch_file.h"
@@ -29,8 +30,11 @@ StateMapping map_and_say(const TensorFile& file, const ConvertSettings& settings
 
 TensorSource source_of(const TensorFile& file, const FileTensor& tensor, std::string name,
                        const ConvertSettings& settings) {
-  if (!settings.dtype || !is_floating(tensor.dtype)) return tensor_source(file, tensor, std::move(name));
-  return cast_source(file, tensor, std::move(name), *settings.dtype);
+  if (!is_floating(tensor.dtype)) return tensor_source(file, tensor, std::move(name));
+  FileDType type = settings.dtype.value_or(tensor.dtype);
+  if (settings.format == ModelFormat::npz && type == FileDType::bf16) type = FileDType::f32;  // which holds it exactly
+  return type == tensor.dtype ? tensor_source(file, tensor, std::move(name))
+                              : cast_source(file, tensor, std::move(name), type);
 }
 
 /// PyTorch's num_batches_tracked, whatever the file has of it.
@@ -99,7 +103,10 @@ void write_tensors(const TensorFile& file, std::vector<TensorSource> sources, co
   if (!file.metadata().empty())
     log(LogLevel::info,
         "left out metadata (" + std::to_string(file.metadata().size()) + " texts), which only safetensors keeps");
-  write_torch(output, sources, format == ModelFormat::torch_legacy ? TorchFormat::legacy : TorchFormat::zip);
+  if (format == ModelFormat::npz)
+    write_npz(output, sources);
+  else
+    write_torch(output, sources, format == ModelFormat::torch_legacy ? TorchFormat::legacy : TorchFormat::zip);
 }
 
 }  // namespace
@@ -108,9 +115,10 @@ ModelFormat model_format_of(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   if (extension == ".safetensors") return ModelFormat::safetensors;
   if (extension == ".pth" || extension == ".pt") return ModelFormat::torch;
+  if (extension == ".npz") return ModelFormat::npz;
   if (extension == ".onnx") return ModelFormat::onnx;
   fail(ErrorKind::usage,
-       quoted(path.string()) + " does not end in .safetensors, .pth, .pt or .onnx: say which format with --to");
+       quoted(path.string()) + " does not end in .safetensors, .pth, .pt, .npz or .onnx: say which format with --to");
 }
 
 size_t convert_model(const std::filesystem::path& input, const std::filesystem::path& output,
@@ -118,6 +126,8 @@ size_t convert_model(const std::filesystem::path& input, const std::filesystem::
   std::error_code ignored;
   if (std::filesystem::equivalent(input, output, ignored))
     fail(ErrorKind::usage, quoted(output.string()) + " is the input: give the result another name");
+  if (settings.format == ModelFormat::npz && settings.dtype == FileDType::bf16)
+    fail(ErrorKind::usage, "NumPy has no bf16: --dtype f32 holds the same values");
   const std::unique_ptr<TensorFile> file = open_tensor_file(input);
   say(file->notices());
   if (settings.format == ModelFormat::onnx) return write_model_onnx(*file, output, settings);

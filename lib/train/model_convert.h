@@ -10,8 +10,8 @@
 
 namespace dcl {
 
-enum class ModelFormat : uint8_t { safetensors, torch, torch_legacy, onnx };
-/// By the extension: .safetensors, .pth, .pt, .onnx. Error{usage} for another one.
+enum class ModelFormat : uint8_t { safetensors, torch, torch_legacy, npz, onnx };
+/// By the extension: .safetensors, .pth, .pt, .npz, .onnx. Error{usage} for another one.
 ModelFormat model_format_of(const std::filesystem::path& path);
 
 enum class TensorNames : uint8_t {
@@ -23,9 +23,10 @@ enum class TensorNames : uint8_t {
 struct ConvertSettings {
   ModelFormat format = ModelFormat::safetensors;
   TensorNames names = TensorNames::keep;
-  std::string prefix;              ///< put before every name: "module." for a model inside DataParallel
-  std::string model_prefix;        ///< which of several networks (map_state)
-  std::optional<FileDType> dtype;  ///< f32, f16 or bf16: of all floating tensors; nothing: as they are
+  std::string prefix;        ///< put before every name: "module." for a model inside DataParallel
+  std::string model_prefix;  ///< which of several networks (map_state)
+  std::optional<FileDType>
+      dtype;  ///< f32, f16 or bf16: of all floating tensors; nothing: as they are (bf16 as f32 in NPZ)
 };
 
 /// Reads `input`, of any format that open_tensor_file knows, and writes `output` atomically. ONNX holds the computation

@@ -66,6 +66,11 @@ TEST_F(Convert, EveryFormatKeepsTheTensors) {
   expect_same(model(), path("c.safetensors"));
   convert(path("c.safetensors"), path("d"), {"--to", "pth"});
   expect_same(model(), path("d"));
+  convert(path("d"), path("e.npz"));
+  expect_same(model(), path("e.npz"));
+  EXPECT_EQ(open_tensor_file(path("e.npz"))->format(), "NPZ");
+  convert(path("e.npz"), path("f.safetensors"));
+  expect_same(model(), path("f.safetensors"));
 }
 
 TEST_F(Convert, MetadataStaysInSafetensorsAndItsLossIsSaid) {
@@ -112,6 +117,15 @@ TEST_F(Convert, DtypeIsOfTheFloatingTensors) {
   convert(path("half.safetensors"), path("wide.pth"), {"--dtype", "f32"});
   convert(path("wide.pth"), path("half2.safetensors"), {"--dtype", "f16"});
   expect_same(path("half.safetensors"), path("half2.safetensors"));
+}
+
+TEST_F(Convert, NpzWithoutBfloat16) {
+  convert(model(), path("half.pth"), {"--dtype", "bf16"});
+  convert(path("half.pth"), path("wide.npz"));
+  EXPECT_EQ(open_tensor_file(path("wide.npz"))->at("f.0.weight").dtype, FileDType::f32);
+  convert(path("wide.npz"), path("again.pth"), {"--dtype", "bf16"});
+  expect_same(path("half.pth"), path("again.pth"));
+  expect_refused({model(), path("x.npz"), "--dtype", "bf16"}, 2, "no bf16");
 }
 
 TEST_F(Convert, ToOnnx) {

@@ -33,9 +33,9 @@ def main():
     checkpoint, path, features_path, images, arch, stem = sys.argv[1:]
     onnx.checker.check_model(path, full_check=True)
     model = onnx.load(path)
-    print({p.key: p.value for p in model.metadata_props})
-    if not any(p.key == "source" for p in model.metadata_props):
-        sys.exit("the caller's metadata is missing")
+    said = {p.key: p.value for p in model.metadata_props}
+    if (said["dcl.arch"], said["dcl.stem"]) != (arch, stem):
+        sys.exit(f"the model says of itself {said}")
 
     files = sorted(p for p in Path(images).rglob("*.png"))
     pixels = np.stack([np.asarray(Image.open(p).convert("RGB")) for p in files]).astype(np.float32) / np.float32(255)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Exported models in ONNX Runtime: needs DCL_PEER_PYTHON (a Python with onnx, onnxruntime, torch, torchvision, pillow,
-# safetensors); exit code 77 without it. DCL_APPS is the folder of the programs, DCL_ONNX_PROBE the exporter.
+# safetensors); exit code 77 without it. DCL_APPS is the folder of the programs.
 set -eu
 [ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
 "$DCL_PEER_PYTHON" -c "import onnx, onnxruntime" 2> /dev/null || { echo "skipped: no onnx or onnxruntime"; exit 77; }
@@ -27,7 +27,7 @@ for network in "resnet18 cifar" "resnet50 imagenet"; do
   run="$work/$1"
   "$DCL_APPS/dcl-pretrain" --dataset folder --data "$work/images32" --arch "$1" --stem "$2" --batch_size 3 --max_steps 2 \
     --test_every 0 --no_knn --run_dir "$run" --seed 1 2> "$work/log" || { cat "$work/log"; exit 1; }
-  "$DCL_ONNX_PROBE" --model "$run/checkpoints/latest" --out "$run.onnx"
+  "$DCL_APPS/dcl-convert" "$run/checkpoints/latest" "$run.onnx" 2> "$work/log" || { cat "$work/log"; exit 1; }
   for size in 32 96; do
     "$DCL_APPS/dcl-embed" --dataset folder --data "$work/images$size" --model_path "$run/checkpoints/latest" \
       --out "$run$size.npy" 2> "$work/log" || { cat "$work/log"; exit 1; }
