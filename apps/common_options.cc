@@ -60,13 +60,15 @@ void report(const Dataset& dataset, const std::filesystem::path& list) {
 void DeviceOptions::add_to(Options& options) {
   options.group("Device");
   options.add("device", &device, "backend; auto: the best that works").choices({"auto", "cuda", "onednn", "eigen"});
-  options.add("dtype", &dtype, "of activations; weights, statistics and objective are f32").choices({"f32", "bf16"});
+  options.add("dtype", &dtype, "of activations; weights, statistics and objective are f32; tf32: f32 with rounded factors, GPU only")
+      .choices({"f32", "tf32", "bf16"});
   options.add("threads", &threads, "compute threads; 0: all cores this process may use").range(0, 4096);
 }
 
 std::unique_ptr<Backend> DeviceOptions::open() const {
   set_thread_count(threads);
   auto backend = make_backend(device);
+  backend->set_f32_math(dtype == "tf32" ? F32Math::tf32 : F32Math::exact);
   const BackendInfo info = backend->info();
   log(LogLevel::info, "device: " + info.name + " on " + info.device + ", " + std::to_string(thread_count()) + " threads, " + dtype);
   return backend;

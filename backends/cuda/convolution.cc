@@ -1,40 +1,100 @@
 #include "cuda/convolution.h"
 
+#include <algorithm>
+
 #include "cuda/conv_reference.h"
+#include "cuda/elementwise.h"
 
 namespace dcl::cuda {
+namespace {
 
-size_t conv_workspace(const Context&, const ConvDesc&, ConvPass) { return 0; }
+constexpr int64_t kAlignment = 256;
 
-void conv_forward(Context& context, const ConvDesc& d, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
-                  Workspace) {
-  reference::conv_forward(context, d, x, filter, y);
+size_t padded(size_t bytes) { return static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kAlignment)); }
+void* at(void* workspace, size_t offset) { return static_cast<char*>(workspace) + offset; }
+
+size_t filter_bytes(const ConvDesc& d, DType type) {
+  return static_cast<size_t>(d.filter_shape().elements()) * size_of(type);
+}
+/// Of the copy of the filter in the workspace.
+size_t typed_filter_bytes(const ConvDesc& d) { return d.dtype == DType::f32 ? 0 : padded(filter_bytes(d, d.dtype)); }
+
+}  // namespace
+
+size_t Convolutions::workspace(const ConvDesc& d, ConvPass pass, F32Math math) {
+  const ConvPlan* plan = planner_.find(pattern_of(d, pass, Accum::overwrite, math));
+  if (!plan) return 0;
+  switch (pass) {
+    case ConvPass::forward:
+      return typed_filter_bytes(d) + plan->workspace_bytes();
+    case ConvPass::backward_data: {
+      const ConvPlan* adding = planner_.find(pattern_of(d, pass, Accum::add, math));
+      return typed_filter_bytes(d) + std::max(plan->workspace_bytes(), adding ? adding->workspace_bytes() : 0);
+    }
+    case ConvPass::backward_filter:
+      return padded(filter_bytes(d, d.dtype)) + plan->workspace_bytes();
+  }
+  return 0;
 }
 
-void conv_backward_data(Context& context, const ConvDesc& d, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx,
-                        Accum accum, Workspace) {
-  reference::conv_backward_data(context, d, dy, filter, dx, accum);
+const void* Convolutions::typed_filter(const ConvDesc& d, ConstTensorRef filter, void* workspace) {
+  if (d.dtype == DType::f32) return filter.data;
+  cast(context_, filter, {workspace, filter.shape, d.dtype});
+  return workspace;
 }
 
-void conv_backward_filter(Context& context, const ConvDesc& d, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter,
-                          Accum accum, Workspace) {
-  reference::conv_backward_filter(context, d, x, dy, dfilter, accum);
+void Convolutions::forward(const ConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
+                           Workspace workspace) {
+  ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::forward, Accum::overwrite, math));
+  if (!plan) return reference::conv_forward(context_, d, x, filter, y);
+  const void* typed = typed_filter(d, filter, workspace.data);
+  plan->run({.x = x.data, .filter = typed, .y = y.data}, at(workspace.data, typed_filter_bytes(d)));
 }
 
-size_t packed_filter_bytes(const FusedConvDesc& d) {
-  return static_cast<size_t>(d.conv.filter_shape().elements()) * sizeof(float);
+void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef dy, ConstTensorRef filter,
+                                 TensorRef dx, Accum accum, Workspace workspace) {
+  ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_data, accum, math));
+  if (!plan) return reference::conv_backward_data(context_, d, dy, filter, dx, accum);
+  const void* typed = typed_filter(d, filter, workspace.data);
+  plan->run({.x = dx.data, .filter = typed, .y = dy.data}, at(workspace.data, typed_filter_bytes(d)));
 }
 
-void pack_filter(Context& context, const FusedConvDesc&, ConstTensorRef filter, TensorRef packed) {
-  copy_on_device(packed.data, filter.data, filter.bytes(), context.stream());
+void Convolutions::backward_filter(const ConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef dy,
+                                   TensorRef dfilter, Accum accum, Workspace workspace) {
+  ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_filter, Accum::overwrite, math));
+  if (!plan) return reference::conv_backward_filter(context_, d, x, dy, dfilter, accum);
+  const bool in_place = d.dtype == DType::f32 && accum == Accum::overwrite;
+  const TensorRef sums{in_place ? dfilter.data : workspace.data, dfilter.shape, d.dtype};
+  plan->run({.x = x.data, .filter = sums.data, .y = dy.data}, at(workspace.data, padded(filter_bytes(d, d.dtype))));
+  if (accum == Accum::add)
+    accumulate(context_, sums, dfilter);
+  else if (!in_place)
+    cast(context_, sums, dfilter);
 }
 
-size_t fused_conv_workspace(const Context&, const FusedConvDesc&) { return 0; }
+size_t Convolutions::packed_filter_bytes(const FusedConvDesc& d) const { return filter_bytes(d.conv, d.conv.dtype); }
 
-void fused_conv(Context& context, const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
-                ConstTensorRef residual, TensorRef y, Workspace) {
-  const ConstTensorRef filter{packed.data, d.conv.filter_shape(), DType::f32};
-  reference::fused_conv(context, d, x, filter, bias, residual, y);
+void Convolutions::pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
+  if (d.conv.dtype == DType::f32) return copy_on_device(packed.data, filter.data, filter.bytes(), context_.stream());
+  cast(context_, filter, {packed.data, filter.shape, d.conv.dtype});
+}
+
+size_t Convolutions::fused_workspace(const FusedConvDesc& d, F32Math math) {
+  if (const ConvPlan* plan = planner_.find(pattern_of(d, math))) return plan->workspace_bytes();
+  return d.conv.dtype == DType::f32 ? 0 : filter_bytes(d.conv, DType::f32);
+}
+
+void Convolutions::fused(const FusedConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef packed,
+                         ConstTensorRef bias, ConstTensorRef residual, TensorRef y, Workspace workspace) {
+  if (ConvPlan* plan = planner_.find(pattern_of(d, math)))
+    return plan->run({.x = x.data, .filter = packed.data, .y = y.data, .bias = bias.data, .residual = residual.data},
+                     workspace.data);
+  TensorRef filter{workspace.data, d.conv.filter_shape(), DType::f32};
+  if (d.conv.dtype == DType::f32)
+    filter.data = const_cast<void*>(packed.data);
+  else
+    cast(context_, {packed.data, filter.shape, d.conv.dtype}, filter);
+  reference::fused_conv(context_, d, x, filter, bias, residual, y);
 }
 
 }  // namespace dcl::cuda

@@ -1,21 +1,39 @@
-// Convolutions of the backend; contracts at Backend::conv_*.
+// Convolutions of the backend; contracts at Backend::conv_*. Patterns are what the planner's library takes; this brings
+// filters into the type of the activations, filter gradients back to f32, and leaves to the reference kernels what the
+// library does not take.
 #pragma once
 
 #include "core/backend.h"
-#include "cuda/context.h"
+#include "cuda/conv_planner.h"
 
 namespace dcl::cuda {
 
-size_t conv_workspace(const Context&, const ConvDesc&, ConvPass);
-void conv_forward(Context&, const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
-void conv_backward_data(Context&, const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum,
-                        Workspace);
-void conv_backward_filter(Context&, const ConvDesc&, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum,
-                          Workspace);
-size_t packed_filter_bytes(const FusedConvDesc&);
-void pack_filter(Context&, const FusedConvDesc&, ConstTensorRef filter, TensorRef packed);
-size_t fused_conv_workspace(const Context&, const FusedConvDesc&);
-void fused_conv(Context&, const FusedConvDesc&, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
-                ConstTensorRef residual, TensorRef y, Workspace);
+class Convolutions {
+ public:
+  explicit Convolutions(Context& context) : context_(context), planner_(context) {}
+
+  /// What they are computed with, beside the kernels here.
+  std::vector<std::pair<std::string, std::string>> libraries() const { return planner_.libraries(); }
+
+  size_t workspace(const ConvDesc&, ConvPass, F32Math);
+  void forward(const ConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
+  void backward_data(const ConvDesc&, F32Math, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum,
+                     Workspace);
+  void backward_filter(const ConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum,
+                       Workspace);
+  /// A packed filter is the filter in the type of the activations.
+  size_t packed_filter_bytes(const FusedConvDesc&) const;
+  void pack_filter(const FusedConvDesc&, ConstTensorRef filter, TensorRef packed);
+  size_t fused_workspace(const FusedConvDesc&, F32Math);
+  void fused(const FusedConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
+             ConstTensorRef residual, TensorRef y, Workspace);
+
+ private:
+  /// The filter as plans take it: itself, or rounded to bf16 at the start of the workspace.
+  const void* typed_filter(const ConvDesc&, ConstTensorRef filter, void* workspace);
+
+  Context& context_;
+  ConvPlanner planner_;
+};
 
 }  // namespace dcl::cuda

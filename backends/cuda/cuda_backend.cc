@@ -2,7 +2,6 @@
 
 #include "cuda/augment.h"
 #include "cuda/batch_norm.h"
-#include "cuda/convolution.h"
 #include "cuda/elementwise.h"
 #include "cuda/gemm.h"
 #include "cuda/objective.h"
@@ -13,7 +12,11 @@
 #include "cuda/sums.h"
 
 namespace dcl::cuda {
-BackendInfo CudaBackend::info() const { return {name_, context_.device().name, context_.device().libraries, {}}; }
+BackendInfo CudaBackend::info() const {
+  BackendInfo info{name_, context_.device().name, context_.device().libraries, {}};
+  for (auto& library : convolutions_.libraries()) info.libraries.push_back(std::move(library));
+  return info;
+}
 
 void* CudaBackend::allocate(size_t bytes) { return cuda::allocate(bytes, context_.stream()); }
 void CudaBackend::release(void* data, size_t) noexcept { cuda::release(data); }
@@ -45,37 +48,37 @@ void CudaBackend::do_copy(ConstTensorRef from, TensorRef to) {
 void CudaBackend::do_fill(TensorRef to, float value) { cuda::fill(context_, to, value); }
 
 size_t CudaBackend::do_conv_workspace(const ConvDesc& d, ConvPass pass) const {
-  return cuda::conv_workspace(context_, d, pass);
+  return convolutions_.workspace(d, pass, f32_math());
 }
 
 void CudaBackend::do_conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
                                   Workspace workspace) {
-  cuda::conv_forward(context_, d, x, filter, y, workspace);
+  convolutions_.forward(d, f32_math(), x, filter, y, workspace);
 }
 
 void CudaBackend::do_conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx,
                                         Accum accum, Workspace workspace) {
-  cuda::conv_backward_data(context_, d, dy, filter, dx, accum, workspace);
+  convolutions_.backward_data(d, f32_math(), dy, filter, dx, accum, workspace);
 }
 
 void CudaBackend::do_conv_backward_filter(const ConvDesc& d, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter,
                                           Accum accum, Workspace workspace) {
-  cuda::conv_backward_filter(context_, d, x, dy, dfilter, accum, workspace);
+  convolutions_.backward_filter(d, f32_math(), x, dy, dfilter, accum, workspace);
 }
 
-size_t CudaBackend::do_packed_filter_bytes(const FusedConvDesc& d) const { return cuda::packed_filter_bytes(d); }
+size_t CudaBackend::do_packed_filter_bytes(const FusedConvDesc& d) const { return convolutions_.packed_filter_bytes(d); }
 
 void CudaBackend::do_pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
-  cuda::pack_filter(context_, d, filter, packed);
+  convolutions_.pack_filter(d, filter, packed);
 }
 
 size_t CudaBackend::do_fused_conv_workspace(const FusedConvDesc& d) const {
-  return cuda::fused_conv_workspace(context_, d);
+  return convolutions_.fused_workspace(d, f32_math());
 }
 
 void CudaBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
                                 ConstTensorRef residual, TensorRef y, Workspace workspace) {
-  cuda::fused_conv(context_, d, x, packed, bias, residual, y, workspace);
+  convolutions_.fused(d, f32_math(), x, packed, bias, residual, y, workspace);
 }
 
 void CudaBackend::do_gemm(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c) {

@@ -4,6 +4,7 @@
 
 #include "core/backend.h"
 #include "cuda/context.h"
+#include "cuda/convolution.h"
 
 namespace dcl::cuda {
 
@@ -28,6 +29,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<StepGraph> capture(const std::function<void()>& step) override;
 
  protected:
+  bool has_tf32() const override { return context_.device().capability >= 80; }
   void do_copy(ConstTensorRef from, TensorRef to) override;
   void do_fill(TensorRef to, float value) override;
   size_t do_conv_workspace(const ConvDesc&, ConvPass) const override;
@@ -76,6 +78,7 @@ class CudaBackend final : public Backend {
  private:
   const char* name_;
   Context context_;
+  mutable Convolutions convolutions_{context_};  // stating a workspace makes the plan
 };
 
 }  // namespace dcl::cuda

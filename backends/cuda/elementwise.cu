@@ -59,6 +59,19 @@ void convert(Context& context, const From* from, To* to, int64_t count) {
          count);
 }
 
+template <class From>
+__global__ void accumulate_kernel(const From* from, float* to, int64_t count) {
+  const int64_t stride = int64_t{gridDim.x} * kThreads;
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count; i += stride) to[i] += to_float(from[i]);
+}
+
+template <class From>
+void accumulate_from(Context& context, const From* from, float* to, int64_t count) {
+  if (count == 0) return;
+  launch(accumulate_kernel<From>, context.grid_for(ceil_div(count, kThreads)), kThreads, 0, context.stream(), from, to,
+         count);
+}
+
 }  // namespace
 
 void fill(Context& context, TensorRef to, float value) {
@@ -76,6 +89,12 @@ void cast(Context& context, ConstTensorRef from, TensorRef to) {
   const int64_t count = from.shape.elements();
   if (from.dtype == DType::f32) return convert(context, from.as<float>(), to.as<bf16>(), count);
   convert(context, from.as<bf16>(), to.as<float>(), count);
+}
+
+void accumulate(Context& context, ConstTensorRef from, TensorRef to) {
+  const int64_t count = from.shape.elements();
+  if (from.dtype == DType::bf16) return accumulate_from(context, from.as<bf16>(), to.as<float>(), count);
+  accumulate_from(context, from.as<float>(), to.as<float>(), count);
 }
 
 }  // namespace dcl::cuda

@@ -120,6 +120,12 @@ std::unique_ptr<StepGraph> Backend::capture(const std::function<void()>& step) {
   return std::make_unique<Repeated>(step);
 }
 
+void Backend::set_f32_math(F32Math math) {
+  if (math == F32Math::tf32 && !has_tf32())
+    fail(ErrorKind::environment, "device '" + info().name + "' has no tf32 arithmetic: use f32 or bf16, or a GPU that has it");
+  f32_math_ = math;
+}
+
 void Backend::copy(ConstTensorRef from, TensorRef to) {
   const OpTimer timer("copy");
   expect("copy", "to", to, from.shape, from.dtype);

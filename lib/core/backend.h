@@ -53,6 +53,8 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
 
   virtual BackendInfo info() const = 0;
+  /// Takes effect for workspaces and ops asked for afterwards. Throws Error{environment} where the device has no tf32.
+  void set_f32_math(F32Math math);
 
   // ---- Memory -------------------------------------------------------------------------------------------------
   /// Zeroed memory, 64-byte aligned; throws Error{out_of_memory} naming the size. Use Buffer instead.
@@ -163,6 +165,9 @@ class Backend {
   void augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out);
 
  protected:
+  F32Math f32_math() const { return f32_math_; }
+  virtual bool has_tf32() const { return false; }
+
   virtual void do_copy(ConstTensorRef from, TensorRef to) = 0;
   virtual void do_fill(TensorRef to, float value) = 0;
   virtual size_t do_conv_workspace(const ConvDesc&, ConvPass) const = 0;
@@ -206,6 +211,9 @@ class Backend {
   virtual void do_lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) = 0;
   virtual void do_guard_update(ConstTensorRef result, TensorRef scalars) = 0;
   virtual void do_augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out) = 0;
+
+ private:
+  F32Math f32_math_ = F32Math::exact;
 };
 
 /// Shape of `count` views as augment() takes them.

@@ -83,6 +83,7 @@ TEST(BadInput, Settings) {
   EXPECT_FALSE(std::filesystem::exists(dir));
   expect_refused(tiny_run(dir, {"--batch_size", "31"}), 2, {"batch", "31", "30"});
   EXPECT_TRUE(std::filesystem::is_empty(dir + "/checkpoints"));
+  expect_refused(tiny_run(folder / "tf32", {"--device", "eigen", "--dtype", "tf32"}), 4, {"eigen", "tf32", "bf16"});
 }
 
 TEST(BadInput, UnknownConfigKey) {

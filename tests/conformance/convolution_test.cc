@@ -1,8 +1,8 @@
 // Every convolution of problems.txt, every pass, on every backend that works here, against the double oracle.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <tuple>
@@ -20,17 +20,27 @@ const std::vector<ConvProblem>& problems() {
   return all;
 }
 
+/// How a convolution is computed. tf32 is tested on values that bf16 can hold: their products are those of f32.
+struct Arithmetic {
+  DType dtype;
+  F32Math math = F32Math::exact;
+  DType values() const { return math == F32Math::tf32 ? DType::bf16 : dtype; }
+  std::string name() const { return math == F32Math::tf32 ? "tf32" : std::string(name_of(dtype)); }
+  auto operator<=>(const Arithmetic&) const = default;
+};
+
 /// Operands and sums of one problem with one fill, shared by all backends; sums are computed when first asked for.
-/// Values are representable in dtype, the filter too (it is stored as f32): a backend may round the filter to bf16.
+/// The filter, stored as f32, has values of the activations' type: a backend may round it to bf16.
 class Case {
  public:
-  Case(const ConvDesc& d, DType dtype, Fill fill)
-      : x(filled(d.x_shape(), dtype, fill, 1)),
-        filter(filled(d.filter_shape(), dtype, fill, 2)),
-        dy(filled(d.y_shape(), dtype, fill, 3)),
+  Case(const ConvDesc& d, const Arithmetic& arithmetic, Fill fill)
+      : x(filled(d.x_shape(), arithmetic.values(), fill, 1)),
+        filter(filled(d.filter_shape(), arithmetic.values(), fill, 2)),
+        dy(filled(d.y_shape(), arithmetic.values(), fill, 3)),
         desc_(d),
         magnitude_(fill == Fill::uniform) {
     filter.dtype = DType::f32;
+    x.dtype = dy.dtype = arithmetic.dtype;
   }
 
   const Expected& sums(ConvPass pass) {
@@ -43,9 +53,12 @@ class Case {
  private:
   Expected compute(ConvPass pass) const {
     switch (pass) {
-      case ConvPass::forward: return oracle_conv_forward(desc_, x, filter, magnitude_);
-      case ConvPass::backward_data: return oracle_conv_backward_data(desc_, dy, filter, magnitude_);
-      case ConvPass::backward_filter: return oracle_conv_backward_filter(desc_, x, dy, magnitude_);
+      case ConvPass::forward:
+        return oracle_conv_forward(desc_, x, filter, magnitude_);
+      case ConvPass::backward_data:
+        return oracle_conv_backward_data(desc_, dy, filter, magnitude_);
+      case ConvPass::backward_filter:
+        return oracle_conv_backward_filter(desc_, x, dy, magnitude_);
     }
     return {};
   }
@@ -56,12 +69,12 @@ class Case {
 };
 
 /// Consecutive tests differ in the backend only, so the last problem's cases are kept.
-Case& case_of(size_t problem, DType dtype, Fill fill) {
+Case& case_of(size_t problem, const Arithmetic& arithmetic, Fill fill) {
   static size_t current = 0;
-  static std::map<std::pair<DType, Fill>, Case> cases;
+  static std::map<std::pair<Arithmetic, Fill>, Case> cases;
   if (problem != current) cases.clear();
   current = problem;
-  return cases.try_emplace({dtype, fill}, problems()[problem].desc, dtype, fill).first->second;
+  return cases.try_emplace({arithmetic, fill}, problems()[problem].desc, arithmetic, fill).first->second;
 }
 
 /// Adds `more` to the expected sums.
@@ -70,9 +83,28 @@ void add_to(Expected& expected, const Values& more) {
   for (size_t i = 0; i < expected.magnitude.size(); ++i) expected.magnitude[i] += std::abs(more.v[i]);
 }
 
-std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings, Fill fill) {
+std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings,
+                  Fill fill) {
   if (fill == Fill::integers) return compare_exact(got, expected.value, storage);
   return compare(got, expected, {storage, roundings});
+}
+
+/// A filter gradient, added to `start`. `rounded`: its sums may have been rounded to bf16 first.
+std::string judge_gradient(std::vector<double> got, const Expected& sums, const Values& start, int64_t roundings,
+                           bool rounded, Fill fill) {
+  Expected expected = sums;
+  add_to(expected, start);
+  const std::string unrounded = judge(got, expected, DType::f32, roundings, fill);
+  if (unrounded.empty() || !rounded) return unrounded;
+  if (fill == Fill::integers) {
+    expected = sums;
+    for (double& sum : expected.value) sum = round_to(sum, DType::bf16);
+    add_to(expected, start);
+    return judge(got, expected, DType::f32, roundings, fill);
+  }
+  for (size_t i = 0; i < got.size(); ++i) got[i] -= start.v[i];
+  expected.value = sums.value;
+  return judge(got, expected, DType::bf16, roundings, fill);
 }
 
 class Convolution : public testing::TestWithParam<std::tuple<size_t, std::string>> {
@@ -87,15 +119,28 @@ class Convolution : public testing::TestWithParam<std::tuple<size_t, std::string
       GTEST_SKIP() << "too large to emulate";
   }
 
+  /// cuDNN's filter gradient of a bf16 convolution is bf16; the emulated backend rounds as it does.
+  bool rounds_gradient(DType dtype) const {
+    return dtype == DType::bf16 && std::get<1>(GetParam()).rfind("cuda", 0) == 0;
+  }
+
   template <class Body>
   void each_case(Body&& body) {
-    for (const DType dtype : {DType::f32, DType::bf16})
+    for (const Arithmetic& arithmetic : arithmetics())
       for (const Fill fill : {Fill::integers, Fill::uniform}) {
-        SCOPED_TRACE(std::string(name_of(dtype)) + (fill == Fill::integers ? " integers" : " uniform"));
+        SCOPED_TRACE(arithmetic.name() + (fill == Fill::integers ? " integers" : " uniform"));
         ConvDesc d = problems()[problem()].desc;
-        d.dtype = dtype;
-        body(d, case_of(problem(), dtype, fill), fill);
+        d.dtype = arithmetic.dtype;
+        backend_->set_f32_math(arithmetic.math);
+        body(d, case_of(problem(), arithmetic, fill), fill);
       }
+  }
+
+ private:
+  std::vector<Arithmetic> arithmetics() const {
+    std::vector<Arithmetic> all = {{DType::f32}, {DType::bf16}};
+    if (std::get<1>(GetParam()) == "cuda") all.push_back({DType::f32, F32Math::tf32});
+    return all;
   }
 };
 
@@ -137,9 +182,10 @@ TEST_P(Convolution, BackwardFilter) {
       const auto dfilter = accum == Accum::add ? run.in_out(before) : run.output(d.filter_shape(), DType::f32);
       const Workspace workspace = run.workspace([&] { return backend_->conv_workspace(d, ConvPass::backward_filter); });
       run.run([&] { backend_->conv_backward_filter(d, x, dy, dfilter, accum, workspace); });
-      Expected expected = c.sums(ConvPass::backward_filter);
-      if (accum == Accum::add) add_to(expected, before);
-      EXPECT_EQ(judge(run.result(dfilter), expected, DType::f32, conv_terms(d, ConvPass::backward_filter) + 2, fill), "");
+      const Values start = accum == Accum::add ? before : constant(d.filter_shape(), DType::f32, 0);
+      EXPECT_EQ(judge_gradient(run.result(dfilter), c.sums(ConvPass::backward_filter), start,
+                               conv_terms(d, ConvPass::backward_filter) + 2, rounds_gradient(d.dtype), fill),
+                "");
     }
   });
 }
@@ -157,8 +203,9 @@ TEST_P(Convolution, Fused) {
         const auto x = run.input(c.x), filter = run.input(c.filter), b = run.input(bias);
         const auto packed = run.output({static_cast<int64_t>(backend_->packed_filter_bytes(fused))}, DType::u8);
         const auto y = kind == Residual::in_place ? run.in_out(residual) : run.output(d.y_shape(), d.dtype);
-        const auto from = kind == Residual::apart ? run.input(residual)
-                          : kind == Residual::in_place ? ConstTensorRef(y) : ConstTensorRef{};
+        const auto from = kind == Residual::apart      ? run.input(residual)
+                          : kind == Residual::in_place ? ConstTensorRef(y)
+                                                       : ConstTensorRef{};
         const Workspace workspace = run.workspace([&] { return backend_->fused_conv_workspace(fused); });
         run.run([&] {
           backend_->pack_filter(fused, filter, packed);
@@ -192,7 +239,8 @@ INSTANTIATE_TEST_SUITE_P(Problems, Convolution,
                          testing::Combine(testing::ValuesIn(problem_indices()), testing::ValuesIn(working_backends())),
                          [](const auto& info) {
                            std::string name = problems()[std::get<0>(info.param)].name + "_" + std::get<1>(info.param);
-                           std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
+                           std::replace_if(
+                               name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
                            return name;
                          });
 
@@ -201,14 +249,18 @@ using Extents = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>
 /// The convolutions of a published ResNet (He et al. 2016, stride on the 3x3 of a bottleneck), written out.
 void list_resnet(std::array<int, 4> blocks, bool bottleneck, bool cifar_stem, std::set<Extents>& all) {
   int64_t h = cifar_stem ? 32 : 24, in = 64;
-  if (cifar_stem) all.insert({32, 3, 64, 3, 1, 1});
-  else all.insert({96, 3, 64, 7, 2, 3});
+  if (cifar_stem)
+    all.insert({32, 3, 64, 3, 1, 1});
+  else
+    all.insert({96, 3, 64, 7, 2, 3});
   for (int stage = 0; stage < 4; ++stage)
     for (int block = 0; block < blocks[static_cast<size_t>(stage)]; ++block) {
       const int64_t width = int64_t{64} << stage, out = bottleneck ? 4 * width : width;
       const int64_t stride = stage > 0 && block == 0 ? 2 : 1, after = h / stride;
-      if (bottleneck) all.insert({{h, in, width, 1, 1, 0}, {h, width, width, 3, stride, 1}, {after, width, out, 1, 1, 0}});
-      else all.insert({{h, in, width, 3, stride, 1}, {after, width, width, 3, 1, 1}});
+      if (bottleneck)
+        all.insert({{h, in, width, 1, 1, 0}, {h, width, width, 3, stride, 1}, {after, width, out, 1, 1, 0}});
+      else
+        all.insert({{h, in, width, 3, stride, 1}, {after, width, width, 3, 1, 1}});
       if (stride != 1 || in != out) all.insert({h, in, out, 1, stride, 0});
       h = after;
       in = out;

@@ -1,0 +1,34 @@
+// Which of cuDNN's engines may serve a pattern, and what identifies one. Needs no CUDA.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace dcl::cuda {
+
+/// An engine of cuDNN for some graph, and the values of its knobs.
+struct EngineChoice {
+  int64_t engine = 0;
+  std::vector<std::pair<int64_t, int64_t>> knobs;  ///< type, value
+  bool operator==(const EngineChoice&) const = default;
+};
+
+/// What cuDNN notes about an engine.
+struct EngineTraits {
+  bool tensor_cores = false;
+  bool rounds_inputs = false;  ///< below their type
+  bool rounds_sums = false;    ///< below f32 while adding up
+  bool transforms = false;     ///< Winograd or Fourier: other rounding errors than those of a sum of products
+  bool nondeterministic = false;
+  bool compiles = false;  ///< at run time, with NVRTC
+};
+
+/// Whether results may be trusted: the same bits every time, sums of products in f32, and, where every product must be
+/// an f32 product, no tensor cores (which round f32 operands to tf32).
+inline bool is_admissible(const EngineTraits& traits, bool f32_products) {
+  if (traits.nondeterministic || traits.rounds_sums || traits.transforms || traits.rounds_inputs) return false;
+  return !(f32_products && traits.tensor_cores);
+}
+
+}  // namespace dcl::cuda

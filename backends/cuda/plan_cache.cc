@@ -1,0 +1,163 @@
+#include "cuda/plan_cache.h"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <vector>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace dcl::cuda {
+namespace {
+
+constexpr std::string_view kFormat = "dcl cuDNN plans 1";
+constexpr std::string_view kChecksum = "checksum ";
+constexpr int64_t kMostBytes = 4 << 20;
+constexpr size_t kMostPlans = 20000, kMostKnobs = 64;
+
+/// FNV-1a: finds damage, not malice; what a file says is checked by cuDNN before it is used.
+uint64_t checksum(std::string_view text) {
+  uint64_t sum = 14695981039346656037u;
+  for (const char c : text) sum = (sum ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return sum;
+}
+
+std::string hexadecimal(uint64_t value) {
+  char digits[17] = {};
+  std::to_chars(digits, digits + 16, value, 16);
+  return std::string(16 - std::string_view(digits).size(), '0') + digits;
+}
+
+/// Cuts the text up to `end` off the front; nothing when there is no `end`.
+std::optional<std::string_view> take(std::string_view& text, char end) {
+  const size_t length = text.find(end);
+  if (length == text.npos) return {};
+  const std::string_view front = text.substr(0, length);
+  text.remove_prefix(length + 1);
+  return front;
+}
+
+/// A whole number from 0 to the largest int64, and nothing else.
+std::optional<int64_t> number(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size() || text[0] == '-') return {};
+  return value;
+}
+
+/// "type=value,type=value," as pairs.
+bool parse_knobs(std::string_view text, EngineChoice& choice) {
+  while (!text.empty()) {
+    std::optional<std::string_view> type_text = take(text, '='), value_text;
+    if (type_text) value_text = take(text, ',');
+    if (!value_text) return false;
+    const auto type = number(*type_text), value = number(*value_text);
+    if (!type || !value || choice.knobs.size() == kMostKnobs) return false;
+    choice.knobs.emplace_back(*type, *value);
+  }
+  return true;
+}
+
+bool parse_line(std::string_view line, CachedPlans& plans) {
+  const auto key = take(line, '\t');
+  const auto engine_text = key ? take(line, '\t') : std::nullopt;
+  const auto workspace_text = engine_text ? take(line, '\t') : std::nullopt;
+  if (!workspace_text || key->empty()) return false;
+  const auto engine = number(*engine_text), workspace = number(*workspace_text);
+  CachedPlan plan;
+  if (!engine || !workspace || !parse_knobs(line, plan.choice)) return false;
+  plan.choice.engine = *engine;
+  plan.workspace_bytes = static_cast<size_t>(*workspace);
+  return plans.size() < kMostPlans && plans.emplace(*key, std::move(plan)).second;
+}
+
+std::filesystem::path file_for(const std::filesystem::path& folder, const std::string& machine) {
+  if (folder.empty()) return {};
+  return folder / ("cudnn-plans-" + hexadecimal(checksum(machine)) + ".txt");
+}
+
+}  // namespace
+
+std::string encode_plans(const std::string& machine, const CachedPlans& plans) {
+  std::string text = std::string(kFormat) + "\n" + machine + "\n";
+  for (const auto& [key, plan] : plans) {
+    text += key + "\t" + std::to_string(plan.choice.engine) + "\t" + std::to_string(plan.workspace_bytes) + "\t";
+    for (const auto& [type, value] : plan.choice.knobs)
+      text += std::to_string(type) + "=" + std::to_string(value) + ",";
+    text += "\n";
+  }
+  return text + std::string(kChecksum) + hexadecimal(checksum(text)) + "\n";
+}
+
+std::optional<CachedPlans> decode_plans(std::string_view text, std::string_view machine) {
+  const size_t last = text.rfind(kChecksum);
+  if (last == text.npos ||
+      text.substr(last) != std::string(kChecksum) + hexadecimal(checksum(text.substr(0, last))) + "\n")
+    return {};
+  text = text.substr(0, last);
+  if (take(text, '\n') != kFormat || take(text, '\n') != machine) return {};
+  CachedPlans plans;
+  while (!text.empty()) {
+    const auto line = take(text, '\n');
+    if (!line || !parse_line(*line, plans)) return {};
+  }
+  return plans;
+}
+
+std::filesystem::path plan_cache_folder() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::filesystem::path(value ? value : "");
+  };
+  if (const auto own = variable("DCL_PLAN_CACHE"); !own.empty()) return own == "off" ? std::filesystem::path() : own;
+  if (const auto cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "dcl";
+  if (const auto home = variable("HOME"); home.is_absolute()) return home / ".cache" / "dcl";
+  return {};
+}
+
+PlanCache::PlanCache(const std::filesystem::path& folder, std::string machine)
+    : machine_(std::move(machine)), file_(file_for(folder, machine_)) {
+  merge_from_file();
+}
+
+std::optional<CachedPlan> PlanCache::find(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = plans_.find(key);
+  if (found == plans_.end()) return {};
+  return found->second;
+}
+
+void PlanCache::store(const std::string& key, const CachedPlan& plan) {
+  const std::lock_guard lock(mutex_);
+  plans_.insert_or_assign(key, plan);
+  if (file_.empty()) return;
+  merge_from_file();
+  write();
+}
+
+void PlanCache::merge_from_file() {
+  if (file_.empty()) return;
+  try {
+    const std::vector<uint8_t> bytes = read_file(file_.string(), kMostBytes);
+    if (auto others = decode_plans({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, machine_))
+      plans_.merge(*others);
+  } catch (const Error&) {
+    // No file yet, or one that cannot be read.
+  }
+}
+
+void PlanCache::write() const {
+  std::error_code ignored;
+  std::filesystem::create_directories(file_.parent_path(), ignored);
+  const std::filesystem::path draft = file_.string() + "." + std::to_string(::getpid());
+  std::ofstream out(draft, std::ios::binary | std::ios::trunc);
+  out << encode_plans(machine_, plans_);
+  out.close();
+  if (out) std::filesystem::rename(draft, file_, ignored);
+  if (!out || ignored) std::filesystem::remove(draft, ignored);
+}
+
+}  // namespace dcl::cuda

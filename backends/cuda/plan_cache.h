@@ -1,0 +1,54 @@
+// Which engine won the timing for a pattern, remembered from run to run: a start needs no timing then, and takes the
+// same engines, so the same bits. Needs no CUDA.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cuda/engine_choice.h"
+
+namespace dcl::cuda {
+
+struct CachedPlan {
+  EngineChoice choice;
+  size_t workspace_bytes = 0;
+  bool operator==(const CachedPlan&) const = default;
+};
+using CachedPlans = std::map<std::string, CachedPlan>;  ///< by key_text()
+
+/// The file's text: a line naming the format, one naming the machine, a line per plan, a checksum over all of them.
+std::string encode_plans(const std::string& machine, const CachedPlans& plans);
+/// Nothing when the text is damaged, of another format, or for another machine. Any text may be given.
+std::optional<CachedPlans> decode_plans(std::string_view text, std::string_view machine);
+
+/// $DCL_PLAN_CACHE (a folder; "off": none), else $XDG_CACHE_HOME/dcl, else $HOME/.cache/dcl; empty: nowhere to keep
+/// files.
+std::filesystem::path plan_cache_folder();
+
+/// Thread-safe. Never fails: a file that cannot be read or written is as good as none.
+class PlanCache {
+ public:
+  /// machine: everything a choice depends on beside the pattern (cuDNN's version, GPU), on one line.
+  PlanCache(const std::filesystem::path& folder, std::string machine);
+
+  std::optional<CachedPlan> find(const std::string& key) const;
+  /// Kept, and written to the file together with what other processes wrote meanwhile.
+  void store(const std::string& key, const CachedPlan& plan);
+  const std::filesystem::path& file() const { return file_; }
+
+ private:
+  void merge_from_file();
+  void write() const;
+
+  std::string machine_;
+  std::filesystem::path file_;  ///< empty: none
+  mutable std::mutex mutex_;
+  CachedPlans plans_;
+};
+
+}  // namespace dcl::cuda

@@ -1,0 +1,120 @@
+// The file that remembers which engines of cuDNN were fastest: it survives damage, other machines and attackers.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+#include "cuda/plan_cache.h"
+#include "support/process.h"
+
+namespace dcl::cuda {
+namespace {
+
+const std::string kMachine = "cudnn 9.19.0, NVIDIA H200, sm_90";
+
+CachedPlans example() {
+  return {{"forward n512 h32 bf16", {{62, {{1, 0}, {12, 3}}}, 4096}}, {"backward_data n512 add", {{0, {}}, 0}}};
+}
+
+TEST(PlanCacheText, ComesBackAsItWas) {
+  EXPECT_EQ(decode_plans(encode_plans(kMachine, example()), kMachine), example());
+  EXPECT_EQ(decode_plans(encode_plans(kMachine, {}), kMachine), CachedPlans{});
+}
+
+TEST(PlanCacheText, OfAnotherMachineIsIgnored) {
+  EXPECT_FALSE(decode_plans(encode_plans(kMachine, example()), "cudnn 9.20.0, NVIDIA H200, sm_90"));
+}
+
+TEST(PlanCacheText, EveryDamagedByteIsSeen) {
+  const std::string good = encode_plans(kMachine, example());
+  for (size_t i = 0; i < good.size(); ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 1);
+    EXPECT_FALSE(decode_plans(bad, kMachine)) << i;
+    EXPECT_FALSE(decode_plans(good.substr(0, i), kMachine)) << i;
+  }
+  EXPECT_FALSE(decode_plans(good + "x", kMachine));
+}
+
+/// With a good checksum, so that the lines themselves are judged.
+TEST(PlanCacheText, LinesThatSayNothingValid) {
+  const std::string head = "dcl cuDNN plans 1\n" + kMachine + "\n";
+  const auto sealed = [&](const std::string& lines) {
+    const std::string body = head + lines;
+    uint64_t sum = 14695981039346656037u;
+    for (const char c : body) sum = (sum ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    char digits[32];
+    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(sum));
+    return body + "checksum " + digits + "\n";
+  };
+  ASSERT_TRUE(decode_plans(sealed("key\t1\t2\t3=4,\n"), kMachine));
+  std::string many = "key\t1\t2\t";
+  for (int i = 0; i < 65; ++i) many += "1=1,";
+  for (const std::string& line :
+       {std::string("key\n"), std::string("key\t1\t2\n"), std::string("\t1\t2\t\n"), std::string("key\t-1\t2\t\n"),
+        std::string("key\t1\t-2\t\n"), std::string("key\t1\t2\t3\n"), std::string("key\t1\t2\t3=4\n"),
+        std::string("key\t1\t2\t=4,\n"), std::string("key\t99999999999999999999\t2\t\n"), std::string("key\t1x\t2\t\n"),
+        std::string("key\t 1\t2\t\n"), std::string("key\t1\t2\t3=4,5\n"), std::string("key\t1\t2\t\nkey\t1\t2\t\n"),
+        many + "\n", std::string("key\t1\t2\t3=4,")})
+    EXPECT_FALSE(decode_plans(sealed(line), kMachine)) << line;
+}
+
+TEST(PlanCacheText, NoiseNeverHarms) {
+  std::mt19937 random(1);
+  for (int run = 0; run < 2000; ++run) {
+    std::string text = encode_plans(kMachine, example());
+    for (int change = 0; change < 4; ++change) text[random() % text.size()] = static_cast<char>(random());
+    decode_plans(text, kMachine);
+  }
+}
+
+TEST(PlanCache, RemembersAcrossProcessesAndMerges) {
+  const test::TemporaryFolder folder;
+  PlanCache one(folder / "cache", kMachine), two(folder / "cache", kMachine);
+  one.store("a", {{1, {}}, 10});
+  two.store("b", {{2, {{3, 4}}}, 20});
+  EXPECT_EQ(two.find("a"), (CachedPlan{{1, {}}, 10}));
+  const PlanCache later(folder / "cache", kMachine);
+  EXPECT_EQ(later.find("a"), (CachedPlan{{1, {}}, 10}));
+  EXPECT_EQ(later.find("b"), (CachedPlan{{2, {{3, 4}}}, 20}));
+  EXPECT_FALSE(later.find("c"));
+  EXPECT_FALSE(PlanCache(folder / "cache", "another machine").find("a"));
+}
+
+TEST(PlanCache, ReplacesADamagedFile) {
+  const test::TemporaryFolder folder;
+  PlanCache cache(folder / "cache", kMachine);
+  cache.store("a", {{1, {}}, 10});
+  test::write_text(cache.file().string(), "damaged");
+  PlanCache next(folder / "cache", kMachine);
+  EXPECT_FALSE(next.find("a"));
+  next.store("b", {{2, {}}, 0});
+  EXPECT_TRUE(PlanCache(folder / "cache", kMachine).find("b"));
+}
+
+TEST(PlanCache, WorksWithoutAFile) {
+  PlanCache nowhere("", kMachine), unwritable("/proc/none", kMachine);
+  for (PlanCache* cache : {&nowhere, &unwritable}) {
+    cache->store("a", {{1, {}}, 10});
+    EXPECT_TRUE(cache->find("a"));
+  }
+}
+
+TEST(PlanCache, FolderFollowsTheEnvironment) {
+  ::setenv("HOME", "/home/someone", 1);
+  ::unsetenv("XDG_CACHE_HOME");
+  ::unsetenv("DCL_PLAN_CACHE");
+  EXPECT_EQ(plan_cache_folder(), "/home/someone/.cache/dcl");
+  ::setenv("XDG_CACHE_HOME", "/cache", 1);
+  EXPECT_EQ(plan_cache_folder(), "/cache/dcl");
+  ::setenv("XDG_CACHE_HOME", "relative", 1);
+  EXPECT_EQ(plan_cache_folder(), "/home/someone/.cache/dcl");
+  ::setenv("DCL_PLAN_CACHE", "/plans", 1);
+  EXPECT_EQ(plan_cache_folder(), "/plans");
+  ::setenv("DCL_PLAN_CACHE", "off", 1);
+  EXPECT_EQ(plan_cache_folder(), "");
+}
+
+}  // namespace
+}  // namespace dcl::cuda

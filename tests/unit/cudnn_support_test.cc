@@ -1,0 +1,169 @@
+// What the backend asks of cuDNN is asked here without a GPU: engines are proposed, checked and planned for the
+// description of an H200. Skipped where cuDNN is not installed.
+//
+// Precompiled engines become whole plans. Engines compiled at run time need the driver's library: the toolkit's stub
+// lets them compile, and then refuses to load what was compiled, which is as far as one comes without a device.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+#include "cuda/cudnn_descriptors.h"
+#include "support/problems.h"
+
+namespace dcl::cuda {
+namespace {
+
+constexpr int64_t kBatch = 512;
+
+DeviceProperties described_device() {
+  std::ifstream file(DCL_GPU_DESCRIPTION);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return DeviceProperties(text.str());
+}
+
+class CudnnSupport : public testing::Test {
+ protected:
+  void SetUp() override {
+    // The driver's own library where there is one; both answer to the name that cuDNN asks for.
+    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) dlopen(DCL_CUDA_STUBS "/libcuda.so", RTLD_NOW | RTLD_GLOBAL);
+    try {
+      cudnn();
+    } catch (const Error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+};
+
+struct Arithmetic {
+  DType dtype;
+  F32Math math;
+};
+constexpr Arithmetic kArithmetics[] = {
+    {DType::f32, F32Math::exact}, {DType::f32, F32Math::tf32}, {DType::bf16, F32Math::exact}};
+
+/// The convolutions of the networks, once each, in the batch of a training step.
+std::vector<ConvDesc> network_convolutions(DType dtype) {
+  std::vector<ConvDesc> all;
+  for (const test::ConvProblem& problem : test::read_conv_problems()) {
+    if (problem.name.rfind("edge/", 0) == 0) continue;
+    ConvDesc d = problem.desc;
+    d.n = kBatch;
+    d.dtype = dtype;
+    all.push_back(d);
+  }
+  return all;
+}
+
+/// Images of 24 pixels and less after the ImageNet stem: the same channels as with the CIFAR stem, at other extents.
+bool repeats_channels(const ConvDesc& d) { return d.h % 3 == 0 && d.c > 3; }
+
+/// Every pattern that training and inference can ask for; inference only once per combination of channels.
+std::vector<ConvPattern> patterns(const ConvDesc& d, F32Math math) {
+  std::vector<ConvPattern> all;
+  for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_filter, ConvPass::backward_data})
+    all.push_back(pattern_of(d, pass, Accum::overwrite, math));
+  all.push_back(pattern_of(d, ConvPass::backward_data, Accum::add, math));
+  if (repeats_channels(d)) return all;
+  for (const bool relu : {false, true})
+    for (const bool residual : {false, true}) all.push_back(pattern_of(FusedConvDesc{d, relu, residual}, math));
+  return all;
+}
+
+/// The first admissible engine that this cuDNN takes for the pattern, or nothing.
+std::optional<EngineConfig> first_supported(const ConvPattern& pattern, const DeviceProperties& device,
+                                            const std::shared_ptr<OperationGraph>& graph) {
+  const bool f32_products = graph_of(pattern).f32_products;
+  for (const EngineConfig& proposal : propose_engines(*graph, device)) {
+    if (!is_admissible(proposal.traits(), f32_products)) continue;
+    try {
+      return EngineConfig(*graph, device, proposal.choice());
+    } catch (const Error&) {
+      continue;
+    }
+  }
+  return {};
+}
+
+TEST_F(CudnnSupport, EveryConvolutionOfTheNetworksHasAnEngine) {
+  const DeviceProperties device = described_device();
+  int planned = 0, compiled_later = 0;
+  for (const Arithmetic& arithmetic : kArithmetics)
+    for (const ConvDesc& d : network_convolutions(arithmetic.dtype))
+      for (const ConvPattern& pattern : patterns(d, arithmetic.math)) {
+        SCOPED_TRACE(key_text(pattern));
+        const auto graph = std::make_shared<OperationGraph>(graph_of(pattern));
+        auto config = first_supported(pattern, device, graph);
+        ASSERT_TRUE(config);
+        if (config->traits().compiles) {
+          ++compiled_later;
+          continue;
+        }
+        ExecutionPlan plan(graph, std::move(*config), device);
+        EXPECT_EQ(plan.finalize(), CUDNN_STATUS_SUCCESS);
+        ++planned;
+      }
+  RecordProperty("planned", planned);
+  RecordProperty("compiled_later", compiled_later);
+  EXPECT_GT(planned, compiled_later);
+}
+
+/// cuDNN refuses what it cannot do: an engine index that no graph has.
+TEST_F(CudnnSupport, RefusesAnEngineThatDoesNotExist) {
+  const DeviceProperties device = described_device();
+  const OperationGraph graph(graph_of(
+      pattern_of(network_convolutions(DType::bf16).at(1), ConvPass::forward, Accum::overwrite, F32Math::exact)));
+  try {
+    EngineConfig(graph, device, {100000, {}});
+    FAIL() << "an engine that does not exist was taken";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("engine"), std::string::npos) << error.what();
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+  }
+}
+
+/// The choice that the plan cache keeps leads to the same plan again.
+TEST_F(CudnnSupport, ARememberedChoiceGivesTheSamePlan) {
+  const DeviceProperties device = described_device();
+  const ConvPattern pattern =
+      pattern_of(network_convolutions(DType::bf16).at(1), ConvPass::backward_filter, Accum::overwrite, F32Math::exact);
+  const auto graph = std::make_shared<OperationGraph>(graph_of(pattern));
+  size_t compared = 0;
+  for (EngineConfig& proposal : propose_engines(*graph, device)) {
+    if (proposal.traits().compiles || compared == 8) continue;
+    const EngineChoice choice = proposal.choice();
+    ExecutionPlan first(graph, std::move(proposal), device),
+        second(graph, EngineConfig(*graph, device, choice), device);
+    const cudnnStatus_t status = first.finalize();
+    EXPECT_EQ(second.finalize(), status);
+    EXPECT_EQ(second.workspace_bytes(), first.workspace_bytes());
+    compared += status == CUDNN_STATUS_SUCCESS;
+  }
+  EXPECT_EQ(compared, 8u);
+}
+
+/// A few of the patterns that only run-time compilation serves, all the way.
+TEST_F(CudnnSupport, FusedPatternsCompile) {
+  const DeviceProperties device = described_device();
+  ConvDesc d{
+      .n = kBatch, .h = 8, .w = 8, .c = 256, .k = 256, .r = 3, .s = 3, .stride = 1, .pad = 1, .dtype = DType::bf16};
+  std::vector<ConvPattern> fused = {pattern_of(FusedConvDesc{d, true, true}, F32Math::exact),
+                                    pattern_of(FusedConvDesc{d, true, false}, F32Math::exact),
+                                    pattern_of(d, ConvPass::forward, Accum::overwrite, F32Math::exact)};
+  fused.back().statistics = true;
+  for (const ConvPattern& pattern : fused) {
+    SCOPED_TRACE(key_text(pattern));
+    const auto graph = std::make_shared<OperationGraph>(graph_of(pattern));
+    auto config = first_supported(pattern, device, graph);
+    ASSERT_TRUE(config);
+    ExecutionPlan plan(graph, std::move(*config), device);
+    const cudnnStatus_t status = plan.finalize();
+    EXPECT_TRUE(status == CUDNN_STATUS_SUCCESS || status == CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER) << status;
+  }
+}
+
+}  // namespace
+}  // namespace dcl::cuda
