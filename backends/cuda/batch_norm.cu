@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(kBatchNormThreads)
   const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
   each_row(s, p, [&](int64_t row, auto rows) {
     constexpr int U = decltype(rows)::count;
-    float lanes[U][N], added[U][N];
+    float lanes[U][N];
+    [[maybe_unused]] float added[U][N];
 #pragma unroll
     for (int u = 0; u < U; ++u) {
       const int64_t at = base + (row + u * s.lines) * s.channels;

@@ -26,7 +26,8 @@ __global__ void __launch_bounds__(kBatchNormThreads) sums_kernel(BatchNormShape 
     const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
     each_row(s, p, [&](int64_t row, auto rows) {
       constexpr int U = decltype(rows)::count;
-      float g[U][N], x[U][N], y[U][N];
+      float g[U][N], x[U][N];
+      [[maybe_unused]] float y[U][N];
 #pragma unroll
       for (int u = 0; u < U; ++u) {
         const int64_t at = base + (row + u * s.lines) * s.channels;
