@@ -226,6 +226,20 @@ bool replace_symlink(const std::filesystem::path& target, const std::filesystem:
   return true;
 }
 
+bool remove_file(const std::filesystem::path& path) noexcept {
+  const int error = guarded(IoOp::unlink, [&] { return ::unlink(path.c_str()); });
+  return error == 0 || error == ENOENT;
+}
+
+void make_folders(const std::filesystem::path& folder) {
+  std::error_code error;
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
+  const std::filesystem::path above = folder_of(folder);
+  make_folders(above);
+  if (std::filesystem::create_directory(folder, error); error) fail_io("cannot make the folder", folder, error.value());
+  sync_directory(above);
+}
+
 int remove_stale_temporaries(const std::filesystem::path& folder) noexcept {
   int removed = 0;
   try {
@@ -234,7 +248,7 @@ int remove_stale_temporaries(const std::filesystem::path& folder) noexcept {
       const pid_t owner = owner_of(name);
       if (owner == 0 || live().contains(name)) continue;
       const bool running = owner != ::getpid() && (::kill(owner, 0) == 0 || errno != ESRCH);
-      if (!running && guarded(IoOp::unlink, [&] { return ::unlink(entry.path().c_str()); }) == 0) ++removed;
+      if (!running && remove_file(entry.path())) ++removed;
     }
   } catch (...) {
     // An unreadable folder keeps its temporaries: they are harmless.

@@ -54,6 +54,12 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 /// a link or regular file of that name. Returns false where the file system has no symbolic links.
 bool replace_symlink(const std::filesystem::path& target, const std::filesystem::path& link);
 
+/// Deletes a file or link, if it is there; returns whether it is gone.
+bool remove_file(const std::filesystem::path& path) noexcept;
+
+/// Creates the folder with everything above it, so that they survive a power loss. Error{io}.
+void make_folders(const std::filesystem::path& folder);
+
 /// Deletes temporaries in `folder` that no running process of this machine owns (left by a killed writer). Returns how
 /// many; never throws. Call it only while holding whatever keeps other writers out.
 int remove_stale_temporaries(const std::filesystem::path& folder) noexcept;

@@ -25,6 +25,7 @@ constexpr std::pair<std::string_view, int> kErrors[] = {
 };
 
 struct Fault {
+  std::string scope;  // empty: everywhere
   bool any = false;
   IoOp op = IoOp::write;
   int number = 1;
@@ -39,6 +40,8 @@ struct Plan {
   int operations = 0;
 };
 
+thread_local const char* current_scope = "";
+
 Plan& plan() {
   static Plan instance;
   return instance;
@@ -52,15 +55,20 @@ const Value* lookup(const std::pair<std::string_view, Value> (&table)[N], std::s
 }
 
 [[noreturn]] void fail_plan(std::string_view text) {
-  fail(ErrorKind::usage, "fault plan '" + std::string(text) + "': expected op:number[+]:what, e.g. write:17:ENOSPC");
+  fail(ErrorKind::usage,
+       "fault plan '" + std::string(text) + "': expected [scope/]op:number[+]:what, e.g. write:17:ENOSPC");
 }
 
 Fault parse_fault(std::string_view text) {
   const size_t first = text.find(':'), second = text.find(':', first + 1);
   if (first == text.npos || second == text.npos) fail_plan(text);
-  const std::string_view op = text.substr(0, first), what = text.substr(second + 1);
-  std::string_view number = text.substr(first + 1, second - first - 1);
+  std::string_view op = text.substr(0, first), number = text.substr(first + 1, second - first - 1);
+  const std::string_view what = text.substr(second + 1);
   Fault fault;
+  if (const size_t slash = op.find('/'); slash != op.npos) {
+    fault.scope = op.substr(0, slash);
+    op.remove_prefix(slash + 1);
+  }
   if (number.ends_with('+')) {
     fault.onwards = true;
     number.remove_suffix(1);
@@ -110,7 +118,7 @@ PlantedFault count(IoOp op) {
   ++plan().operations;
   PlantedFault planted;
   for (Fault& fault : plan().faults) {
-    if (!fault.any && fault.op != op) continue;
+    if ((!fault.any && fault.op != op) || (!fault.scope.empty() && fault.scope != current_scope)) continue;
     ++fault.seen;
     if (fault.seen != fault.number && !(fault.onwards && fault.seen > fault.number)) continue;
     if (fault.kill) raise(SIGKILL);
@@ -132,6 +140,9 @@ PlantedFault failpoint(IoOp op) {
   }
   return now == 2 ? count(op) : PlantedFault{};
 }
+
+FaultScope::FaultScope(const char* name) : before_(std::exchange(current_scope, name)) {}
+FaultScope::~FaultScope() { current_scope = before_; }
 
 void set_fault_plan(std::string_view text) { install(text); }
 

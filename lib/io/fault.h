@@ -19,11 +19,24 @@ struct PlantedFault {
 /// Counts the operation and returns the fault planted on it. A KILL fault ends the process here, as SIGKILL would.
 PlantedFault failpoint(IoOp op);
 
+/// Names what the operations of this thread are for, for the lifetime of the object; the innermost name counts. A plan
+/// can then count the operations of, say, checkpoints alone ("checkpoint/rename:2:KILL").
+class FaultScope {
+ public:
+  explicit FaultScope(const char* name);  ///< a string literal
+  ~FaultScope();
+  FaultScope(const FaultScope&) = delete;
+  FaultScope& operator=(const FaultScope&) = delete;
+
+ private:
+  const char* before_;
+};
+
 /// Replaces the plan and starts the counts again; "" = none. The plan starts as the environment variable DCL_FAULT.
 ///   plan  = fault {"," fault}
-///   fault = op ":" number ["+"] ":" what     the number-th call of op (with "+": that one and all after it)
-///   op    = open | allocate | write | fsync | close | rename | unlink | symlink | any
-///   what  = ENOSPC | EIO | EINTR | EDQUOT | EACCES | EROFS | EMFILE | SHORT | KILL
+///   fault = [scope "/"] op ":" number ["+"] ":" what     the number-th call of op (with "+": that one and all after
+///   it) op    = open | allocate | write | fsync | close | rename | unlink | symlink | any what  = ENOSPC | EIO | EINTR
+///   | EDQUOT | EACCES | EROFS | EMFILE | SHORT | KILL
 /// Throws Error{usage} when the plan cannot be read.
 void set_fault_plan(std::string_view plan);
 

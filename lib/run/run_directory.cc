@@ -56,7 +56,8 @@ RunDirectory::RunDirectory(std::filesystem::path path, const std::string& name) 
     create(name);
     lock();
     test_writing();
-    std::filesystem::create_directories(checkpoints());
+    make_folders(checkpoints());
+    for (const auto& folder : {path_, checkpoints()}) remove_stale_temporaries(folder);
   } catch (const std::filesystem::filesystem_error& error) {
     release();
     fail_io("cannot make the run directory", path_, error.code().value());
@@ -80,11 +81,11 @@ void RunDirectory::create(const std::string& name) {
   if (!path_.empty()) {
     if (std::filesystem::exists(path_) && !std::filesystem::is_directory(path_))
       fail(ErrorKind::io, "run directory " + quoted(path_) + " is a file; give another --run_dir");
-    std::filesystem::create_directories(path_);
+    make_folders(path_);
     reused_ = std::filesystem::exists(path_ / "config.toml");
     return;
   }
-  std::filesystem::create_directories("runs");
+  make_folders("runs");
   const std::string base = "runs/" + time_for_name() + "_" + name;
   path_ = base;
   for (int attempt = 2; !std::filesystem::create_directory(path_); ++attempt)

@@ -1,4 +1,5 @@
-// The folder of one run: made, tested for writing and locked before any work starts.
+// The folder of one run: made, locked, tested for writing and freed of a killed run's temporaries before any work
+// starts.
 //   config.toml  cmdline.txt  env.json  .lock  metrics.csv  metrics.jsonl  train.log  checkpoints/
 #pragma once
 

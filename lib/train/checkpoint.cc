@@ -7,7 +7,9 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "io/atomic_file.h"
 #include "io/csv.h"
+#include "io/fault.h"
 #include "io/file.h"
 
 namespace dcl {
@@ -15,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kFaultScope = "checkpoint";
 constexpr const char* kStateHash = "dcl.state";
 constexpr const char* kHeaderHash = "dcl.xxh3.header";
 constexpr const char* kFormat = "dcl.format";
@@ -104,9 +107,8 @@ void CheckpointFolder::point(const char* link, int64_t step) const {
 
 void CheckpointFolder::save(const CheckpointFacts& facts, std::vector<TensorSource> model,
                             std::vector<TensorSource> state) const {
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) fail_io("create", folder_, error.value());
+  const FaultScope scope(kFaultScope);
+  make_folders(folder_);
   const RunPosition& position = facts.position;
   FileMetadata all = metadata_of(facts);
   const fs::path state_file = state_path(position.step);
@@ -114,9 +116,13 @@ void CheckpointFolder::save(const CheckpointFacts& facts, std::vector<TensorSour
   all[kStateHash] = SafetensorsFile(state_file).metadata(kHeaderHash);
   write_safetensors(model_path(position.step), std::move(model), std::move(all));
   point("latest", position.step);
+  remove_stale_temporaries(folder_);
 }
 
-void CheckpointFolder::mark_best(int64_t step) const { point("best", step); }
+void CheckpointFolder::mark_best(int64_t step) const {
+  const FaultScope scope(kFaultScope);
+  point("best", step);
+}
 
 std::optional<double> CheckpointFolder::best_knn() const try {
   return facts_of(SafetensorsFile(folder_ / "best")).knn_top1;
@@ -152,6 +158,7 @@ std::optional<Checkpoint> CheckpointFolder::newest_valid(std::vector<PassedOver>
 }
 
 void CheckpointFolder::prune(int64_t keep_last, int64_t keep_every) const noexcept try {
+  const FaultScope scope(kFaultScope);
   const std::vector<int64_t> all = steps();
   std::set<fs::path> linked;
   for (const char* link : {"latest", "best"}) {
@@ -162,9 +169,8 @@ void CheckpointFolder::prune(int64_t keep_last, int64_t keep_every) const noexce
   for (int64_t i = 0; i < removable; ++i) {
     const int64_t step = all[static_cast<size_t>(i)];
     if ((keep_every > 0 && step % keep_every == 0) || linked.contains(model_path(step).filename())) continue;
-    std::error_code ignored;  // the model first: a state without its model is no checkpoint, the reverse is a damaged one
-    fs::remove(model_path(step), ignored);
-    fs::remove(state_path(step), ignored);
+    // The model first: a state without its model is no checkpoint, the reverse is a damaged one.
+    if (remove_file(model_path(step))) remove_file(state_path(step));
   }
 } catch (...) {
 }

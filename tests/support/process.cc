@@ -84,8 +84,11 @@ Outcome run(const std::vector<std::string>& argv, const Environment& environment
   return Background(argv, environment).wait();
 }
 
-TemporaryFolder::TemporaryFolder() {
-  path_ = (fs::temp_directory_path() / "dcl-test-XXXXXX").string();
+TemporaryFolder::TemporaryFolder(uint64_t in_memory) {
+  std::error_code error;
+  const auto shared_memory = fs::space("/dev/shm", error);
+  const bool fits = in_memory > 0 && !error && shared_memory.available / 2 >= in_memory;
+  path_ = ((fits ? fs::path("/dev/shm") : fs::temp_directory_path()) / "dcl-test-XXXXXX").string();
   if (!mkdtemp(path_.data())) throw std::runtime_error("cannot create a temporary folder");
 }
 

@@ -1,6 +1,7 @@
 // Runs a program to its end, or to a signal, and gives what it printed; for tests of the apps.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,9 @@ class Background {
 /// A fresh folder that is removed with everything in it at the end of the scope.
 class TemporaryFolder {
  public:
-  TemporaryFolder();
+  /// in_memory: bytes that will be written; where /dev/shm has twice as many free it is there, so that fsync costs
+  /// nothing.
+  explicit TemporaryFolder(uint64_t in_memory = 0);
   ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;

@@ -173,9 +173,23 @@ TEST_F(AtomicFiles, RemovesOnlyTemporariesOfTheDead) {
   EXPECT_EQ(remove_stale_temporaries(folder_ / "absent"), 0);
 }
 
+TEST_F(AtomicFiles, MakesFoldersAndRemovesFiles) {
+  const std::string deep = folder_ / "a/b c/d";
+  make_folders(deep);
+  make_folders(deep);
+  EXPECT_TRUE(fs::is_directory(deep));
+  write_file_atomically(deep + "/x", "x");
+  EXPECT_THROW(make_folders(deep + "/x/y"), Error);
+  EXPECT_TRUE(remove_file(deep + "/x"));
+  EXPECT_TRUE(remove_file(deep + "/x")) << "it is gone already";
+  EXPECT_FALSE(remove_file(deep));
+  set_fault_plan("fsync:1:EIO");
+  EXPECT_THROW(make_folders(folder_ / "new"), Error) << "a name that is not on the disk yet";
+}
+
 TEST(FaultPlan, IsRead) {
-  for (const char* bad :
-       {"write", "write:1", "write:0:EIO", "write:x:EIO", "fly:1:EIO", "write:1:EWHAT", "write:1:EIO,,"})
+  for (const char* bad : {"write", "write:1", "write:0:EIO", "write:x:EIO", "fly:1:EIO", "write:1:EWHAT",
+                          "write:1:EIO,,", "checkpoint/:1:EIO"})
     EXPECT_THROW(set_fault_plan(bad), Error) << bad;
   set_fault_plan("write:2+:EIO,any:1:EINTR");
   EXPECT_EQ(failpoint(IoOp::open).error, EINTR);
@@ -183,6 +197,18 @@ TEST(FaultPlan, IsRead) {
   EXPECT_EQ(failpoint(IoOp::write).error, EIO);
   EXPECT_EQ(failpoint(IoOp::write).error, EIO);
   EXPECT_EQ(operations_counted(), 4);
+  set_fault_plan("inner/write:2:EIO,outer/any:1:ENOSPC");
+  {
+    const FaultScope outer("outer");
+    {
+      const FaultScope inner("inner");
+      EXPECT_EQ(failpoint(IoOp::write).error, 0);
+    }
+    EXPECT_EQ(failpoint(IoOp::write).error, ENOSPC);
+    const FaultScope inner("inner");
+    EXPECT_EQ(failpoint(IoOp::write).error, EIO);
+  }
+  EXPECT_EQ(failpoint(IoOp::write).error, 0);
   set_fault_plan("");
   EXPECT_EQ(failpoint(IoOp::write).error, 0);
 }

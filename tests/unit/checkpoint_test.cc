@@ -1,7 +1,11 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <fstream>
 
 #include "core/error.h"
@@ -40,6 +44,27 @@ class CheckpointTest : public testing::Test {
     const char last = static_cast<char>(file.get() ^ 1);
     file.seekp(-1, std::ios::end);
     file.put(last);
+  }
+
+  int temporaries() const {
+    int count = 0;
+    for (const auto& entry : fs::directory_iterator(folder().path()))
+      count += entry.path().filename().native().starts_with(".");
+    return count;
+  }
+  /// In a process of its own, which the plan may kill: saves step 20, calls it the best, and prunes what is older.
+  bool killed_while_saving(const std::string& plan) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      set_fault_plan(plan);
+      save(20, 50.0);
+      folder().mark_best(20);
+      folder().prune(1, 0);
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   }
 
   test::TemporaryFolder temporary_;
@@ -132,6 +157,33 @@ TEST_F(CheckpointTest, AnyFailingOperationLeavesTheOlderValid) {
     ASSERT_LT(n, 200) << "the fault was never passed";
     fs::remove_all(temporary_ / "checkpoints");
   }
+}
+
+TEST_F(CheckpointTest, KilledBeforeAnyOperationLeavesTheOldOrTheNewOneAndNothingAfterTheNextSuccess) {
+  std::vector<int64_t> newest_after;
+  int left_over = 0;
+  for (int n = 1;; ++n) {
+    save(5);
+    save(10);
+    folder().mark_best(10);
+    const bool killed = killed_while_saving("checkpoint/any:" + std::to_string(n) + ":KILL");
+    const auto opened = newest();
+    ASSERT_TRUE(opened) << n;
+    newest_after.push_back(opened->facts.position.step);
+    EXPECT_NO_THROW(open_checkpoint(temporary_.path())) << n << ": `latest` points to a valid pair";
+    EXPECT_NO_THROW(open_checkpoint(folder().path() / "best")) << n;
+    left_over += temporaries();
+    save(30);
+    EXPECT_EQ(temporaries(), 0) << n;
+    fs::remove_all(folder().path());
+    if (!killed) break;
+    ASSERT_LT(n, 200) << "the fault was never passed";
+  }
+  EXPECT_GT(newest_after.size(), 20u);
+  EXPECT_EQ(newest_after.front(), 10);
+  EXPECT_EQ(newest_after.back(), 20);
+  EXPECT_TRUE(std::is_sorted(newest_after.begin(), newest_after.end())) << "once the new one is there it stays";
+  EXPECT_GT(left_over, 5) << "temporaries of the killed, which the next success removed";
 }
 
 TEST_F(CheckpointTest, PruningKeepsLastEveryLatestAndBest) {
