@@ -6,7 +6,6 @@
 #include <cstdlib>
 
 #include "core/error.h"
-#include "run/common_options.h"
 #include "run/config_file.h"
 #include "support/process.h"
 
@@ -257,32 +256,6 @@ TEST(Words, Nearest) {
   EXPECT_EQ(nearest_name("LEARNING-RTAE", {"learning_rate", "seed"}), "learning_rate");
   EXPECT_EQ(nearest_name("sed", {"learning_rate", "seed"}), "seed");
   EXPECT_EQ(nearest_name("completely", {"learning_rate", "seed"}), "");
-}
-
-TEST(CommonOptions, FixedNames) {
-  Options options("dcl-test", "x");
-  DataOptions data;
-  ModelOptions model;
-  DeviceOptions device;
-  RunOptions run;
-  data.add_options(options);
-  model.add_options(options, false);
-  device.add_options(options);
-  run.add_options(options);
-  const char* argv[] = {"dcl-test", "--dataset", "folder",   "--data",        "d",  "--split",      "test", "--arch",
-                        "resnet18", "--stem",    "imagenet", "--feature_dim", "64", "--model_path", "m",    "--device",
-                        "eigen",    "--dtype",   "bf16",     "--threads",     "3",  "--seed",       "9",    "--run_dir",
-                        "r"};
-  std::string reply;
-  ASSERT_TRUE(options.parse(std::size(argv), argv, reply));
-  EXPECT_EQ(data.dataset + data.data.native() + data.split, "folderdtest");
-  EXPECT_EQ(model.arch + model.stem + model.model_path.native(), "resnet18imagenetm");
-  EXPECT_EQ(model.feature_dim, 64);
-  EXPECT_EQ(device.device + device.dtype, "eigenbf16");
-  EXPECT_EQ(device.threads, 3);
-  EXPECT_EQ(run.seed, 9u);
-  EXPECT_EQ(run.run_dir, "r");
-  EXPECT_EQ(options.config_text().find("run_dir"), std::string::npos);
 }
 
 TEST(Positional, ValuesWithoutNamesComeInOrderAndFromTheCommandLineAlone) {
