@@ -21,8 +21,8 @@ struct PretrainOptions {
   PretrainPlan plan;
   MonitorSettings monitor;
   std::string arch = "resnet50", stem = "cifar", objective = "debiased", negative_scale = "mean", optimizer = "adam",
-              schedule = "constant", luma = "pillow7", resume = "auto";
-  bool debiased = true, knn = true, slurm_requeue = false;
+              schedule = "constant", luma = "pillow7", resume = "auto", on_nan = "stop";
+  bool debiased = true, knn = true, slurm_requeue = false, resume_override = false;
   double knn_temperature = 0;
   std::filesystem::path run_dir;
 
@@ -62,6 +62,11 @@ void PretrainOptions::add_to(Options& options) {
   options.group("Monitoring and checkpoints");
   options.add("run_dir", &run_dir, "run directory; empty: a new one below runs/").transient();
   options.add("resume", &resume, "auto: from the newest valid checkpoint of the run directory if there is one; never; must; or a file").transient();
+  options.add("resume_override", &resume_override, "continue although settings that shape the trajectory are others")
+      .transient();
+  options.add("on_nan", &on_nan,
+              "a loss that is not finite: stop; skip:N leaves the batch out, at most N in a row; rollback:N goes "
+              "back to the newest checkpoint's weights, at most N times");
   options.add("checkpoint_every", &plan.checkpoint_every, "steps; 0: at the end of every epoch").range(0, 1e15);
   options.add("test_every", &plan.test_every, "epochs between kNN evaluations; 0: only at the end").range(0, 1e9);
   options.add("knn", &knn, "kNN monitor (labelled images of --split against --test_split)");
@@ -93,6 +98,7 @@ void PretrainOptions::resolve(const Options& options) {
   monitor.temperature = knn_temperature > 0 ? knn_temperature : settings.objective.temperature;
   monitor.pixels = augment_desc(settings.augment);
   check(settings);
+  plan.on_nan = on_nan_of(on_nan);
   if (const std::string warning = tau_plus_warning(settings.objective); !warning.empty()) log(LogLevel::warning, warning);
 }
 
@@ -113,8 +119,12 @@ class Reporter : public PretrainObserver {
                   r.images_per_second, 100 * r.wait_fraction);
     progress_->update(r.step_in_epoch, label);
   }
+  void on_left_out(const StepRecord& r, const std::string& what) override {
+    metrics_.write({{"split", "left_out"}, {"step", r.step}, {"epoch", r.epoch}, {"loss", r.loss}, {"lr", r.lr}});
+    log(LogLevel::warning, what + "; its update was left out");
+  }
   void on_epoch(int64_t epoch, double mean_loss, double seconds) override {
-    progress_->finish();
+    if (progress_) progress_->finish();
     progress_.reset();
     char line[128];
     std::snprintf(line, sizeof line, "epoch %lld: mean loss %.4f, %.1f s", static_cast<long long>(epoch), mean_loss, seconds);
@@ -174,7 +184,7 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   const CheckpointFolder folder(run.checkpoints());
   const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);
   Pretrainer pretrainer(*backend, train, &train, query ? &*query : nullptr, o.settings, o.plan, run.checkpoints());
-  if (checkpoint) pretrainer.resume(*checkpoint);
+  if (checkpoint) pretrainer.resume(*checkpoint, o.resume_override);
   const BackendInfo info = backend->info();
   run.record(options, argc, argv, {{"backend", info.name}, {"device", info.device}});
   MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/parallel.h"
+#include "core/processor.h"
 #include "core/registry.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/isa.h"
@@ -40,8 +41,11 @@ const BackendModule* eigen_backend_module() {
 }
 
 BackendInfo EigenBackend::info() const {
-  return {"eigen", "CPU, " + std::to_string(thread_count()) + " threads, kernels for " + kernels::name_of(kernels::active_isa()),
-          {}, {}};
+  return {"eigen",
+          "CPU, " + std::to_string(thread_count()) + " threads, kernels for " + kernels::name_of(kernels::active_isa()),
+          {},
+          {},
+          {{"processor", processor_name()}, {"kernels", kernels::name_of(kernels::active_isa())}}};
 }
 
 void* EigenBackend::allocate(size_t bytes) {

@@ -105,6 +105,8 @@ BackendInfo OneDnnBackend::info() const {
   info.name = "onednn";
   info.libraries.emplace_back(
       "oneDNN", version_text(version) + " (" + runtime_text(version.cpu_runtime) + ", " + isa_text() + ")");
+  info.bits_depend_on.emplace_back(info.libraries.back());
+  info.bits_depend_on.emplace_back("threads", std::to_string(thread_count()));
   info.overrides = {"conv_forward", "conv_backward_data", "conv_backward_filter", "pack_filter", "fused_conv"};
   return info;
 }

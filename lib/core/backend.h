@@ -35,6 +35,9 @@ struct BackendInfo {
   std::string device;                                          ///< CPU or GPU in words
   std::vector<std::pair<std::string, std::string>> libraries;  ///< library name, run-time version
   std::vector<std::string> overrides;                          ///< ops this backend does itself rather than inherit; empty: all
+  /// What the bits of its results depend on besides its name ("processor", "threads", ...); empty: device and
+  /// libraries.
+  std::vector<std::pair<std::string, std::string>> bits_depend_on;
 };
 
 /// Names of the ops, as messages, profiles and BackendInfo::overrides spell them.

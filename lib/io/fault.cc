@@ -16,8 +16,9 @@ namespace dcl {
 namespace {
 
 constexpr std::pair<std::string_view, IoOp> kOps[] = {
-    {"open", IoOp::open},   {"allocate", IoOp::allocate}, {"write", IoOp::write},   {"fsync", IoOp::fsync},
-    {"close", IoOp::close}, {"rename", IoOp::rename},     {"unlink", IoOp::unlink}, {"symlink", IoOp::symlink},
+    {"open", IoOp::open},     {"allocate", IoOp::allocate}, {"write", IoOp::write},
+    {"fsync", IoOp::fsync},   {"close", IoOp::close},       {"rename", IoOp::rename},
+    {"unlink", IoOp::unlink}, {"symlink", IoOp::symlink},   {"embeddings", IoOp::embeddings},
 };
 constexpr std::pair<std::string_view, int> kErrors[] = {
     {"ENOSPC", ENOSPC}, {"EIO", EIO},     {"EINTR", EINTR},   {"EDQUOT", EDQUOT},
@@ -29,7 +30,7 @@ struct Fault {
   bool any = false;
   IoOp op = IoOp::write;
   int number = 1;
-  bool onwards = false, cut_short = false, kill = false;
+  bool onwards = false, cut_short = false, kill = false, not_a_number = false;
   int error = 0;
   int seen = 0;
 };
@@ -85,6 +86,8 @@ Fault parse_fault(std::string_view text) {
     fault.kill = true;
   else if (what == "SHORT")
     fault.cut_short = true;
+  else if (what == "NAN")
+    fault.not_a_number = true;
   else if (const int* error = lookup(kErrors, what))
     fault.error = *error;
   else
@@ -118,11 +121,13 @@ PlantedFault count(IoOp op) {
   ++plan().operations;
   PlantedFault planted;
   for (Fault& fault : plan().faults) {
-    if ((!fault.any && fault.op != op) || (!fault.scope.empty() && fault.scope != current_scope)) continue;
+    const bool meant = fault.any ? op != IoOp::embeddings : fault.op == op;
+    if (!meant || (!fault.scope.empty() && fault.scope != current_scope)) continue;
     ++fault.seen;
     if (fault.seen != fault.number && !(fault.onwards && fault.seen > fault.number)) continue;
     if (fault.kill) raise(SIGKILL);
     planted.cut_short |= fault.cut_short;
+    planted.not_a_number |= fault.not_a_number;
     if (fault.error) planted.error = fault.error;
   }
   return planted;

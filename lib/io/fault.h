@@ -1,19 +1,21 @@
 // Planted faults: every operation by which lib/io changes files passes a failpoint, so that a test can make the n-th
-// one fail, be cut short, or end the process. Always compiled in; costs one relaxed load while no plan is set.
+// one fail, be cut short, or end the process; so do the embeddings of a training step, which it can make not a number.
+// Always compiled in; costs one relaxed load while no plan is set.
 #pragma once
 
 #include <string_view>
 
 namespace dcl {
 
-/// Operations with a failpoint, spelled in a plan as named here ("any" counts all of them in one sequence).
-enum class IoOp { open, allocate, write, fsync, close, rename, unlink, symlink };
+/// What has a failpoint, spelled in a plan as named here ("any" counts all operations on files in one sequence).
+enum class IoOp { open, allocate, write, fsync, close, rename, unlink, symlink, embeddings };
 
 /// What a failpoint asks of the operation it stands before.
 struct PlantedFault {
   int error = 0;           ///< errno to report instead of doing it; 0 = none
   bool cut_short = false;  ///< transfer at most half of the bytes
-  explicit operator bool() const { return error != 0 || cut_short; }
+  bool not_a_number = false;  ///< of embeddings
+  explicit operator bool() const { return error != 0 || cut_short || not_a_number; }
 };
 
 /// Counts the operation and returns the fault planted on it. A KILL fault ends the process here, as SIGKILL would.
@@ -33,11 +35,9 @@ class FaultScope {
 };
 
 /// Replaces the plan and starts the counts again; "" = none. The plan starts as the environment variable DCL_FAULT.
-///   plan  = fault {"," fault}
-///   fault = [scope "/"] op ":" number ["+"] ":" what     the number-th call of op (with "+": that one and all after
-///   it) op    = open | allocate | write | fsync | close | rename | unlink | symlink | any what  = ENOSPC | EIO | EINTR
-///   | EDQUOT | EACCES | EROFS | EMFILE | SHORT | KILL
-/// Throws Error{usage} when the plan cannot be read.
+/// It is a comma-separated list of `[scope/]op:number[+]:what`: what happens to the number-th call of op (in that
+/// scope), with "+" to every one after it too. op is a name of IoOp or "any"; what is an errno (ENOSPC, EIO, EINTR,
+/// EDQUOT, EACCES, EROFS, EMFILE), SHORT, KILL or NAN. Throws Error{usage} when the plan cannot be read.
 void set_fault_plan(std::string_view plan);
 
 /// Operations counted since the plan was set; 0 while no plan is set.

@@ -23,7 +23,11 @@ constexpr const char* kHeaderHash = "dcl.xxh3.header";
 constexpr const char* kFormat = "dcl.format";
 constexpr const char* kFormatValue = "1";
 constexpr const char* kKnn = "dcl.knn_top1";
-constexpr std::string_view kConfig = "dcl.config.";
+constexpr std::string_view kConfig = "dcl.config.", kMachine = "dcl.machine.";
+/// The counts of CheckpointFacts::left_out by their keys.
+constexpr std::pair<const char*, int64_t LeftOut::*> kLeftOut[] = {{"dcl.left_out.steps", &LeftOut::steps},
+                                                                   {"dcl.left_out.in_a_row", &LeftOut::in_a_row},
+                                                                   {"dcl.left_out.rollbacks", &LeftOut::rollbacks}};
 constexpr std::string_view kPrefix = "step-", kModelSuffix = ".safetensors", kStateSuffix = ".state.safetensors";
 
 template <class T>
@@ -65,6 +69,9 @@ FileMetadata metadata_of(const CheckpointFacts& facts) {
                    {"dcl.step_in_epoch", std::to_string(facts.position.step_in_epoch)}};
   if (facts.knn_top1) all[kKnn] = number_text(*facts.knn_top1);
   for (const auto& [name, value] : facts.settings) all[std::string(kConfig) + name] = value;
+  for (const auto& [name, value] : facts.machine) all[std::string(kMachine) + name] = value;
+  for (const auto& [key, member] : kLeftOut)
+    if (facts.left_out.*member != 0) all[key] = std::to_string(facts.left_out.*member);
   return all;
 }
 
@@ -92,8 +99,12 @@ CheckpointFacts facts_of(const SafetensorsFile& file) {
   facts.position = {number_at<int64_t>(file, "dcl.step"), number_at<int64_t>(file, "dcl.epoch"),
                     number_at<int64_t>(file, "dcl.step_in_epoch")};
   if (file.metadata().contains(kKnn)) facts.knn_top1 = number_at<double>(file, kKnn);
-  for (const auto& [key, value] : file.metadata())
+  for (const auto& [key, value] : file.metadata()) {
     if (key.starts_with(kConfig)) facts.settings[key.substr(kConfig.size())] = value;
+    if (key.starts_with(kMachine)) facts.machine[key.substr(kMachine.size())] = value;
+  }
+  for (const auto& [key, member] : kLeftOut)
+    if (file.metadata().contains(key)) facts.left_out.*member = number_at<int64_t>(file, key);
   return facts;
 }
 
@@ -141,9 +152,10 @@ std::vector<int64_t> CheckpointFolder::steps() const {
   return found;
 }
 
-std::optional<Checkpoint> CheckpointFolder::newest_valid(std::vector<PassedOver>& passed_over) const {
+std::optional<Checkpoint> CheckpointFolder::newest_valid(std::vector<PassedOver>& passed_over, int64_t up_to) const {
   const std::vector<int64_t> all = steps();
   for (auto step = all.rbegin(); step != all.rend(); ++step) {
+    if (*step > up_to) continue;
     const fs::path path = model_path(*step);
     try {
       Checkpoint opened = open_pair(path);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "io/safetensors.h"
+#include "train/on_nan.h"
 
 namespace dcl {
 
@@ -29,6 +31,8 @@ struct CheckpointFacts {
   RunPosition position;
   std::optional<double> knn_top1;               ///< percent, of exactly these weights; "dcl.knn_top1"
   std::map<std::string, std::string> settings;  ///< those that shape the trajectory; "dcl.config.NAME"
+  std::map<std::string, std::string> machine;   ///< what its bits depend on besides; "dcl.machine.NAME"
+  LeftOut left_out;                             ///< "dcl.left_out.NAME", absent when 0
   bool operator==(const CheckpointFacts&) const = default;
 };
 /// Error{data} naming the file and key when something is missing or not a number.
@@ -62,8 +66,10 @@ class CheckpointFolder {
   /// knn_top1 of the checkpoint that `best` points to; nothing when there is none.
   std::optional<double> best_knn() const;
 
-  /// The newest pair that verifies byte for byte; damaged ones are listed in `passed_over`, newest first, and left alone.
-  std::optional<Checkpoint> newest_valid(std::vector<PassedOver>& passed_over) const;
+  /// The newest pair that verifies byte for byte; damaged ones are listed in `passed_over`, newest first, and left
+  /// alone. Steps above `up_to` do not count.
+  std::optional<Checkpoint> newest_valid(std::vector<PassedOver>& passed_over,
+                                         int64_t up_to = std::numeric_limits<int64_t>::max()) const;
 
   /// Deletes old pairs, keeping the newest `keep_last` (at least 1), steps divisible by `keep_every` (when above 0), and what
   /// `latest` and `best` point to. Never throws: a file that cannot be deleted is kept.

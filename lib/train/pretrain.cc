@@ -51,15 +51,11 @@ class Pretrainer::Impl {
         step_(backend, settings),
         schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
     facts_.settings = trajectory_of(settings, train);
+    facts_.machine = machine_of(backend);
     best_ = folder_.best_knn();
   }
 
-  void resume(const Checkpoint& checkpoint) {
-    require_same_trajectory(checkpoint.facts.settings, facts_.settings, quoted(checkpoint.model->path()));
-    step_.load(*checkpoint.model, *checkpoint.state);
-    facts_ = checkpoint.facts;
-    saved_step_ = std::filesystem::exists(folder_.model_path(facts_.position.step)) ? facts_.position.step : -1;
-  }
+  void resume(const Checkpoint& checkpoint, bool other_settings_allowed);
 
   const RunPosition& position() const { return facts_.position; }
   int64_t total_steps() const {
@@ -71,6 +67,10 @@ class Pretrainer::Impl {
 
  private:
   void train_one(PretrainObserver& observer);
+  void advance();
+  std::string describe(const Batch& batch, const StepRecord& record) const;
+  void leave_out(const std::string& what);
+  void roll_back(const std::string& what);
   bool monitor_due() const;
   bool checkpoint_due() const;
   void run_monitor(PretrainObserver& observer);
@@ -93,6 +93,87 @@ class Pretrainer::Impl {
   int64_t epoch_steps_ = 0;
 };
 
+void Pretrainer::Impl::resume(const Checkpoint& checkpoint, bool other_settings_allowed) {
+  const std::string where = quoted(checkpoint.model->path());
+  const std::string settings = differences(checkpoint.facts.settings, facts_.settings);
+  if (!settings.empty() && !other_settings_allowed)
+    fail(ErrorKind::usage, "cannot continue " + where + " with other settings: " + settings +
+                               "; use the settings of the checkpoint, another --run_dir, or --resume_override");
+  step_.load(*checkpoint.model, *checkpoint.state);
+  if (!settings.empty()) log(LogLevel::warning, "continuing " + where + " with other settings: " + settings);
+  if (const std::string machine = differences(checkpoint.facts.machine, facts_.machine); !machine.empty())
+    log(LogLevel::warning, "continuing " + where + " not bit for bit: " + machine);
+  facts_.position = checkpoint.facts.position;
+  facts_.knn_top1 = checkpoint.facts.knn_top1;
+  facts_.left_out = checkpoint.facts.left_out;
+  if (facts_.position.step_in_epoch >= loader_.steps_per_epoch()) {
+    facts_.position.step_in_epoch = 0;
+    ++facts_.position.epoch;
+  }
+  const bool saved = settings.empty() && std::filesystem::exists(folder_.model_path(facts_.position.step));
+  saved_step_ = saved ? facts_.position.step : -1;
+}
+
+/// Which step it was, and what the loss depended on.
+std::string Pretrainer::Impl::describe(const Batch& batch, const StepRecord& record) const {
+  constexpr size_t kNamed = 8;
+  std::string images;
+  for (size_t i = 0; i < std::min(kNamed, batch.indices.size()); ++i) images += " " + std::to_string(batch.indices[i]);
+  if (batch.indices.size() > kNamed) images += " ...";
+  return "the loss is " + number_text(record.loss) + " at step " + std::to_string(record.step) + " (epoch " +
+         std::to_string(record.epoch) + ", step " + std::to_string(record.step_in_epoch) + " of " +
+         std::to_string(record.steps_per_epoch) + ", learning rate " + number_text(record.lr) + ", images" + images +
+         "); the first that is not finite: " + step_.first_non_finite();
+}
+
+/// After a step whose loss is not finite: its update did not happen, and the position is behind it.
+void Pretrainer::Impl::leave_out(const std::string& what) {
+  LeftOut& left_out = facts_.left_out;
+  switch (plan_.on_nan.action) {
+    case OnNan::Action::stop:
+      fail(ErrorKind::numerical, what +
+                                     "; stopped before the update, checkpoints are untouched: lower the learning rate, "
+                                     "or continue with --on_nan");
+    case OnNan::Action::skip:
+      if (left_out.in_a_row >= plan_.on_nan.limit)
+        fail(ErrorKind::numerical, what + "; " + std::to_string(left_out.in_a_row) +
+                                       " steps before it were left out, as many in a row as --on_nan allows");
+      ++left_out.steps;
+      ++left_out.in_a_row;
+      return;
+    case OnNan::Action::rollback:
+      return roll_back(what);
+  }
+}
+
+/// Weights, running statistics and optimizer state of the newest valid checkpoint, at the position of now.
+void Pretrainer::Impl::roll_back(const std::string& what) {
+  if (facts_.left_out.rollbacks >= plan_.on_nan.limit)
+    fail(ErrorKind::numerical, what + "; the run was rolled back " + std::to_string(facts_.left_out.rollbacks) +
+                                   " times before, as often as --on_nan allows");
+  std::vector<PassedOver> passed_over;
+  const std::optional<Checkpoint> checkpoint = folder_.newest_valid(passed_over, facts_.position.step);
+  if (!checkpoint)
+    fail(ErrorKind::numerical, what + "; there is no checkpoint to roll back to in " + quoted(folder_.path()));
+  step_.load(*checkpoint->model, *checkpoint->state);
+  const CheckpointFacts& then = checkpoint->facts;
+  facts_.left_out.steps =
+      facts_.position.step - (then.position.step - then.left_out.steps);  // the updates are those of then
+  ++facts_.left_out.rollbacks;
+  facts_.knn_top1.reset();
+  log(LogLevel::warning, "rolled back to the weights of step " + std::to_string(then.position.step));
+}
+
+void Pretrainer::Impl::advance() {
+  RunPosition& position = facts_.position;
+  ++position.step;
+  if (++position.step_in_epoch == loader_.steps_per_epoch()) {
+    position.step_in_epoch = 0;
+    ++position.epoch;
+  }
+  facts_.knn_top1.reset();
+}
+
 /// One step of the trajectory; on return facts_.position names the next batch.
 void Pretrainer::Impl::train_one(PretrainObserver& observer) {
   RunPosition& position = facts_.position;
@@ -102,20 +183,12 @@ void Pretrainer::Impl::train_one(PretrainObserver& observer) {
   StepRecord record;
   record.wait_fraction = loader_.stats().wait_seconds - waited;
   record.lr = schedule_.at(position.step);
-  const ObjectiveReport result = step_.run(*batch, position.step, record.lr);
-  if (!std::isfinite(result.loss))
-    fail(ErrorKind::numerical, "the loss is " + number_text(result.loss) + " at step " + std::to_string(position.step + 1) +
-                                   " (learning rate " + number_text(record.lr) +
-                                   "): stopped before the update, checkpoints are untouched; lower the learning rate");
+  const ObjectiveReport result = step_.run(*batch, position.step - facts_.left_out.steps, record.lr);
   record.epoch = position.epoch + 1;
   record.steps_per_epoch = loader_.steps_per_epoch();
   record.step_in_epoch = position.step_in_epoch + 1;
-  record.step = ++position.step;
-  if (++position.step_in_epoch == record.steps_per_epoch) {
-    position.step_in_epoch = 0;
-    ++position.epoch;
-  }
-  facts_.knn_top1.reset();
+  record.step = position.step + 1;
+  advance();
   record.loss = result.loss;
   record.clamp_fraction = result.clamp_fraction;
   record.mean_positive = result.mean_positive;
@@ -123,9 +196,16 @@ void Pretrainer::Impl::train_one(PretrainObserver& observer) {
   const double seconds = now() - start;
   record.images_per_second = static_cast<double>(batch->images) / seconds;
   record.wait_fraction /= seconds;
-  epoch_loss_ += result.loss;
-  ++epoch_steps_;
-  observer.on_step(record);
+  if (std::isfinite(result.loss)) {
+    facts_.left_out.in_a_row = 0;
+    epoch_loss_ += result.loss;
+    ++epoch_steps_;
+    observer.on_step(record);
+  } else {
+    const std::string what = describe(*batch, record);
+    leave_out(what);
+    observer.on_left_out(record, what);
+  }
   if (at_epoch_end()) {
     observer.on_epoch(record.epoch, epoch_loss_ / static_cast<double>(epoch_steps_), now() - epoch_start_);
     epoch_loss_ = 0;
@@ -162,7 +242,13 @@ void Pretrainer::Impl::run_monitor(PretrainObserver& observer) {
 void Pretrainer::Impl::save(PretrainObserver& observer, bool must_succeed) {
   const int64_t step = facts_.position.step;
   if (saved_step_ == step) return;
-  step_.require_finite();
+  if (const std::string what = step_.non_finite_state(); !what.empty()) {
+    const std::string message = "the " + what + " after step " + std::to_string(step) + " are not finite";
+    if (plan_.on_nan.action != OnNan::Action::rollback)
+      fail(ErrorKind::numerical,
+           message + ": no checkpoint is written; lower the learning rate and continue from the last one");
+    roll_back(message);
+  }
   try {
     folder_.save(facts_, step_.model_tensors(), step_.state_tensors());
     if (facts_.knn_top1 && (!best_ || *facts_.knn_top1 > *best_)) {
@@ -206,7 +292,9 @@ Pretrainer::Pretrainer(Backend& backend, const Dataset& train, const Dataset* ba
                        const PretrainSettings& settings, const PretrainPlan& plan, std::filesystem::path checkpoints)
     : impl_(std::make_unique<Impl>(backend, train, bank, query, settings, plan, std::move(checkpoints))) {}
 Pretrainer::~Pretrainer() = default;
-void Pretrainer::resume(const Checkpoint& checkpoint) { impl_->resume(checkpoint); }
+void Pretrainer::resume(const Checkpoint& checkpoint, bool other_settings_allowed) {
+  impl_->resume(checkpoint, other_settings_allowed);
+}
 const RunPosition& Pretrainer::position() const { return impl_->position(); }
 int64_t Pretrainer::total_steps() const { return impl_->total_steps(); }
 PretrainEnd Pretrainer::run(PretrainObserver& observer) { return impl_->run(observer); }

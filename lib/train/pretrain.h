@@ -11,6 +11,7 @@
 
 #include "train/checkpoint.h"
 #include "train/monitor.h"
+#include "train/on_nan.h"
 #include "train/pretrain_settings.h"
 
 namespace dcl {
@@ -22,6 +23,7 @@ struct PretrainPlan {
   int64_t test_every = 25;        ///< epochs between monitor runs; 0: only at the end
   int64_t keep_last = 2, keep_every = 0;  ///< CheckpointFolder::prune
   int max_failed_checkpoints = 3;         ///< consecutive ones, before the run gives up
+  OnNan on_nan;
   std::optional<MonitorSettings> monitor;
 };
 
@@ -47,6 +49,8 @@ class PretrainObserver {
  public:
   virtual ~PretrainObserver() = default;
   virtual void on_step(const StepRecord&) {}
+  /// Instead of on_step, for a step whose loss was not finite and whose update was left out; `what` says it in words.
+  virtual void on_left_out(const StepRecord&, const std::string& /*what*/) {}
   virtual void on_epoch(int64_t /*epoch*/, double /*mean_loss*/, double /*seconds*/) {}
   virtual void on_monitor(const MonitorRecord&) {}
   virtual void on_checkpoint(const std::filesystem::path& /*model*/) {}
@@ -63,15 +67,18 @@ class Pretrainer {
              const PretrainSettings& settings, const PretrainPlan& plan, std::filesystem::path checkpoints);
   ~Pretrainer();
 
-  /// Takes weights, optimizer state and position of a checkpoint. Error{usage} with the differences when its settings are
-  /// others, Error{data} when its tensors are.
-  void resume(const Checkpoint& checkpoint);
+  /// Takes weights, optimizer state and position of a checkpoint. Error{usage} with the differences when its settings
+  /// are others, unless they may be (then a warning; an epoch that has become shorter counts as ended), Error{data}
+  /// when its tensors are. Warns when it comes from another machine or backend, so that the run does not go on bit for
+  /// bit.
+  void resume(const Checkpoint& checkpoint, bool other_settings_allowed = false);
 
   const RunPosition& position() const;
   int64_t total_steps() const;
 
-  /// Trains until the end or until the observer asks to stop; a checkpoint is saved in both cases. Error{numerical} when a
-  /// loss or the weights are not finite: nothing was updated by that step, no checkpoint is written over.
+  /// Trains until the end or until the observer asks to stop; a checkpoint is saved in both cases. Error{numerical}
+  /// when a loss or the weights are not finite and plan.on_nan does not go on: that step updated nothing, no checkpoint
+  /// is written over.
   PretrainEnd run(PretrainObserver& observer);
 
  private:

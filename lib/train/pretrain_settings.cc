@@ -93,11 +93,22 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
   return all;
 }
 
-void require_same_trajectory(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now,
-                             const std::string& where) {
-  std::string differences;
+std::map<std::string, std::string> machine_of(const Backend& backend) {
+  const BackendInfo info = backend.info();
+  std::map<std::string, std::string> all{{"backend", info.name}};
+  if (info.bits_depend_on.empty()) {
+    all.emplace("device", info.device);
+    all.insert(info.libraries.begin(), info.libraries.end());
+  }
+  all.insert(info.bits_depend_on.begin(), info.bits_depend_on.end());
+  return all;
+}
+
+std::string differences(const std::map<std::string, std::string>& saved,
+                        const std::map<std::string, std::string>& now) {
+  std::string text;
   const auto add = [&](const std::string& name, const std::string& before, const std::string& after) {
-    differences += (differences.empty() ? "" : ", ") + name + " " + before + " -> " + after;
+    text += (text.empty() ? "" : ", ") + name + " " + before + " -> " + after;
   };
   for (const auto& [name, value] : saved) {
     const auto found = now.find(name);
@@ -109,9 +120,7 @@ void require_same_trajectory(const std::map<std::string, std::string>& saved, co
   }
   for (const auto& [name, value] : now)
     if (!saved.contains(name)) add(name, "(unused)", value);
-  if (!differences.empty())
-    fail(ErrorKind::usage, "cannot continue " + where + " with other settings: " + differences +
-                               "; use the settings of the checkpoint or another --run_dir");
+  return text;
 }
 
 }  // namespace dcl

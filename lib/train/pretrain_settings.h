@@ -37,8 +37,10 @@ void check(const PretrainSettings& settings);
 /// The settings and the data as flag names and values: two runs with equal maps, on the same backend, are the same run.
 std::map<std::string, std::string> trajectory_of(const PretrainSettings& settings, const Dataset& dataset);
 
-/// Error{usage} with every difference ("tau_plus 0.1 -> 0.05, ...") unless the maps are equal.
-void require_same_trajectory(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now,
-                             const std::string& where);
+/// What the bits of a run depend on besides: backend, processor, and what else its backend names.
+std::map<std::string, std::string> machine_of(const Backend& backend);
+
+/// Every difference between two such maps: "tau_plus 0.1 -> 0.05, ..."; "" when they are equal.
+std::string differences(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now);
 
 }  // namespace dcl

@@ -1,8 +1,13 @@
 #include "train/pretrain_step.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <vector>
 
 #include "core/error.h"
+#include "io/fault.h"
+#include "math/bfloat16.h"
 #include "train/model_file.h"
 
 namespace dcl {
@@ -14,6 +19,23 @@ NetworkShape shape_of(const PretrainSettings& settings) {
           .height = settings.augment.size,
           .width = settings.augment.size,
           .dtype = settings.dtype};
+}
+
+/// Read on the host: for messages, not for every step.
+bool values_are_finite(Backend& backend, ConstTensorRef tensor) {
+  const auto size = static_cast<size_t>(tensor.shape.elements());
+  const auto all_finite = [](const auto& values) {
+    return std::all_of(values.begin(), values.end(),
+                       [](auto value) { return std::isfinite(static_cast<float>(value)); });
+  };
+  if (tensor.dtype == DType::bf16) {
+    std::vector<bf16> values(size);
+    backend.copy_out(values.data(), tensor);
+    return all_finite(values);
+  }
+  std::vector<float> values(size);
+  backend.copy_out(values.data(), tensor);
+  return all_finite(values);
 }
 
 std::string state_prefix(const Optimizer::State& state) { return "optim." + state.name + "."; }
@@ -29,6 +51,7 @@ PretrainStep::PretrainStep(Backend& backend, const PretrainSettings& settings)
       labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
       workspace_(backend, backend.objective_workspace(objective_)),
       square_sum_(backend, sizeof(double)),
+      statistics_before_(backend, parameters_.statistics().bytes()),
       optimizer_(backend, parameters_, settings.optimizer) {
   parameters_.initialise(settings.seed);
 }
@@ -37,7 +60,13 @@ ObjectiveReport PretrainStep::run(const Batch& batch, int64_t updates_done, doub
   backend_.copy(batch.views, network_.input());
   const TensorRef labels = labels_.view({objective_.batch}, DType::i32);
   if (objective_.kind == ObjectiveKind::unbiased) backend_.copy_in(labels, batch.labels.data());
+  const TensorRef before = statistics_before_.view(parameters_.statistics().shape, DType::f32);
+  backend_.copy(parameters_.statistics(), before);
   network_.forward(parameters_);
+  if (failpoint(IoOp::embeddings).not_a_number) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    backend_.copy_in({network_.embeddings().data, {1}, DType::f32}, &nan);
+  }
   const TensorRef result = result_.view({kObjectiveResults}, DType::f64);
   backend_.objective(objective_, network_.embeddings(), labels, result, network_.embedding_gradients(),
                      {workspace_.data(), workspace_.bytes()});
@@ -45,6 +74,9 @@ ObjectiveReport PretrainStep::run(const Batch& batch, int64_t updates_done, doub
   if (std::isfinite(report.loss)) {
     network_.backward(parameters_);
     optimizer_.update(updates_done, learning_rate);
+  } else {
+    backend_.copy(before, parameters_.statistics());
+    parameters_.count_batches(-network_.shape().norm_groups);
   }
   return report;
 }
@@ -63,18 +95,27 @@ void PretrainStep::load(const SafetensorsFile& model, const SafetensorsFile& sta
   for (const Optimizer::State& flat : optimizer_.state()) import_flat(state, parameters_, state_prefix(flat), flat.values);
 }
 
-void PretrainStep::require_finite() {
-  const auto check = [&](ConstTensorRef flat, const std::string& what) {
-    const TensorRef sum = square_sum_.view({1}, DType::f64);
-    backend_.sum_of_squares(flat, sum);
-    double value;
-    backend_.copy_out(&value, sum);
-    if (!std::isfinite(value))
-      fail(ErrorKind::numerical, what + " are not finite: no checkpoint is written; lower the learning rate and continue from the last one");
-  };
-  check(parameters_.values(), "weights");
-  check(parameters_.statistics(), "running statistics of batch norm");
-  for (const Optimizer::State& state : optimizer_.state()) check(state.values, "optimizer state");
+bool PretrainStep::finite(ConstTensorRef flat) const {
+  const TensorRef sum = square_sum_.view({1}, DType::f64);
+  backend_.sum_of_squares(flat, sum);
+  double value;
+  backend_.copy_out(&value, sum);
+  return std::isfinite(value);
+}
+
+std::string PretrainStep::non_finite_state() const {
+  if (!finite(parameters_.values())) return "weights";
+  if (!finite(parameters_.statistics())) return "running statistics of batch norm";
+  for (const Optimizer::State& state : optimizer_.state())
+    if (!finite(state.values)) return "optimizer state";
+  return "";
+}
+
+std::string PretrainStep::first_non_finite() const {
+  if (!values_are_finite(backend_, network_.input())) return "input images";
+  if (const std::string state = non_finite_state(); !state.empty()) return state;
+  if (!values_are_finite(backend_, network_.features())) return "features";
+  return values_are_finite(backend_, network_.embeddings()) ? "loss" : "embeddings";
 }
 
 }  // namespace dcl

@@ -14,8 +14,12 @@ class PretrainStep {
   /// Freshly initialised weights from settings.seed.
   PretrainStep(Backend& backend, const PretrainSettings& settings);
 
-  /// updates_done: earlier updates. When the loss is not finite, it is returned and weights and optimizer state are as before.
+  /// updates_done: earlier updates. When the loss is not finite, it is returned, and weights, running statistics and
+  /// optimizer state are as before.
   ObjectiveReport run(const Batch& batch, int64_t updates_done, double learning_rate);
+
+  /// After a loss that was not finite: what was the first not to be, in the order of computation.
+  std::string first_non_finite() const;
 
   const ParameterStore& parameters() const { return parameters_; }
 
@@ -24,15 +28,17 @@ class PretrainStep {
   std::vector<TensorSource> state_tensors() const;
   void load(const SafetensorsFile& model, const SafetensorsFile& state);
 
-  /// Error{numerical} when a weight, running statistic or optimizer state is not finite.
-  void require_finite();
+  /// Which of weights, running statistics and optimizer state are not finite; "" when all are.
+  std::string non_finite_state() const;
 
  private:
+  bool finite(ConstTensorRef flat) const;
+
   Backend& backend_;
   ParameterStore parameters_;
   TrainingPlan network_;
   ObjectiveDesc objective_;
-  Buffer result_, labels_, workspace_, square_sum_;
+  Buffer result_, labels_, workspace_, square_sum_, statistics_before_;
   Optimizer optimizer_;
 };
 

@@ -127,8 +127,51 @@ TEST_F(Pretrain, SettingsThatChangeTheTrajectoryAreRefusedOnResume) {
   const Outcome outcome = run(tiny_run(dir, {"--tau_plus", "0.05", "--lr", "0.01"}));
   EXPECT_EQ(outcome.exit_code, 2);
   for (const char* word : {"tau_plus", "0.1", "0.05", "lr", "0.01"}) EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
+  const Outcome knowingly = run(tiny_run(dir, {"--tau_plus", "0.05", "--lr", "0.01", "--resume_override"}));
+  EXPECT_EQ(knowingly.exit_code, 0) << knowingly.err;
+  for (const char* word : {"warning: ", "lr 0.001 -> 0.01", "tau_plus 0.1 -> 0.05"})
+    EXPECT_NE(knowingly.err.find(word), std::string::npos) << knowingly.err;
   EXPECT_EQ(run(tiny_run(dir, {"--resume", "never"})).exit_code, 2) << "a run directory with checkpoints is not written over";
   EXPECT_EQ(run(tiny_run(fresh("nothing"), {"--resume", "must"})).exit_code, 3);
+}
+
+TEST_F(Pretrain, OverrideIntoAShorterEpochStartsTheNextOne) {
+  const std::string dir = fresh("shorter");
+  ASSERT_EQ(run(tiny_run(dir, {"--max_steps", "2"})).exit_code, 0);
+  const Outcome outcome =
+      run(tiny_run(dir, {"--batch_size", "15", "--resume_override"}));  // 2 steps an epoch: 3 in all
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("batch_size 8 -> 15"), std::string::npos) << outcome.err;
+  std::vector<int> epochs;
+  for (const json& record : records(dir))
+    if (record.at("split") == "train") epochs.push_back(record.at("epoch"));
+  EXPECT_EQ(epochs, (std::vector<int>{1, 1, 2, 2}));
+}
+
+/// A run of one step with some flags, continued with others.
+Outcome continued(const std::string& dir, const std::vector<std::string>& first, const std::vector<std::string>& then) {
+  auto argv = tiny_run(dir, {"--max_steps", "1", "--no_knn"});
+  argv.insert(argv.end(), first.begin(), first.end());
+  EXPECT_EQ(run(argv).exit_code, 0);
+  argv = tiny_run(dir, {"--max_steps", "2", "--no_knn"});
+  argv.insert(argv.end(), then.begin(), then.end());
+  return run(argv);
+}
+
+TEST_F(Pretrain, AnotherBackendOrThreadCountIsWarnedOfWhereItMatters) {
+  const auto eigen =
+      continued(fresh("eigen"), {"--device", "eigen", "--threads", "1"}, {"--device", "eigen", "--threads", "2"});
+  EXPECT_EQ(eigen.exit_code, 0) << eigen.err;
+  EXPECT_EQ(eigen.err.find("not bit for bit"), std::string::npos) << eigen.err;
+  if (run(tiny_run(fresh("probe"), {"--device", "onednn", "--max_steps", "1", "--no_knn"})).exit_code == 4)
+    GTEST_SKIP() << "no oneDNN";
+  const auto threads =
+      continued(fresh("onednn"), {"--device", "onednn", "--threads", "1"}, {"--device", "onednn", "--threads", "2"});
+  EXPECT_EQ(threads.exit_code, 0) << threads.err;
+  EXPECT_NE(threads.err.find("not bit for bit: threads 1 -> 2"), std::string::npos) << threads.err;
+  const auto backend = continued(fresh("both"), {"--device", "onednn"}, {"--device", "eigen"});
+  EXPECT_EQ(backend.exit_code, 0) << backend.err;
+  EXPECT_NE(backend.err.find("backend onednn -> eigen"), std::string::npos) << backend.err;
 }
 
 TEST_F(Pretrain, ResumeFromAFileOfAnotherRun) {

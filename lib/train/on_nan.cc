@@ -1,0 +1,31 @@
+#include "train/on_nan.h"
+
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "core/error.h"
+
+namespace dcl {
+namespace {
+
+constexpr std::pair<std::string_view, OnNan::Action> kCounted[] = {{"skip:", OnNan::Action::skip},
+                                                                   {"rollback:", OnNan::Action::rollback}};
+
+}  // namespace
+
+OnNan on_nan_of(const std::string& text) {
+  if (text == "stop") return {};
+  if (text == "rollback") return {OnNan::Action::rollback, 3};
+  for (const auto& [word, action] : kCounted) {
+    if (!text.starts_with(word)) continue;
+    int64_t limit = 0;
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data() + word.size(), last, limit);
+    if (error == std::errc() && end == last && limit >= 1) return {action, limit};
+  }
+  fail(ErrorKind::usage,
+       "on_nan is '" + text + "': expected stop, skip:N, rollback or rollback:N, with N of 1 or more");
+}
+
+}  // namespace dcl
