@@ -7,24 +7,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$DCL_PEER_PYTHON" - "$work/images" <<'PYTHON'
-import sys
-from pathlib import Path
-import numpy as np
-from PIL import Image
-rng = np.random.default_rng(5)
-for kind in ("a", "b"):
-    folder = Path(sys.argv[1]) / kind
-    folder.mkdir(parents=True)
-    for i in range(6):
-        smooth = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((32, 32), Image.BILINEAR)
-        smooth.save(folder / f"{i}.png")
-PYTHON
+"$DCL_PEER_PYTHON" "$here/peer_images.py" "$work/images" 32
 
 for arch in resnet18 resnet50; do
   "$DCL_APPS/dcl-pretrain" --dataset folder --data "$work/images" --arch $arch --batch_size 4 --max_steps 3 \
     --test_every 0 --no_knn --run_dir "$work/$arch" --seed 1 2> "$work/log" || { cat "$work/log"; exit 1; }
   "$DCL_APPS/dcl-embed" --dataset folder --data "$work/images" --model_path "$work/$arch/checkpoints/latest" \
     --out "$work/$arch.npy"
-  "$DCL_PEER_PYTHON" "$here/peer_features.py" "$work/$arch/checkpoints/latest" "$work/$arch.npy" "$work/images" $arch
+  "$DCL_PEER_PYTHON" "$here/peer_features.py" $arch cifar "$work/images" "$work/$arch/checkpoints/latest" "$work/$arch.npy"
 done

@@ -8,19 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$DCL_PEER_PYTHON" - "$work" <<'PYTHON'
-import sys
-from pathlib import Path
-import numpy as np
-from PIL import Image
-rng = np.random.default_rng(6)
-for size in (32, 96):
-    folder = Path(sys.argv[1]) / f"images{size}"
-    folder.mkdir()
-    for i in range(6):
-        smooth = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.BILINEAR)
-        smooth.save(folder / f"{i}.png")
-PYTHON
+for size in 32 96; do "$DCL_PEER_PYTHON" "$here/peer_images.py" "$work/images$size" $size; done
 
 for network in "resnet18 cifar" "resnet50 imagenet"; do
   set -- $network
