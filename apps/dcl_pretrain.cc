@@ -75,6 +75,11 @@ void PretrainOptions::add_to(Options& options) {
   options.add("eval_size", &monitor.eval_size, "height and width it evaluates at; 0: the images' own").range(0, 4096);
   options.add("keep_last", &plan.keep_last, "newest checkpoints that pruning keeps").range(1, 1e9);
   options.add("keep_every", &plan.keep_every, "checkpoints at multiples of N steps are kept too; 0: none").range(0, 1e15);
+  options.add("graph", &plan.use_graph, "record the step once and replay it, on a GPU as one CUDA graph");
+  options
+      .add("steps_ahead", &plan.steps_ahead,
+           "unfinished steps that may be enqueued on a device; -1: 4 on a GPU, 0 on a CPU")
+      .range(-1, 15);
   options.add("max_failed_checkpoints", &plan.max_failed_checkpoints, "in a row, before the run gives up").range(0, 1e6);
   options.add("slurm_requeue", &slurm_requeue, "after SIGUSR1, hand the job back to Slurm").transient();
   device.add_to(options);

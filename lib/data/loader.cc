@@ -1,7 +1,6 @@
 #include "data/loader.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -14,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "data/batch_maker.h"
 #include "data/shuffle.h"
 
 namespace dcl {
@@ -21,12 +21,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Views per unit of work: small enough that all workers finish a batch together, large against the cost of the lock.
-constexpr int64_t kSliceViews = 16;
-
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-void check_options(const Dataset& dataset, const LoaderOptions& o) {
+const Dataset& checked(const Dataset& dataset, const LoaderOptions& o) {
   const auto refuse = [](const std::string& what) { fail(ErrorKind::usage, "loader: " + what); };
   if (o.batch < 1) refuse("the batch must hold at least one image");
   if (o.views < 1 || o.views > std::numeric_limits<uint16_t>::max()) refuse("views must be 1..65535");
@@ -38,6 +35,7 @@ void check_options(const Dataset& dataset, const LoaderOptions& o) {
     refuse("a batch of " + std::to_string(o.batch) + " images is larger than the data set of " +
            std::to_string(dataset.size()) + "; choose a smaller batch");
   }
+  return dataset;
 }
 
 }  // namespace
@@ -58,19 +56,13 @@ ViewSampler evaluation_views(int64_t size) {
 class Loader::Impl {
  public:
   Impl(const Dataset& dataset, Backend& backend, ViewSampler sampler, const LoaderOptions& options)
-      : dataset_(dataset), backend_(backend), sampler_(std::move(sampler)), options_(options) {
-    check_options(dataset, options);
+      : dataset_(dataset), maker_(checked(dataset, options), backend, std::move(sampler), options), options_(options) {
     if (options_.threads == 0) options_.threads = thread_count();
     steps_ =
         options_.drop_last ? dataset.size() / options_.batch : (dataset.size() + options_.batch - 1) / options_.batch;
     order_.resize(static_cast<size_t>(dataset.size()));
     slots_.resize(static_cast<size_t>(options_.ring));
-    for (Slot& slot : slots_) {
-      const int64_t images = std::min(options_.batch, dataset.size());
-      slot.views = Buffer(backend_, static_cast<size_t>(options_.views * images) * view_bytes());
-      slot.indices.resize(static_cast<size_t>(images));
-      slot.labels.resize(static_cast<size_t>(images));
-    }
+    for (Slot& slot : slots_) slot.made = maker_.allocate();
   }
   ~Impl() { stop(); }
 
@@ -87,15 +79,10 @@ class Loader::Impl {
 
  private:
   struct Slot {
-    Buffer views;
-    std::vector<int32_t> indices, labels;
-    Batch batch;
+    BatchMaker::Slot made;
     int64_t slices = 0, taken = 0, done = 0;
   };
 
-  size_t view_bytes() const {
-    return static_cast<size_t>(options_.augment.h * options_.augment.w * 3) * size_of(options_.dtype);
-  }
   Slot& slot_of(int64_t serial) { return slots_[static_cast<size_t>(serial % options_.ring)]; }
   bool ended() const { return options_.end_epoch > 0 && epoch_ >= options_.end_epoch; }
   bool slice_left() { return working_ < opened_; }
@@ -107,8 +94,7 @@ class Loader::Impl {
   void make_slice(const Slot& slot, int64_t slice);
 
   const Dataset& dataset_;
-  Backend& backend_;
-  const ViewSampler sampler_;
+  const BatchMaker maker_;
   LoaderOptions options_;
   int64_t steps_ = 0;
   std::vector<std::thread> workers_;
@@ -182,7 +168,7 @@ const Batch* Loader::Impl::next() {
   if (failure_) std::rethrow_exception(failure_);
   if (exhausted()) return nullptr;
   holding_ = true;
-  const Batch& batch = slot_of(released_).batch;
+  const Batch& batch = slot_of(released_).made.batch;
   ++stats_.batches;
   stats_.images += batch.images;
   return &batch;
@@ -202,19 +188,10 @@ void Loader::Impl::open_batch() {
   Slot& slot = slot_of(opened_);
   const int64_t first = step_ * options_.batch;
   const int64_t images = std::min(options_.batch, dataset_.size() - first);
-  for (int64_t i = 0; i < images; ++i) {
-    const int32_t index = order_[static_cast<size_t>(first + i)];
-    slot.indices[static_cast<size_t>(i)] = index;
-    slot.labels[static_cast<size_t>(i)] = dataset_.labels[static_cast<size_t>(index)];
-  }
+  maker_.begin(slot.made, epoch_, step_,
+               std::span(order_).subspan(static_cast<size_t>(first), static_cast<size_t>(images)));
   const int64_t rows = options_.views * images;
-  slot.batch = {epoch_,
-                step_,
-                images,
-                slot.views.view({rows, options_.augment.h, options_.augment.w, 3}, options_.dtype),
-                std::span(slot.indices).first(static_cast<size_t>(images)),
-                std::span(slot.labels).first(static_cast<size_t>(images))};
-  slot.slices = (rows + kSliceViews - 1) / kSliceViews;
+  slot.slices = (rows + BatchMaker::kSliceViews - 1) / BatchMaker::kSliceViews;
   slot.taken = slot.done = 0;
   ++opened_;
   if (++step_ == steps_) {
@@ -252,21 +229,8 @@ void Loader::Impl::work() noexcept {
 }
 
 void Loader::Impl::make_slice(const Slot& slot, int64_t slice) {
-  const Batch& batch = slot.batch;
-  const int64_t begin = slice * kSliceViews;
-  const int64_t end = std::min(begin + kSliceViews, options_.views * batch.images);
-  std::array<ViewParams, kSliceViews> params;
-  for (int64_t row = begin; row < end; ++row) {
-    const auto view = static_cast<uint16_t>(row / batch.images);
-    const auto sample = static_cast<size_t>(batch.indices[static_cast<size_t>(row % batch.images)]);
-    params[static_cast<size_t>(row - begin)] =
-        sampler_(dataset_.images[sample], static_cast<uint32_t>(batch.epoch), static_cast<uint32_t>(sample), view);
-  }
-  auto* out = static_cast<uint8_t*>(slot.views.data()) + static_cast<size_t>(begin) * view_bytes();
-  const std::span views = std::span(params).first(static_cast<size_t>(end - begin));
-  check_views(options_.augment, views, dataset_.pixels.size());
-  backend_.augment(options_.augment, dataset_.pool(), views_tensor(views),
-                   {out, {end - begin, options_.augment.h, options_.augment.w, 3}, options_.dtype});
+  const int64_t begin = slice * BatchMaker::kSliceViews;
+  maker_.make(slot.made, begin, std::min(begin + BatchMaker::kSliceViews, options_.views * slot.made.batch.images));
 }
 
 Loader::Loader(const Dataset& dataset, Backend& backend, ViewSampler sampler, const LoaderOptions& options)

@@ -1,5 +1,6 @@
-// Batches of augmented views, made ahead of the step by worker threads. What a batch holds depends on data set, options
-// and position only, never on the number of threads. Nothing is allocated per batch after start().
+// Batches of augmented views, made ahead of the step by worker threads; for a device, all but their pixels. What a
+// batch holds depends on data set, options and position only, never on the number of threads. Nothing is allocated per
+// batch after start().
 #pragma once
 
 #include <cstdint>
@@ -33,14 +34,23 @@ struct LoaderOptions {
   int threads = 0;           ///< worker threads; 0: thread_count()
   int ring = 3;              ///< batches in memory, at least 2: one in use, the others ahead
   int64_t end_epoch = 0;     ///< batches end before this epoch; 0: they never end
+  bool resident = true;      ///< on a device: keep the data set in its memory if it takes at most half of what is free
 };
 
 struct Batch {
   int64_t epoch = 0, step = 0;  ///< step within the epoch
   int64_t images = 0;
-  ConstTensorRef views;              ///< [options.views * images, h, w, 3], view-major, in backend memory
   std::span<const int32_t> indices;  ///< [images], into the data set
   std::span<const int32_t> labels;   ///< [images], kUnknownLabel where unknown
+  ConstTensorRef views;              ///< CPU backends: [options.views * images, h, w, 3], view-major
+  // A device makes the views itself (batch_input.h), from `pool`, or from `pixels` where `pool` is null:
+  std::span<const ViewParams> params;  ///< [options.views * images], view-major
+  ConstTensorRef pool;                 ///< u8, in device memory
+  std::span<const uint8_t> pixels;     ///< the batch's images
+  size_t pixel_room = 0;               ///< bytes that pixels of any batch take at most
+  /// Labels, parameters and pixels lie in memory for enqueue_in, and stay until what this marks is complete; null: they
+  /// stay anyway.
+  Fence* read = nullptr;
 };
 
 struct LoaderStats {
@@ -53,8 +63,8 @@ struct LoaderStats {
 
 class Loader {
  public:
-  /// The data set must outlive the loader. backend: one whose memory the host can address (CPU backends), kept for
-  /// Backend::augment. Throws Error{usage} when no batch can be made (a batch larger than the data set with drop_last).
+  /// Data set and backend must outlive the loader. Throws Error{usage} when no batch can be made (a batch larger than
+  /// the data set with drop_last).
   Loader(const Dataset& dataset, Backend& backend, ViewSampler sampler, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;

@@ -104,10 +104,17 @@ TrainingPlan::TrainingPlan(Backend& backend, const ModelConfig& config, const Ne
 }
 
 void TrainingPlan::forward(ParameterStore& store, bool update_running) const {
+  enqueue_forward(store, update_running);
+  if (update_running && shape_.norm == NormMode::batch) count_batches(store);
+}
+
+void TrainingPlan::enqueue_forward(ParameterStore& store, bool update_running) const {
   store.require_model(config_);
-  const bool update = update_running && shape_.norm == NormMode::batch;
-  plan_.run(0, forward_end_, &store, update);
-  if (update) store.count_batches(shape_.norm_groups, config_.head ? "" : "f.");
+  plan_.run(0, forward_end_, &store, update_running && shape_.norm == NormMode::batch);
+}
+
+void TrainingPlan::count_batches(ParameterStore& store) const {
+  store.count_batches(shape_.norm_groups, config_.head ? "" : "f.");
 }
 
 void TrainingPlan::backward(ParameterStore& store) const {

@@ -39,6 +39,9 @@ class TrainingPlan {
   /// The store's model must be `config` (a store with head serves a plan without). With update_running the running
   /// statistics move once per group, in group order, and num_batches_tracked grows by the number of groups.
   void forward(ParameterStore& store, bool update_running = true) const;
+  /// forward() is these two: the ops, which a step graph may hold, and the counters of the host.
+  void enqueue_forward(ParameterStore& store, bool update_running = true) const;
+  void count_batches(ParameterStore& store) const;
   /// After forward() on the same input and values. Overwrites every gradient of the store; input() is left as it was.
   void backward(ParameterStore& store) const;
 

@@ -83,10 +83,8 @@ std::string tau_plus_warning(const ObjectiveSettings& s) {
          "temperature, and watch the clamp fraction";
 }
 
-ObjectiveReport read_report(Backend& backend, ConstTensorRef result) {
-  double values[kObjectiveResults];
-  backend.copy_out(values, result);
-  return {values[kLoss], values[kClampFraction], values[kMeanPositive], values[kMeanNegative]};
+ObjectiveReport report_of(const double* result) {
+  return {result[kLoss], result[kClampFraction], result[kMeanPositive], result[kMeanNegative]};
 }
 
 }  // namespace dcl

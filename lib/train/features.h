@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "data/loader.h"
+#include "data/batch_input.h"
 #include "nn/inference.h"
 #include "nn/parameters.h"
 
@@ -39,10 +39,16 @@ class FeatureExtractor {
                const Sink& sink);
 
  private:
+  void make_views(const Dataset& dataset, std::span<const int32_t> images);
+  void make_views_on_device(const Dataset& dataset, std::span<const int32_t> images);
+
   Backend& backend_;
   AugmentDesc pixels_;
   int64_t batch_;
   InferencePlan plan_;
+  BatchInput input_;   // on a device
+  HostBuffer staged_;  // views_ and images on their way to it
+  std::unique_ptr<Fence> read_;
   std::vector<ViewParams> views_;
   std::vector<float> rows_;
 };

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "data/batch_input.h"
 #include "data/shuffle.h"
 #include "nn/network.h"
 #include "train/linear_classifier.h"
@@ -100,9 +101,11 @@ class Evaluation {
 
 class BatchEvaluation : public Evaluation {
  public:
-  BatchEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test, const LinearSettings& settings)
+  BatchEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
+                  const LinearSettings& settings)
       : Evaluation(backend, encoder, train, test, settings),
-        loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)) {
+        loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
+        input_(backend, augment_desc(settings.augment), settings.batch, 1) {
     loader_.start();
   }
 
@@ -138,7 +141,8 @@ class BatchEvaluation : public Evaluation {
     for (int64_t step = 0; step < loader_.steps_per_epoch(); ++step) {
       const Batch* batch = loader_.next();
       const TrainingPlan& net = network(batch->images);
-      backend_.copy(batch->views, net.input());
+      input_.upload(*batch);
+      input_.make_views(net.input());
       net.forward(encoder_, /*update_running=*/true);
       loss += train_on(net.features(), batch->labels) * static_cast<double>(batch->images);
       images += batch->images;
@@ -156,6 +160,7 @@ class BatchEvaluation : public Evaluation {
   }
 
   Loader loader_;
+  BatchInput input_;
   std::map<int64_t, TrainingPlan> networks_;
 };
 

@@ -42,8 +42,12 @@ Optimizer::Optimizer(Backend& backend, ParameterStore& parameters, const Optimiz
   }
 }
 
-void Optimizer::update(int64_t updates_done, double learning_rate) {
+void Optimizer::prepare(int64_t updates_done, double learning_rate) {
   scalars_.set(updates_done, learning_rate, settings_.beta1, settings_.beta2);
+}
+
+void Optimizer::update(ConstTensorRef result) {
+  backend_.guard_update(result, scalars_.tensor());
   const TensorRef values = parameters_.values(), gradients = parameters_.gradients();
   const int64_t size = values.shape.elements();
   switch (settings_.kind) {

@@ -1,7 +1,9 @@
 #include "train/pretrain.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <deque>
 
 #include "core/file.h"
 #include "core/log.h"
@@ -13,9 +15,7 @@
 namespace dcl {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 LoaderOptions loader_options(const PretrainSettings& settings) {
   LoaderOptions options;
@@ -35,12 +35,21 @@ Schedule schedule_of(const PretrainSettings& settings, int64_t steps_per_epoch) 
           .final = settings.final_lr};
 }
 
+/// Leaving a step out or rolling back has to happen before the next step is enqueued.
+int64_t steps_ahead_of(const PretrainPlan& plan, const Backend& backend) {
+  if (plan.on_nan.action != OnNan::Action::stop) return 0;
+  if (plan.steps_ahead >= 0) return plan.steps_ahead;
+  return backend.on_device() ? 4 : 0;
+}
+
+constexpr size_t kNamedImages = 8;  // of a batch in messages
+
 }  // namespace
 
 class Pretrainer::Impl {
  public:
-  Impl(Backend& backend, const Dataset& train, const Dataset* bank, const Dataset* query, const PretrainSettings& settings,
-       const PretrainPlan& plan, std::filesystem::path checkpoints)
+  Impl(Backend& backend, const Dataset& train, const Dataset* bank, const Dataset* query,
+       const PretrainSettings& settings, const PretrainPlan& plan, std::filesystem::path checkpoints)
       : backend_(backend),
         bank_(bank),
         query_(query),
@@ -48,8 +57,11 @@ class Pretrainer::Impl {
         plan_(plan),
         folder_(std::move(checkpoints)),
         loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
-        step_(backend, settings),
+        step_(backend, settings, plan.use_graph),
+        steps_ahead_(steps_ahead_of(plan, backend)),
         schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
+    if (steps_ahead_ >= PretrainStep::kMostPending)
+      fail(ErrorKind::usage, "steps_ahead must be below " + std::to_string(PretrainStep::kMostPending));
     facts_.settings = trajectory_of(settings, train);
     facts_.machine = machine_of(backend);
     best_ = folder_.best_knn();
@@ -66,9 +78,15 @@ class Pretrainer::Impl {
   PretrainEnd run(PretrainObserver& observer);
 
  private:
-  void train_one(PretrainObserver& observer);
+  void enqueue_one();
+  void report_one(PretrainObserver& observer);
+  /// Reports steps until at most `left` are under way.
+  void report_until(int64_t left, PretrainObserver& observer) {
+    while (step_.pending() > left) report_one(observer);
+  }
+  struct UnderWay;
   void advance();
-  std::string describe(const Batch& batch, const StepRecord& record) const;
+  std::string describe(const UnderWay& step) const;
   void leave_out(const std::string& what);
   void roll_back(const std::string& what);
   bool monitor_due() const;
@@ -84,6 +102,15 @@ class Pretrainer::Impl {
   CheckpointFolder folder_;
   Loader loader_;
   PretrainStep step_;
+  int64_t steps_ahead_;
+  struct UnderWay {
+    StepRecord record;
+    double start;
+    int64_t images;
+    std::vector<int32_t> named;  // the first of the batch
+  };
+  std::deque<UnderWay> under_way_;  // the steps of step_.pending()
+  double last_report_ = 0;
   Schedule schedule_;
   CheckpointFacts facts_;
   std::optional<double> best_;
@@ -114,16 +141,16 @@ void Pretrainer::Impl::resume(const Checkpoint& checkpoint, bool other_settings_
   saved_step_ = saved ? facts_.position.step : -1;
 }
 
-/// Which step it was, and what the loss depended on.
-std::string Pretrainer::Impl::describe(const Batch& batch, const StepRecord& record) const {
-  constexpr size_t kNamed = 8;
+/// Which step it was, and what the loss depended on. Where it began can be told only when no later step is under way.
+std::string Pretrainer::Impl::describe(const UnderWay& step) const {
+  const StepRecord& record = step.record;
   std::string images;
-  for (size_t i = 0; i < std::min(kNamed, batch.indices.size()); ++i) images += " " + std::to_string(batch.indices[i]);
-  if (batch.indices.size() > kNamed) images += " ...";
+  for (const int32_t image : step.named) images += " " + std::to_string(image);
+  if (step.images > static_cast<int64_t>(step.named.size())) images += " ...";
   return "the loss is " + number_text(record.loss) + " at step " + std::to_string(record.step) + " (epoch " +
          std::to_string(record.epoch) + ", step " + std::to_string(record.step_in_epoch) + " of " +
          std::to_string(record.steps_per_epoch) + ", learning rate " + number_text(record.lr) + ", images" + images +
-         "); the first that is not finite: " + step_.first_non_finite();
+         ")" + (step_.pending() == 0 ? "; the first that is not finite: " + step_.first_non_finite() : "");
 }
 
 /// After a step whose loss is not finite: its update did not happen, and the position is behind it.
@@ -175,7 +202,7 @@ void Pretrainer::Impl::advance() {
 }
 
 /// One step of the trajectory; on return facts_.position names the next batch.
-void Pretrainer::Impl::train_one(PretrainObserver& observer) {
+void Pretrainer::Impl::enqueue_one() {
   RunPosition& position = facts_.position;
   const double start = now();
   const double waited = loader_.stats().wait_seconds;
@@ -183,35 +210,45 @@ void Pretrainer::Impl::train_one(PretrainObserver& observer) {
   StepRecord record;
   record.wait_fraction = loader_.stats().wait_seconds - waited;
   record.lr = schedule_.at(position.step);
-  const ObjectiveReport result = step_.run(*batch, position.step - facts_.left_out.steps, record.lr);
+  step_.run(*batch, position.step - facts_.left_out.steps, record.lr);
   record.epoch = position.epoch + 1;
   record.steps_per_epoch = loader_.steps_per_epoch();
   record.step_in_epoch = position.step_in_epoch + 1;
   record.step = position.step + 1;
   advance();
+  const auto named = batch->indices.first(std::min(kNamedImages, batch->indices.size()));
+  under_way_.push_back({record, start, batch->images, {named.begin(), named.end()}});
+}
+
+/// The oldest step under way: its result, and what follows from it. A step's time is that since the one before.
+void Pretrainer::Impl::report_one(PretrainObserver& observer) {
+  const ObjectiveReport result = step_.report();
+  UnderWay done = std::move(under_way_.front());
+  under_way_.pop_front();
+  StepRecord& record = done.record;
   record.loss = result.loss;
   record.clamp_fraction = result.clamp_fraction;
   record.mean_positive = result.mean_positive;
   record.mean_negative = result.mean_negative;
-  const double seconds = now() - start;
-  record.images_per_second = static_cast<double>(batch->images) / seconds;
-  record.wait_fraction /= seconds;
+  const double seconds = now() - std::max(done.start, last_report_);
+  last_report_ = now();
+  record.images_per_second = static_cast<double>(done.images) / seconds;
+  record.wait_fraction = std::min(record.wait_fraction / seconds, 1.0);
   if (std::isfinite(result.loss)) {
     facts_.left_out.in_a_row = 0;
     epoch_loss_ += result.loss;
     ++epoch_steps_;
     observer.on_step(record);
   } else {
-    const std::string what = describe(*batch, record);
+    const std::string what = describe(done);
     leave_out(what);
     observer.on_left_out(record, what);
   }
-  if (at_epoch_end()) {
-    observer.on_epoch(record.epoch, epoch_loss_ / static_cast<double>(epoch_steps_), now() - epoch_start_);
-    epoch_loss_ = 0;
-    epoch_steps_ = 0;
-    epoch_start_ = now();
-  }
+  if (record.step_in_epoch < record.steps_per_epoch) return;
+  observer.on_epoch(record.epoch, epoch_loss_ / static_cast<double>(epoch_steps_), now() - epoch_start_);
+  epoch_loss_ = 0;
+  epoch_steps_ = 0;
+  epoch_start_ = now();
 }
 
 bool Pretrainer::Impl::monitor_due() const {
@@ -272,17 +309,24 @@ PretrainEnd Pretrainer::Impl::run(PretrainObserver& observer) {
   for (bool first = true;; first = false) {
     if (!first || facts_.position.step > 0) {
       const bool due = monitor_due();
-      if (due) run_monitor(observer);
+      if (due) {
+        report_until(0, observer);
+        run_monitor(observer);
+      }
       const bool stop = observer.stop_requested() && facts_.position.step < total_steps();
       const bool last = facts_.position.step >= total_steps();
-      if (stop || due || checkpoint_due() || observer.take_checkpoint_request()) save(observer, stop || last);
+      if (stop || due || checkpoint_due() || observer.take_checkpoint_request()) {
+        report_until(0, observer);
+        save(observer, stop || last);
+      }
       if (last) break;
       if (stop) {
         loader_.stop();
         return PretrainEnd::interrupted;
       }
     }
-    train_one(observer);
+    enqueue_one();
+    report_until(steps_ahead_, observer);
   }
   loader_.stop();
   return PretrainEnd::finished;

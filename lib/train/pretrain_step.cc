@@ -42,40 +42,66 @@ std::string state_prefix(const Optimizer::State& state) { return "optim." + stat
 
 }  // namespace
 
-PretrainStep::PretrainStep(Backend& backend, const PretrainSettings& settings)
+PretrainStep::PretrainStep(Backend& backend, const PretrainSettings& settings, bool use_graph)
     : backend_(backend),
       parameters_(backend, settings.model, /*with_gradients=*/true),
       network_(backend, settings.model, shape_of(settings)),
       objective_(objective_desc(settings.objective, settings.batch, settings.views(), settings.model.feature_dim)),
+      input_(backend, augment_desc(settings.augment), settings.batch, settings.views()),
       result_(backend, kObjectiveResults * sizeof(double)),
-      labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
       workspace_(backend, backend.objective_workspace(objective_)),
       square_sum_(backend, sizeof(double)),
       statistics_before_(backend, parameters_.statistics().bytes()),
-      optimizer_(backend, parameters_, settings.optimizer) {
+      optimizer_(backend, parameters_, settings.optimizer),
+      results_(backend, kMostPending * kObjectiveResults * sizeof(double)),
+      use_graph_(use_graph) {
+  for (int64_t i = 0; i < kMostPending; ++i) arrived_.push_back(backend.make_fence());
   parameters_.initialise(settings.seed);
 }
 
-ObjectiveReport PretrainStep::run(const Batch& batch, int64_t updates_done, double learning_rate) {
-  backend_.copy(batch.views, network_.input());
-  const TensorRef labels = labels_.view({objective_.batch}, DType::i32);
-  if (objective_.kind == ObjectiveKind::unbiased) backend_.copy_in(labels, batch.labels.data());
-  const TensorRef before = statistics_before_.view(parameters_.statistics().shape, DType::f32);
-  backend_.copy(parameters_.statistics(), before);
-  network_.forward(parameters_);
+TensorRef PretrainStep::statistics_before() const {
+  return statistics_before_.view(parameters_.statistics().shape, DType::f32);
+}
+
+void PretrainStep::enqueue() {
+  const TensorRef result = result_.view({kObjectiveResults}, DType::f64);
+  input_.make_views(network_.input());
+  backend_.copy(parameters_.statistics(), statistics_before());
+  network_.enqueue_forward(parameters_);
   if (failpoint(IoOp::embeddings).not_a_number) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     backend_.copy_in({network_.embeddings().data, {1}, DType::f32}, &nan);
   }
-  const TensorRef result = result_.view({kObjectiveResults}, DType::f64);
-  backend_.objective(objective_, network_.embeddings(), labels, result, network_.embedding_gradients(),
+  backend_.objective(objective_, network_.embeddings(), input_.labels(), result, network_.embedding_gradients(),
                      {workspace_.data(), workspace_.bytes()});
-  const ObjectiveReport report = read_report(backend_, result);
-  if (std::isfinite(report.loss)) {
-    network_.backward(parameters_);
-    optimizer_.update(updates_done, learning_rate);
-  } else {
-    backend_.copy(before, parameters_.statistics());
+  network_.backward(parameters_);
+  optimizer_.update(result);
+}
+
+double* PretrainStep::result_of(int64_t step) const {
+  return reinterpret_cast<double*>(results_.data()) + step % kMostPending * kObjectiveResults;
+}
+
+void PretrainStep::run(const Batch& batch, int64_t updates_done, double learning_rate) {
+  if (pending() == kMostPending) fail(ErrorKind::internal, "too many steps without a report");
+  if (batch.images != objective_.batch) fail(ErrorKind::internal, "a step takes whole batches");
+  input_.upload(batch);
+  optimizer_.prepare(updates_done, learning_rate);
+  // The first step runs op by op: it creates what a device needs and could not create while recording.
+  if (use_graph_ && enqueued_ > 0 && !graph_) graph_ = backend_.capture([this] { enqueue(); });
+  graph_ ? graph_->replay() : enqueue();
+  network_.count_batches(parameters_);
+  backend_.enqueue_out(result_of(enqueued_), result_.view({kObjectiveResults}, DType::f64));
+  arrived_[static_cast<size_t>(enqueued_ % kMostPending)]->record();
+  ++enqueued_;
+}
+
+ObjectiveReport PretrainStep::report() {
+  if (pending() == 0) fail(ErrorKind::internal, "no step to report");
+  arrived_[static_cast<size_t>(reported_ % kMostPending)]->wait();
+  const ObjectiveReport report = report_of(result_of(reported_++));
+  if (!std::isfinite(report.loss) && pending() == 0) {
+    backend_.copy(statistics_before(), parameters_.statistics());
     parameters_.count_batches(-network_.shape().norm_groups);
   }
   return report;
@@ -92,7 +118,8 @@ std::vector<TensorSource> PretrainStep::state_tensors() const {
 
 void PretrainStep::load(const SafetensorsFile& model, const SafetensorsFile& state) {
   import_model(model, parameters_);
-  for (const Optimizer::State& flat : optimizer_.state()) import_flat(state, parameters_, state_prefix(flat), flat.values);
+  for (const Optimizer::State& flat : optimizer_.state())
+    import_flat(state, parameters_, state_prefix(flat), flat.values);
 }
 
 bool PretrainStep::finite(ConstTensorRef flat) const {

@@ -1,7 +1,11 @@
-// One pretraining step: views -> embeddings -> objective -> gradients -> update. Allocates nothing after construction.
+// One pretraining step: views -> embeddings -> objective -> gradients -> update. Allocates nothing after the second
+// step. On a device the host goes on while steps are under way: run() enqueues a step, report() reads its result.
 #pragma once
 
-#include "data/loader.h"
+#include <memory>
+#include <vector>
+
+#include "data/batch_input.h"
 #include "io/safetensors.h"
 #include "nn/network.h"
 #include "train/optimizer.h"
@@ -11,12 +15,20 @@ namespace dcl {
 
 class PretrainStep {
  public:
-  /// Freshly initialised weights from settings.seed.
-  PretrainStep(Backend& backend, const PretrainSettings& settings);
+  /// Most steps that may be unreported.
+  static constexpr int64_t kMostPending = 16;
 
-  /// updates_done: earlier updates. When the loss is not finite, it is returned, and weights, running statistics and
-  /// optimizer state are as before.
-  ObjectiveReport run(const Batch& batch, int64_t updates_done, double learning_rate);
+  /// Freshly initialised weights from settings.seed. use_graph: record the step once and replay it.
+  PretrainStep(Backend& backend, const PretrainSettings& settings, bool use_graph = true);
+
+  /// Enqueues the step that follows `updates_done` earlier updates. When its loss is not finite, it leaves weights and
+  /// optimizer state as they were, without the host having looked.
+  void run(const Batch& batch, int64_t updates_done, double learning_rate);
+  /// Steps that were enqueued and not reported.
+  int64_t pending() const { return enqueued_ - reported_; }
+  /// Waits for the oldest of them and returns what it computed. When its loss is not finite and no later step is under
+  /// way, the running statistics become what they were before it, too.
+  ObjectiveReport report();
 
   /// After a loss that was not finite: what was the first not to be, in the order of computation.
   std::string first_non_finite() const;
@@ -33,13 +45,22 @@ class PretrainStep {
 
  private:
   bool finite(ConstTensorRef flat) const;
+  void enqueue();
+  double* result_of(int64_t step) const;
+  TensorRef statistics_before() const;
 
   Backend& backend_;
   ParameterStore parameters_;
   TrainingPlan network_;
   ObjectiveDesc objective_;
-  Buffer result_, labels_, workspace_, square_sum_, statistics_before_;
+  BatchInput input_;
+  Buffer result_, workspace_, square_sum_, statistics_before_;
   Optimizer optimizer_;
+  HostBuffer results_;                           // of the last kMostPending steps
+  std::vector<std::unique_ptr<Fence>> arrived_;  // their results
+  int64_t enqueued_ = 0, reported_ = 0;
+  bool use_graph_;
+  std::unique_ptr<StepGraph> graph_;  // of enqueue(), from the second step on
 };
 
 }  // namespace dcl
