@@ -1,4 +1,6 @@
 // dcl-embed: features of images, to .npy and .csv.
+#include <optional>
+
 #include "common_options.h"
 #include "core/log.h"
 #include "io/csv.h"
@@ -6,6 +8,7 @@
 #include "run/app.h"
 #include "run/progress.h"
 #include "train/features.h"
+#include "train/projector.h"
 
 namespace dcl {
 namespace {
@@ -33,7 +36,7 @@ int main(int argc, char** argv) {
   DataOptions data;
   EncoderOptions encoder;
   DeviceOptions device;
-  std::filesystem::path out;
+  std::filesystem::path out, projector_folder;
   int64_t batch = 64, eval_size = 0;
   bool raw = false;
   data.add_to(options);
@@ -41,6 +44,7 @@ int main(int argc, char** argv) {
   options.group("Features");
   options.add("out", &out, "the .npy file; names and labels go beside it, to .csv").required();
   options.add("raw", &raw, "as the encoder gives them; otherwise each row has unit length, as published");
+  options.add("projector", &projector_folder, "also write the features for TensorBoard's embedding projector into this folder");
   options.add("eval_size", &eval_size, "height and width; 0: the images' own, as published").range(0, 4096);
   options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
   device.add_to(options);
@@ -54,19 +58,26 @@ int main(int argc, char** argv) {
     report(dataset);
     FeatureExtractor extractor(*backend, store, evaluation_pixels(dataset, eval_size), std::min(batch, dataset.size()), device.type());
     NpyWriter npy(out, NpyWriter::Type::f32, {extractor.dim()});
+    std::optional<ProjectorWriter> projector;
+    if (!projector_folder.empty()) projector.emplace(projector_folder, dataset, extractor.dim());
     Progress progress(dataset.size());
     std::vector<float> rows;
     extractor.extract(dataset, all_images(dataset), evaluation_views(eval_size), 0, [&](std::span<const float> features) {
       rows.assign(features.begin(), features.end());
       if (!raw) normalize_rows(rows, extractor.dim());
       npy.append(rows);
+      if (projector) projector->append(rows);
       progress.update(npy.rows(), "Embed");
       return true;
     });
     write_names(dataset, std::filesystem::path(out).replace_extension(".csv"));
     npy.commit();
+    if (projector) projector->commit(*backend);
     progress.finish();
     log(LogLevel::info, "wrote " + std::to_string(npy.rows()) + " x " + std::to_string(extractor.dim()) + " features to " + out.string());
+    if (projector)
+      log(LogLevel::info, "wrote " + std::to_string(projector->points()) + " points for the projector: tensorboard --logdir " +
+                              projector_folder.string());
     return 0;
   });
 }

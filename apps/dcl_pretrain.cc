@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "common_options.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "io/csv.h"
 #include "run/app.h"
@@ -10,6 +11,7 @@
 #include "run/run_directory.h"
 #include "run/signals.h"
 #include "train/pretrain.h"
+#include "train/tensorboard.h"
 
 namespace dcl {
 namespace {
@@ -22,7 +24,7 @@ struct PretrainOptions {
   MonitorSettings monitor;
   std::string arch = "resnet50", stem = "cifar", objective = "debiased", negative_scale = "mean", optimizer = "adam",
               schedule = "constant", luma = "pillow7", resume = "auto", on_nan = "stop";
-  bool debiased = true, knn = true, slurm_requeue = false, resume_override = false;
+  bool debiased = true, knn = true, tensorboard = false, slurm_requeue = false, resume_override = false;
   double knn_temperature = 0;
   std::filesystem::path run_dir;
 
@@ -81,6 +83,7 @@ void PretrainOptions::add_to(Options& options) {
            "unfinished steps that may be enqueued on a device; -1: 4 on a GPU, 0 on a CPU")
       .range(-1, 15);
   options.add("max_failed_checkpoints", &plan.max_failed_checkpoints, "in a row, before the run gives up").range(0, 1e6);
+  options.add("tensorboard", &tensorboard, "also write a TensorBoard event file into the run directory");
   options.add("slurm_requeue", &slurm_requeue, "after SIGUSR1, hand the job back to Slurm").transient();
   device.add_to(options);
 }
@@ -110,13 +113,16 @@ void PretrainOptions::resolve(const Options& options) {
 /// Progress on the terminal, rows in the metrics, signals from outside.
 class Reporter : public PretrainObserver {
  public:
-  Reporter(MetricsLog& metrics, Signals& signals, int64_t epochs) : metrics_(metrics), signals_(signals), epochs_(epochs) {}
+  /// tensorboard: may be null.
+  Reporter(MetricsLog& metrics, TensorBoardLog* tensorboard, const Pretrainer& pretrainer, Signals& signals, int64_t epochs)
+      : metrics_(metrics), tensorboard_(tensorboard), pretrainer_(pretrainer), signals_(signals), epochs_(epochs) {}
 
   void on_step(const StepRecord& r) override {
     metrics_.write({{"split", "train"}, {"step", r.step}, {"epoch", r.epoch}, {"loss", r.loss},
                     {"clamp_fraction", r.clamp_fraction}, {"mean_positive", r.mean_positive},
                     {"mean_negative", r.mean_negative}, {"lr", r.lr}, {"images_per_second", r.images_per_second},
                     {"wait_fraction", r.wait_fraction}});
+    if (tensorboard_) tensorboard_->step(r);
     if (!progress_) progress_ = std::make_unique<Progress>(r.steps_per_epoch);
     char label[128];
     std::snprintf(label, sizeof label, "Train Epoch: [%lld/%lld] Loss: %.4f clamp %.0f%% %.0f img/s wait %.0f%%",
@@ -138,12 +144,16 @@ class Reporter : public PretrainObserver {
   void on_monitor(const MonitorRecord& r) override {
     progress_.reset();
     metrics_.write({{"split", "knn"}, {"step", r.step}, {"epoch", r.epoch}, {"knn_top1", r.top1}, {"knn_top5", r.top5}});
+    if (tensorboard_) tensorboard_->monitor(r);
     char line[128];
     std::snprintf(line, sizeof line, "kNN after epoch %lld (step %lld): top-1 %.2f%% top-5 %.2f%%, %.1f s%s",
                   static_cast<long long>(r.epoch), static_cast<long long>(r.step), r.top1, r.top5, r.seconds, r.best ? ", best" : "");
     log(LogLevel::info, line);
   }
-  void on_checkpoint(const std::filesystem::path& model) override { log(LogLevel::info, "checkpoint " + model.string()); }
+  void on_checkpoint(const std::filesystem::path& model) override {
+    log(LogLevel::info, "checkpoint " + model.string());
+    if (tensorboard_) tensorboard_->weights(pretrainer_.position().step, pretrainer_.parameters());
+  }
   bool stop_requested() override { return signals_.stop_requested(); }
   bool take_checkpoint_request() override { return signals_.take_checkpoint_request(); }
 
@@ -154,10 +164,24 @@ class Reporter : public PretrainObserver {
 
  private:
   MetricsLog& metrics_;
+  TensorBoardLog* tensorboard_;
+  const Pretrainer& pretrainer_;
   Signals& signals_;
   int64_t epochs_;
   std::unique_ptr<Progress> progress_;
 };
+
+/// The event file of a run that is about to start or to go on.
+std::unique_ptr<TensorBoardLog> open_tensorboard(const PretrainOptions& o, const RunDirectory& run, Backend& backend,
+                                                 const Dataset& train, int64_t step) {
+  if (!o.tensorboard) return nullptr;
+  auto tensorboard = std::make_unique<TensorBoardLog>(run.path(), step);
+  if (step > 0) return tensorboard;
+  const std::vector<uint8_t> config = read_file(run.path() / "config.toml", 1 << 20);
+  tensorboard->configuration({reinterpret_cast<const char*>(config.data()), config.size()});
+  tensorboard->views(first_training_views(backend, train, o.settings));
+  return tensorboard;
+}
 
 /// The query images of the monitor; nothing, with a notice, when there is nothing to monitor with and it was not asked for.
 std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& train, bool asked_for) {
@@ -196,7 +220,8 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   log(LogLevel::info, "run directory " + run.path().string() + ": " + (checkpoint ? "continuing after step " : "starting after step ") +
                           std::to_string(pretrainer.position().step) + " of " + std::to_string(pretrainer.total_steps()));
 
-  Reporter reporter(metrics, signals, o.settings.epochs);
+  const auto tensorboard = open_tensorboard(o, run, *backend, train, pretrainer.position().step);
+  Reporter reporter(metrics, tensorboard.get(), pretrainer, signals, o.settings.epochs);
   if (pretrainer.run(reporter) == PretrainEnd::finished) return 0;
   if (signals.requeue_requested() && o.slurm_requeue) requeue_slurm_job();
   log(LogLevel::info, "interrupted; checkpoint saved, the same command continues");

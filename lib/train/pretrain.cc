@@ -70,6 +70,7 @@ class Pretrainer::Impl {
   void resume(const Checkpoint& checkpoint, bool other_settings_allowed);
 
   const RunPosition& position() const { return facts_.position; }
+  const ParameterStore& parameters() const { return step_.parameters(); }
   int64_t total_steps() const {
     const int64_t whole = settings_.epochs * loader_.steps_per_epoch();
     return plan_.max_steps > 0 ? std::min(whole, plan_.max_steps) : whole;
@@ -340,6 +341,7 @@ void Pretrainer::resume(const Checkpoint& checkpoint, bool other_settings_allowe
   impl_->resume(checkpoint, other_settings_allowed);
 }
 const RunPosition& Pretrainer::position() const { return impl_->position(); }
+const ParameterStore& Pretrainer::parameters() const { return impl_->parameters(); }
 int64_t Pretrainer::total_steps() const { return impl_->total_steps(); }
 PretrainEnd Pretrainer::run(PretrainObserver& observer) { return impl_->run(observer); }
 

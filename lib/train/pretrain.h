@@ -77,6 +77,8 @@ class Pretrainer {
   void resume(const Checkpoint& checkpoint, bool other_settings_allowed = false);
 
   const RunPosition& position() const;
+  /// The weights as they are; for reading between steps (from an observer).
+  const ParameterStore& parameters() const;
   int64_t total_steps() const;
 
   /// Trains until the end or until the observer asks to stop; a checkpoint is saved in both cases. Error{numerical}

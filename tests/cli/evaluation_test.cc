@@ -94,7 +94,7 @@ TEST_F(Evaluation, UntrainedEncoderIsTheSameForTheSameSeed) {
 TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
   const std::string out = *folder_ / "x.npy", raw = *folder_ / "raw.npy";
   ASSERT_EQ(run(with_model("dcl-embed", {"--out", out, "--batch_size", "7"})).exit_code, 0);
-  ASSERT_EQ(run(with_model("dcl-embed", {"--out", raw, "--raw"})).exit_code, 0);
+  ASSERT_EQ(run(with_model("dcl-embed", {"--out", raw, "--raw", "--projector", *folder_ / "projector"})).exit_code, 0);
   const auto x = read_npy_f32(out), r = read_npy_f32(raw);
   ASSERT_EQ(x.shape, (std::vector<int64_t>{40, 512}));
   ASSERT_EQ(r.shape, x.shape);
@@ -110,6 +110,11 @@ TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
   const std::string csv = read_text(*folder_ / "x.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 41);
   EXPECT_EQ(csv.substr(0, csv.find('\n')), "row,name,label,class");
+  const std::string tsv = read_text(*folder_ / "projector/features.tsv");
+  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\n'), 40);
+  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 40 * 511);
+  EXPECT_EQ(std::stof(tsv), r.values[0]);
+  EXPECT_TRUE(std::filesystem::exists(*folder_ / "projector/projector_config.pbtxt"));
 }
 
 TEST_F(Evaluation, ResizedEvaluation) {

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include "support/event_reader.h"
 #include "support/tiny_run.h"
 
 namespace dcl::test {
@@ -111,6 +112,27 @@ TEST_F(Pretrain, ConfigFileOfARunRepeatsIt) {
   const Outcome outcome = run({app("dcl-pretrain"), "--config", whole() + "/config.toml", "--run_dir", dir});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   expect_same_end(whole(), dir);
+}
+
+TEST_F(Pretrain, TensorBoardShowsEveryStepAndChangesNothing) {
+  const std::string dir = fresh("tensorboard");
+  const Outcome outcome = run(tiny_run(dir, {"--tensorboard"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  expect_same_end(whole(), dir);
+  EXPECT_TRUE(event_files(whole()).empty());
+  const auto files = event_files(dir);
+  ASSERT_EQ(files.size(), 1u);
+  std::vector<double> shown;
+  for (const std::string& event : events_of(files[0]))
+    for (const auto& summary : ProtoReader(event).all(5))
+      for (const auto& field : ProtoReader(summary.text).all(1))
+        if (const ProtoReader value(field.text); value.text(1) == "train/loss") {
+          shown.push_back(value.number<float>(2));
+          EXPECT_EQ(ProtoReader(event).integer(2), static_cast<int64_t>(shown.size()));
+        }
+  const auto expected = losses(dir);
+  ASSERT_EQ(shown.size(), expected.size());
+  for (size_t i = 0; i < shown.size(); ++i) EXPECT_EQ(shown[i], static_cast<float>(expected[i]));
 }
 
 TEST_F(Pretrain, FinishedRunStaysFinished) {

@@ -5,16 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <filesystem>
 
 #include "core/error.h"
 #include "data/decode.h"
 #include "io/crc32c.h"
 #include "io/fault.h"
 #include "io/png.h"
-#include "support/process.h"
-#include "support/proto_reader.h"
+#include "support/event_reader.h"
 
 namespace dcl {
 namespace {
@@ -124,29 +121,6 @@ TEST(Histogram, MessageHasFilledBucketsAndTheirLeftEdge) {
   EXPECT_FALSE(ProtoReader(ProtoMessage(Histogram().message()).bytes()).text(6).size());
 }
 
-/// Events of a file, every checksum checked.
-std::vector<std::string> events(const std::string& path) {
-  const std::string bytes = test::read_text(path);
-  std::vector<std::string> all;
-  size_t at = 0;
-  const auto take = [&](size_t count) {
-    at += count;
-    return bytes.substr(at - count, count);
-  };
-  const auto number = [](const std::string& text) {
-    uint64_t value = 0;
-    std::memcpy(&value, text.data(), text.size());
-    return value;
-  };
-  while (at < bytes.size()) {
-    const std::string length = take(8), length_crc = take(4), data = take(number(length)), data_crc = take(4);
-    EXPECT_EQ(number(length_crc), masked_crc32c(length));
-    EXPECT_EQ(number(data_crc), masked_crc32c(data));
-    all.push_back(data);
-  }
-  return all;
-}
-
 TEST(EventFile, RecordsReadBack) {
   const test::TemporaryFolder folder;
   const std::vector<uint8_t> rgb(2 * 3 * 3, 200);
@@ -161,7 +135,7 @@ TEST(EventFile, RecordsReadBack) {
 
   const auto name = file.path().filename().string();
   EXPECT_TRUE(name.starts_with("events.out.tfevents.")) << name;
-  const auto all = events(file.path());
+  const auto all = test::events_of(file.path());
   ASSERT_EQ(all.size(), 5u);
   EXPECT_EQ(ProtoReader(all[0]).text(3), "brain.Event:2");
   EXPECT_GT(ProtoReader(all[0]).number<double>(1), 1.6e9);
@@ -191,7 +165,7 @@ TEST(EventFile, LaterFilesSortLaterAndSayWhereTheyBegin) {
     EventFile file(folder.path(), 100 + i);
     EXPECT_GT(file.path().string(), last);
     last = file.path();
-    const auto all = events(last);
+    const auto all = test::events_of(last);
     ASSERT_EQ(all.size(), i == 0 ? 1u : 2u);
     if (i == 0) continue;
     EXPECT_EQ(ProtoReader(all[1]).integer(2), 100 + i);
