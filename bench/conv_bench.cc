@@ -89,6 +89,7 @@ class OpConv {
       backend_.conv_backward_data(d_, y(), filter(), x(), Accum::overwrite, workspace);
     else
       backend_.conv_backward_filter(d_, x(), y(), filter(), Accum::overwrite, workspace);
+    backend_.synchronize();
   }
 
  private:

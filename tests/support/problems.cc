@@ -1,5 +1,6 @@
 #include "support/problems.h"
 
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -33,7 +34,9 @@ ConvProblem parse(const std::string& line, const std::string& where) {
 
 }  // namespace
 
-std::vector<ConvProblem> read_conv_problems(const std::string& path) {
+std::vector<ConvProblem> read_conv_problems() {
+  const char* elsewhere = std::getenv("DCL_CONV_PROBLEMS");
+  const std::string path = elsewhere ? elsewhere : DCL_CONV_PROBLEMS;
   std::ifstream file(path);
   if (!file) fail(ErrorKind::data, "cannot read " + path);
   std::vector<ConvProblem> problems;

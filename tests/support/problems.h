@@ -14,7 +14,8 @@ struct ConvProblem {
   std::string name;
 };
 
-/// Throws Error{data} naming file and line. Default: tests/conformance/problems.txt of the source tree.
-std::vector<ConvProblem> read_conv_problems(const std::string& path = DCL_CONV_PROBLEMS);
+/// Throws Error{data} naming file and line. Reads $DCL_CONV_PROBLEMS, else tests/conformance/problems.txt of the source
+/// tree.
+std::vector<ConvProblem> read_conv_problems();
 
 }  // namespace dcl::test

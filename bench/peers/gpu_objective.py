@@ -1,0 +1,103 @@
+"""Debiased objective, forward and backward, on a GPU: the published formulation, one in chunks of rows whose exponentials
+are computed again in the backward pass, each eager and compiled, and ours (objective_bench) in turn.
+
+usage: gpu_objective.py [BUILD_DIR] [--batch 256,1024,4096,16384] [--device cuda]
+Prints one JSON object per batch and formulation: median milliseconds, MiB beyond the embeddings.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import time
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from gpu_train_step import fixed_shape_loss
+
+DIM, TEMPERATURE, TAU_PLUS, CHUNK = 128, 0.5, 0.1, 1024
+
+
+def published(a, b):
+    same = torch.eye(a.shape[0], dtype=torch.bool, device=a.device).repeat(2, 2)
+    return fixed_shape_loss(a, b, same, TEMPERATURE, TAU_PLUS)
+
+
+def row_sums(rows, out, first):
+    """Sums of exp(similarity / temperature) over the negatives of some rows."""
+    exponentials = torch.exp(rows @ out.t() / TEMPERATURE)
+    anchors, half = torch.arange(first, first + rows.shape[0], device=out.device), out.shape[0] // 2
+    itself = exponentials.gather(1, anchors[:, None])
+    pair = exponentials.gather(1, ((anchors + half) % (2 * half))[:, None])
+    return (exponentials.sum(-1, keepdim=True) - itself - pair).squeeze(1)
+
+
+def chunked(a, b):
+    out = torch.cat([a, b])
+    neg = torch.cat([checkpoint(row_sums, out[i:i + CHUNK], out, i, use_reentrant=False)
+                     for i in range(0, out.shape[0], CHUNK)])
+    pos = torch.exp((a * b).sum(-1) / TEMPERATURE).repeat(2)
+    count = out.shape[0] - 2
+    estimate = torch.clamp((-TAU_PLUS * count * pos + neg) / (1 - TAU_PLUS), min=count * torch.e ** (-1 / TEMPERATURE))
+    return (-torch.log(pos / (pos + estimate))).mean()
+
+
+def peer(loss, batch, device, repeats):
+    torch.manual_seed(0)
+    a, b = (torch.nn.functional.normalize(torch.randn(batch, DIM, device=device)).requires_grad_() for _ in range(2))
+    cuda = device.type == "cuda"
+    times = []
+    before = 0
+    for i in range(repeats + 3):
+        a.grad = b.grad = None
+        if cuda:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+        start = time.perf_counter()
+        loss(a, b).backward()
+        if cuda:
+            torch.cuda.synchronize()
+        if i >= 3:
+            times.append(time.perf_counter() - start)
+    beyond = (torch.cuda.max_memory_allocated() - before) / 2**20 if cuda else None
+    return {"milliseconds": round(1e3 * statistics.median(times), 4), "beyond_mib": beyond and round(beyond, 1),
+            "loss": round(loss(a, b).item(), 6)}
+
+
+def ours(build, batch, device):
+    command = [f"{build}/bench/objective_bench", f"--benchmark_filter=^objective/debiased/{batch}/{DIM}/",
+               "--benchmark_min_time=0.2", "--benchmark_format=json"]
+    environment = {**os.environ, "DCL_BENCH_DEVICE": "cuda" if device.type == "cuda" else "eigen"}
+    run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+    figures = run["benchmarks"][0]
+    return {"milliseconds": round(figures["real_time"], 4), "beyond_mib": round(figures["beyond_MiB"], 2)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", nargs="?", default="build")
+    parser.add_argument("--batch", default="256,1024,4096,16384")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--repeats", type=int, default=20)
+    args = parser.parse_args()
+    device = torch.device(args.device)
+    formulations = {"published": published, "chunked": chunked}
+    if device.type == "cuda":
+        formulations |= {"published, compiled": torch.compile(published), "chunked, compiled": torch.compile(chunked)}
+    for batch in map(int, args.batch.split(",")):
+        runs = {name: lambda f=f: peer(f, batch, device, args.repeats) for name, f in formulations.items()}
+        runs["dcl"] = lambda: ours(args.build, batch, device)
+        for name, run in runs.items():
+            try:
+                figures = run()
+            except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
+                figures = {"error": (str(error).strip().splitlines() or ["failed"])[0]}
+                if device.type == "cuda":
+                    torch.cuda.empty_cache()
+            print(json.dumps({"objective": name, "batch": batch, **figures}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
