@@ -11,9 +11,13 @@ int main(int argc, char** argv) {
   std::filesystem::path file;
   std::string model_prefix;
   bool json = false, stats = false;
-  options.add("file", &file, "safetensors, PyTorch or NPZ file; NPY, ONNX and TensorBoard files are named only").required().positional();
-  options.add("stats", &stats, "read all values: norm, mean, smallest and largest, NaN and infinite ones, XXH3-128 hashes, batch norm");
-  options.add("model_prefix", &model_prefix, "which of several encoders in the file: what stands before its tensors' names; .: nothing");
+  options.add("file", &file, "safetensors, PyTorch or NPZ file; NPY, ONNX and TensorBoard files are named only")
+      .required()
+      .positional();
+  options.add("stats", &stats,
+              "read all values: norm, mean, smallest and largest, NaN and infinite ones, XXH3-128 hashes, batch norm");
+  options.add("model_prefix", &model_prefix,
+              "which of several encoders in the file: what stands before its tensors' names; .: nothing");
   options.add("json", &json, "one JSON object on standard output").transient();
   return run_app(argc, argv, options, [&] {
     const nlohmann::ordered_json report = inspect_file(file, model_prefix, stats);

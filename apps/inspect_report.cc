@@ -82,12 +82,15 @@ void describe_tensors(const TensorFile& file, bool stats, ordered_json& out) {
   if (!stats) return;
   out["non_finite"] = non_finite;
   if (norms > 0)
-    out["batch_norm"] = {{"layers", norms}, {"running_var", variances.json()}, {"num_batches_tracked", counters.json()}};
+    out["batch_norm"] = {
+        {"layers", norms}, {"running_var", variances.json()}, {"num_batches_tracked", counters.json()}};
 }
 
 // ---- Text -----------------------------------------------------------------------------------------------------------
 
-std::string number_cell(const ordered_json& value) { return value.is_null() ? "-" : fmt::format("{:.4g}", value.get<double>()); }
+std::string number_cell(const ordered_json& value) {
+  return value.is_null() ? "-" : fmt::format("{:.4g}", value.get<double>());
+}
 
 std::string text_cell(const ordered_json& value) {
   return escaped(value.is_string() ? value.get<std::string>() : value.dump());
@@ -107,13 +110,15 @@ std::string joined(const ordered_json& words) {
 
 std::string model_lines(const ordered_json& report) {
   if (report["model"].is_null())
-    return line("model", "none: " + report["no_model_because"].get<std::string>()) + line("used by", joined(report["used_by"]));
+    return line("model", "none: " + report["no_model_because"].get<std::string>()) +
+           line("used by", joined(report["used_by"]));
   const ordered_json& model = report["model"];
   std::string text = model["arch"].get<std::string>() + ", " + model["stem"].get<std::string>() + " stem, ";
   if (model["head"].is_null())
     text += "no projection head";
   else
-    text += fmt::format("head {}-{}", model["head"]["hidden_dim"].get<int64_t>(), model["head"]["feature_dim"].get<int64_t>());
+    text += fmt::format("head {}-{}", model["head"]["hidden_dim"].get<int64_t>(),
+                        model["head"]["feature_dim"].get<int64_t>());
   return line("model", text) + line("parameters", std::to_string(model["parameters"].get<int64_t>())) +
          line("used by", joined(report["used_by"]));
 }
@@ -170,17 +175,20 @@ ordered_json inspect_file(const std::filesystem::path& path, const std::string& 
 }
 
 std::string report_text(const ordered_json& report) {
-  std::string out = line("file", escaped(report["file"].get<std::string>())) +
-                    line("format", report["format"].get<std::string>() + ", " + bytes_text(report["bytes"].get<uint64_t>()));
+  std::string out =
+      line("file", escaped(report["file"].get<std::string>())) +
+      line("format", report["format"].get<std::string>() + ", " + bytes_text(report["bytes"].get<uint64_t>()));
   if (report.contains("xxh3_128")) out += line("XXH3-128", report["xxh3_128"].get<std::string>());
   if (!report.contains("tensors")) return out;
   out += model_lines(report);
   out += line("tensors", fmt::format("{}, {} elements", report["tensors"].size(), report["elements"].get<int64_t>()));
-  if (report.contains("non_finite")) out += line("NaN or infinite", std::to_string(report["non_finite"].get<int64_t>()));
+  if (report.contains("non_finite"))
+    out += line("NaN or infinite", std::to_string(report["non_finite"].get<int64_t>()));
   if (report.contains("batch_norm")) {
     const ordered_json& norm = report["batch_norm"];
-    out += line("batch norm", fmt::format("{} layers, running_var {}, num_batches_tracked {}", norm["layers"].get<int64_t>(),
-                                          range_text(norm["running_var"]), range_text(norm["num_batches_tracked"])));
+    out += line("batch norm",
+                fmt::format("{} layers, running_var {}, num_batches_tracked {}", norm["layers"].get<int64_t>(),
+                            range_text(norm["running_var"]), range_text(norm["num_batches_tracked"])));
   }
   for (const auto& notice : report["notices"]) out += line("notice", notice.get<std::string>());
   for (const auto& [key, value] : report["metadata"].items())

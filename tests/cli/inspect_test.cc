@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "io/event_file.h"
 #include "io/npy.h"
 #include "support/process.h"
 #include "support/random_model.h"
@@ -109,6 +110,9 @@ TEST_F(Inspect, OtherKindsAreNamed) {
   EXPECT_EQ(json_of(*folder_ / "x.npy").at("format"), "a NumPy file of one array");
   ASSERT_EQ(run({app("dcl-convert"), model(), *folder_ / "x.onnx"}).exit_code, 0);
   EXPECT_EQ(json_of(*folder_ / "x.onnx").at("format"), "an ONNX model");
+  EventFile events(folder_->path(), 0);
+  events.text(0, "tag", "text");
+  EXPECT_EQ(json_of(events.path().string()).at("format"), "a TensorBoard event file");
 }
 
 TEST_F(Inspect, DangerousAndDamagedFilesAreRefused) {
