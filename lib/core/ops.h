@@ -11,8 +11,8 @@ namespace dcl {
 /// Whether an op replaces its gradient output or adds to it.
 enum class Accum : uint8_t { overwrite, add };
 
-/// How convolutions and matrix products of f32 operands multiply: exactly, or with operands rounded to 11 bits of
-/// significand (tf32), which tensor cores do several times faster. Sums are f32 either way.
+/// How convolutions of f32 operands multiply: exactly, or with operands rounded to 11 bits of significand (tf32), which
+/// tensor cores do several times faster. Sums are f32 either way.
 enum class F32Math : uint8_t { exact, tf32 };
 
 enum class ConvPass : uint8_t { forward, backward_data, backward_filter };
