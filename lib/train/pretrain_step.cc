@@ -63,15 +63,13 @@ TensorRef PretrainStep::statistics_before() const {
   return statistics_before_.view(parameters_.statistics().shape, DType::f32);
 }
 
-void PretrainStep::enqueue() {
+void PretrainStep::enqueue(bool plant_fault) {
   const TensorRef result = result_.view({kObjectiveResults}, DType::f64);
   input_.make_views(network_.input());
   backend_.copy(parameters_.statistics(), statistics_before());
   network_.enqueue_forward(parameters_);
-  if (failpoint(IoOp::embeddings).not_a_number) {
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    backend_.copy_in({network_.embeddings().data, {1}, DType::f32}, &nan);
-  }
+  if (plant_fault)
+    backend_.fill({network_.embeddings().data, {1}, DType::f32}, std::numeric_limits<float>::quiet_NaN());
   backend_.objective(objective_, network_.embeddings(), input_.labels(), result, network_.embedding_gradients(),
                      {workspace_.data(), workspace_.bytes()});
   network_.backward(parameters_);
@@ -89,7 +87,8 @@ void PretrainStep::run(const Batch& batch, int64_t updates_done, double learning
   optimizer_.prepare(updates_done, learning_rate);
   // The first step runs op by op: it creates what a device needs and could not create while recording.
   if (use_graph_ && enqueued_ > 0 && !graph_) graph_ = backend_.capture([this] { enqueue(); });
-  graph_ ? graph_->replay() : enqueue();
+  const bool plant_fault = failpoint(IoOp::embeddings).not_a_number;  // a graph replays what it was recorded with
+  graph_ && !plant_fault ? graph_->replay() : enqueue(plant_fault);
   network_.count_batches(parameters_);
   backend_.enqueue_out(result_of(enqueued_), result_.view({kObjectiveResults}, DType::f64));
   arrived_[static_cast<size_t>(enqueued_ % kMostPending)]->record();

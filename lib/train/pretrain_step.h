@@ -45,7 +45,7 @@ class PretrainStep {
 
  private:
   bool finite(ConstTensorRef flat) const;
-  void enqueue();
+  void enqueue(bool plant_fault = false);
   double* result_of(int64_t step) const;
   TensorRef statistics_before() const;
 

@@ -12,7 +12,7 @@
 namespace dcl::test {
 namespace {
 
-constexpr int64_t kBatch = 4, kImages = 12, kSteps = 4;
+constexpr int64_t kBatch = 4, kImages = 12, kSteps = 3;
 
 PretrainSettings tiny() {
   PretrainSettings settings;
@@ -66,7 +66,7 @@ TEST_P(PretrainStepTest, ReplayedStepsAreTheStepsOpByOp) {
   const Outcome eager = train(*backend_, tiny(), false, 0), replayed = train(*backend_, tiny(), true, 3);
   EXPECT_EQ(eager.losses, replayed.losses);
   EXPECT_TRUE(eager.weights == replayed.weights);
-  EXPECT_NE(eager.losses[2], eager.losses[3]);
+  EXPECT_NE(eager.losses[1], eager.losses[2]);
 }
 
 TEST_P(PretrainStepTest, ALossThatIsNotFiniteChangesNothing) {

@@ -70,6 +70,7 @@ void begin_capture(Stream) { emulation::begin_recording(); }
 Graph* end_capture(Stream) { return new Graph{emulation::end_recording()}; }
 void abandon_capture(Stream) noexcept { emulation::end_recording(); }
 void launch_graph(Graph* graph, Stream) {
+  const emulation::DeviceAccess access;  // once for all of it
   for (const auto& work : graph->work) emulation::enqueue(work);
 }
 void destroy_graph(Graph* graph) noexcept { delete graph; }
