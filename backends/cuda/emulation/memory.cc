@@ -32,6 +32,7 @@ void* allocate_device(size_t bytes) {
   void* data = mmap(nullptr, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) return nullptr;
+  madvise(data, bytes, MADV_HUGEPAGE);  // fewer pages to protect
   blocks[data] = bytes;
   return data;
 }

@@ -1,0 +1,127 @@
+// Whole runs on a device: training that is interrupted and continued, and the evaluations of its encoder, beside the
+// eigen backend. (On CPU backends the programs' own tests do this.)
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/backends.h"
+#include "support/process.h"
+#include "train/linear.h"
+#include "train/monitor.h"
+#include "train/pretrain.h"
+
+namespace dcl::test {
+namespace {
+
+PretrainSettings tiny() {
+  PretrainSettings settings;
+  settings.model.arch = "resnet18";
+  settings.augment.size = 8;
+  settings.batch = 4;
+  settings.epochs = 2;
+  settings.seed = 3;
+  return settings;
+}
+
+class Steps : public PretrainObserver {
+ public:
+  void on_step(const StepRecord& record) override { records.push_back(record); }
+  std::vector<StepRecord> records;
+};
+
+class Run : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (!backend_->on_device()) GTEST_SKIP() << "for devices";
+  }
+
+  /// Trains in `folder` up to `steps` in all, from its newest checkpoint if there is one.
+  std::vector<StepRecord> train(const std::filesystem::path& folder, int64_t steps) {
+    PretrainPlan plan;
+    plan.max_steps = steps;
+    Pretrainer pretrainer(*backend_, data_, nullptr, nullptr, tiny(), plan, folder);
+    if (const auto checkpoint = choose_checkpoint("auto", CheckpointFolder(folder))) pretrainer.resume(*checkpoint);
+    Steps steps_seen;
+    pretrainer.run(steps_seen);
+    return steps_seen.records;
+  }
+
+  static ParameterStore encoder(Backend& backend) {
+    ParameterStore store(backend, tiny().model, false);
+    store.initialise(4);
+    return store;
+  }
+
+  std::unique_ptr<Backend> backend_ = make_backend(GetParam()), eigen_ = make_backend("eigen");
+  Dataset data_ = load_dataset({.name = "shapes", .split = "train", .shapes_count = 8, .shapes_size = 16});
+  Dataset test_ = load_dataset({.name = "shapes", .split = "test", .shapes_count = 40, .shapes_size = 16});
+};
+
+TEST_P(Run, ContinuesBitForBitAndLeavesNoStepUnreported) {
+  const TemporaryFolder folder;
+  const auto whole = train(folder / "whole", 3);
+  const auto first = train(folder / "parts", 1), rest = train(folder / "parts", 3);
+  ASSERT_EQ(whole.size(), 3u);
+  ASSERT_EQ(first.size(), 1u);
+  ASSERT_EQ(rest.size(), 2u);
+  const StepRecord* parts[] = {&first[0], &rest[0], &rest[1]};
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(whole[i].step, static_cast<int64_t>(i) + 1);
+    EXPECT_EQ(parts[i]->step, whole[i].step);
+    EXPECT_EQ(parts[i]->loss, whole[i].loss);
+  }
+  const CheckpointFolder a(folder / "whole"), b(folder / "parts");
+  EXPECT_EQ(read_text(a.model_path(3).string()), read_text(b.model_path(3).string()));
+}
+
+TEST_P(Run, FeaturesAreThoseOfEigen) {
+  const std::vector<int32_t> images = all_images(data_);
+  std::vector<float> features[2];
+  Backend* backends[] = {backend_.get(), eigen_.get()};
+  for (int i = 0; i < 2; ++i) {
+    const ParameterStore store = encoder(*backends[i]);
+    FeatureExtractor extractor(*backends[i], store, evaluation_pixels(data_, 8), 3, DType::f32);  // 3, 3, 2
+    extractor.extract(data_, images, evaluation_views(8), 0, [&](std::span<const float> rows) {
+      features[i].insert(features[i].end(), rows.begin(), rows.end());
+      return true;
+    });
+  }
+  ASSERT_EQ(features[0].size(), images.size() * 512);
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < features[0].size(); ++i) {
+    difference += std::pow(double{features[0][i]} - double{features[1][i]}, 2);
+    size += std::pow(double{features[1][i]}, 2);
+  }
+  EXPECT_GT(size, 0);
+  EXPECT_LE(std::sqrt(difference / size), 1e-5);
+}
+
+TEST_P(Run, KnnAndLinearEvaluationAreThoseOfEigen) {
+  MonitorSettings monitor;
+  monitor.k = 3, monitor.batch = 8, monitor.eval_size = 8;
+  LinearSettings linear;
+  linear.epochs = 2, linear.batch = 4, linear.eval_batch = 6, linear.eval_size = 8;
+  linear.augment.size = 16;  // batch norm over 4 x 2 x 2 pixels at least
+  double losses[2][2];
+  Backend* backends[] = {backend_.get(), eigen_.get()};
+  std::optional<MonitorResult> neighbours[2];
+  for (int i = 0; i < 2; ++i) {
+    ParameterStore store = encoder(*backends[i]);
+    neighbours[i] = knn_accuracy(*backends[i], store, data_, test_, monitor, DType::f32);
+    for (const LinearProtocol protocol : {LinearProtocol::frozen, LinearProtocol::batch}) {
+      linear.protocol = protocol;
+      losses[i][static_cast<int>(protocol)] =
+          linear_evaluation(*backends[i], store, data_, test_, linear, [](const LinearEpoch&) {}).loss;
+    }
+  }
+  ASSERT_TRUE(neighbours[0]);
+  EXPECT_EQ(neighbours[0]->top1, neighbours[1]->top1);
+  EXPECT_EQ(neighbours[0]->queries, test_.size());
+  for (int protocol = 0; protocol < 2; ++protocol) EXPECT_NEAR(losses[0][protocol], losses[1][protocol], 1e-4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Run, testing::ValuesIn(working_backends()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace dcl::test
