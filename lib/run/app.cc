@@ -66,6 +66,7 @@ int guarded(const std::function<int()>& body) {
 int run_app(int argc, const char* const* argv, Options& options, const std::function<int()>& body) {
   fill_closed_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error of write()
+  std::signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit of its size
   console().configure(TerminalTraits::of(STDERR_FILENO, "auto"));
   set_log_sink([](LogLevel level, std::string_view message) { console().log(level, message); });
   return guarded([&] {

@@ -70,6 +70,8 @@ bool Background::running() {
   return false;
 }
 
+std::string Background::errors_so_far() const { return read_text(err_path_); }
+
 Outcome Background::wait() {
   if (pid_ > 0) waitpid(pid_, &status_, 0);
   pid_ = -1;

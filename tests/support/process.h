@@ -27,6 +27,8 @@ class Background {
 
   void send(int signal);
   bool running();
+  /// What it has written to standard error until now.
+  std::string errors_so_far() const;
   Outcome wait();
 
  private:
