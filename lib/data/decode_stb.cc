@@ -7,6 +7,7 @@
 #include "data/decoders.h"
 #include "data/decoders_config.h"
 #include "data/jpeg_check.h"
+#include "data/png_check.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -38,9 +39,7 @@ struct Free {
   void operator()(void* data) const { stbi_image_free(data); }
 };
 
-void check(Bytes file) {
-  if (!file.empty() && file[0] == 0xFF) check_jpeg(file);
-}
+bool is_jpeg(Bytes file) { return !file.empty() && file[0] == 0xFF; }
 
 int length_of(Bytes file) {
   if (static_cast<int64_t>(file.size()) > kMaxImageFileBytes) fail(ErrorKind::data, "the file is too large");
@@ -50,14 +49,14 @@ int length_of(Bytes file) {
 }  // namespace
 
 ImageSize stb_size(Bytes file) {
-  check(file);
+  is_jpeg(file) ? check_jpeg(file) : check_png(file);
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(file.data(), length_of(file), &width, &height, &channels)) fail_stb();
   return {height, width};
 }
 
 void stb_decode(Bytes file, ImageSize size, uint8_t* rgb) {
-  check(file);
+  is_jpeg(file) ? check_jpeg(file) : check_png_data(file);
   const size_t pixels = static_cast<size_t>(size.height) * static_cast<size_t>(size.width);
   int width = 0, height = 0, channels = 0;
   if (!stbi_info_from_memory(file.data(), length_of(file), &width, &height, &channels)) fail_stb();

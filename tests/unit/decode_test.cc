@@ -169,6 +169,22 @@ TEST(DecodeRefusal, HuffmanTablesThatAreTooLongOrAbsent) {
   }
 }
 
+/// stb_image takes memory for what a chunk claims, and inflates without a limit (found by the fuzz target image_stb).
+TEST(DecodeRefusal, PngThatClaimsMoreThanItHolds) {
+  Bytes claims = make_png(5, 4, Bytes(60, 99));
+  const uint8_t type[] = {'I', 'D', 'A', 'T'};
+  const auto at = std::search(claims.begin(), claims.end(), type, type + 4);
+  ASSERT_NE(at, claims.end());
+  std::fill_n(at - 4, 4, uint8_t{0x7F});
+  EXPECT_NE(refusal(claims), "");
+  const Bytes inflates = make_png(PngFormat{.width = 1, .height = 1}, Bytes(20'000'000));
+  if (png_decoder() == "stb_image") {
+    EXPECT_EQ(refusal(inflates), "the PNG holds more pixel data than its size allows");
+  } else {
+    decode(inflates);  // libpng stops where the image ends
+  }
+}
+
 TEST(DecodeRefusal, RandomDamageNeverEscapes) {
   const Bytes sources[] = {test::small_jpeg(), make_png(5, 4, Bytes(60, 99)),
                            make_png(PngFormat{.width = 2, .height = 2, .interlaced = true}, Bytes(15))};
