@@ -15,15 +15,17 @@ void DataOptions::add_to(Options& options) {
   options.group("Data");
   options.add("dataset", &train.name, "which data set").choices({"stl10", "cifar10", "cifar100", "folder", "shapes"});
   options.add("data", &train.dir, "folder that holds it (shapes needs none)");
-  options.add("split", &train.split, "training images, or bank: train, unlabeled, train+unlabeled (stl10), a sub-folder (folder); "
-                                     "empty: what the program is for");
+  options.add("split", &train.split,
+              "training images, or bank: train, unlabeled, train+unlabeled (stl10), a sub-folder (folder); "
+              "empty: what the program is for");
   options.add("test_split", &test_split, "images to evaluate on");
   options.add("max_per_class", &train.max_per_class, "first N images of each class; 0: all").range(0, 1e9);
   options.add("max_images", &train.max_images, "then the first N of all; 0: all").range(0, 2e9);
   options.add("test_max_per_class", &test_max_per_class, "the same for the test split").range(0, 1e9);
   options.add("strict_images", &train.strict_images, "stop at an unreadable image instead of skipping it");
   options.add("shapes_count", &train.shapes_count, "training images of shapes").range(1, 1e8);
-  options.add("shapes_test_count", &shapes_test_count, "test images of shapes; 0: a fifth of shapes_count").range(0, 1e8);
+  options.add("shapes_test_count", &shapes_test_count, "test images of shapes; 0: a fifth of shapes_count")
+      .range(0, 1e8);
   options.add("shapes_size", &train.shapes_size, "their height and width, pixels").range(kMinShapeSize, kMaxShapeSize);
   options.add("shapes_seed", &train.shapes_seed, "which shapes");
 }
@@ -42,12 +44,13 @@ DatasetSpec DataOptions::test() const {
 }
 
 void report(const Dataset& dataset, const std::filesystem::path& list) {
-  log(LogLevel::info, "data: " + dataset.name + ", split " + dataset.split + ": " + std::to_string(dataset.size()) + " images, " +
-                          std::to_string(dataset.classes.size()) + " classes");
+  log(LogLevel::info, "data: " + dataset.name + ", split " + dataset.split + ": " + std::to_string(dataset.size()) +
+                          " images, " + std::to_string(dataset.classes.size()) + " classes");
   if (dataset.skipped.empty()) return;
   const SkippedImage& first = dataset.skipped.front();
-  log(LogLevel::warning, std::to_string(dataset.skipped.size()) + " unreadable images skipped, the first: " + first.file + ": " +
-                             first.reason + (list.empty() ? "" : "; all are listed in " + list.string()));
+  log(LogLevel::warning, std::to_string(dataset.skipped.size()) +
+                             " unreadable images skipped, the first: " + first.file + ": " + first.reason +
+                             (list.empty() ? "" : "; all are listed in " + list.string()));
   if (list.empty()) return;
   CsvWriter csv(list, {"file", "reason"});
   for (const SkippedImage& image : dataset.skipped) {
@@ -60,7 +63,9 @@ void report(const Dataset& dataset, const std::filesystem::path& list) {
 void DeviceOptions::add_to(Options& options) {
   options.group("Device");
   options.add("device", &device, "backend; auto: the best that works").choices({"auto", "cuda", "onednn", "eigen"});
-  options.add("dtype", &dtype, "of activations; weights, statistics and objective are f32; tf32: f32 with rounded factors, GPU only")
+  options
+      .add("dtype", &dtype,
+           "of activations; weights, statistics and objective are f32; tf32: f32 with rounded factors, GPU only")
       .choices({"f32", "tf32", "bf16"});
   options.add("threads", &threads, "compute threads; 0: all cores this process may use").range(0, 4096);
 }
@@ -70,14 +75,21 @@ std::unique_ptr<Backend> DeviceOptions::open() const {
   auto backend = make_backend(device);
   backend->set_f32_math(dtype == "tf32" ? F32Math::tf32 : F32Math::exact);
   const BackendInfo info = backend->info();
-  log(LogLevel::info, "device: " + info.name + " on " + info.device + ", " + std::to_string(thread_count()) + " threads, " + dtype);
+  log(LogLevel::info,
+      "device: " + info.name + " on " + info.device + ", " + std::to_string(thread_count()) + " threads, " + dtype);
   return backend;
+}
+
+void add_model_prefix(Options& options, std::string* prefix) {
+  options.add("model_prefix", prefix,
+              "which of several encoders in the file: what stands before its tensors' names; .: nothing");
 }
 
 void EncoderOptions::add_to(Options& options) {
   options.group("Encoder");
-  options.add("model_path", &model_path, "file with the encoder, such as RUN/checkpoints/latest or a PyTorch checkpoint");
-  options.add("model_prefix", &model_prefix, "which of several encoders in the file: what stands before its tensors' names; .: nothing");
+  options.add("model_path", &model_path,
+              "file with the encoder, such as RUN/checkpoints/latest or a PyTorch checkpoint");
+  add_model_prefix(options, &model_prefix);
   options.add("untrained", &untrained, "random weights instead, as the baseline to compare with");
   options.add("arch", &arch, "of --untrained").choices({"resnet18", "resnet34", "resnet50", "resnet101"});
   options.add("stem", &stem, "of --untrained").choices({"cifar", "imagenet"});

@@ -25,7 +25,8 @@ struct DataOptions {
   DatasetSpec test() const;
 };
 
-/// Logs what was loaded and what was skipped; the skipped files go to `list` (CSV) when there are any and it is not empty.
+/// Logs what was loaded and what was skipped; the skipped files go to `list` (CSV) when there are any and it is not
+/// empty.
 void report(const Dataset& dataset, const std::filesystem::path& list = {});
 
 /// Where and how it is computed.
@@ -38,6 +39,9 @@ struct DeviceOptions {
   /// Sets the number of compute threads and makes the backend; logs which one `auto` took.
   std::unique_ptr<Backend> open() const;
 };
+
+/// --model_prefix, of programs that look for an encoder in a file.
+void add_model_prefix(Options& options, std::string* prefix);
 
 /// Which encoder: a file, or random weights to compare with.
 struct EncoderOptions {

@@ -1,4 +1,5 @@
 // dcl-convert: model files from one format into another.
+#include "common_options.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "run/app.h"
@@ -52,8 +53,7 @@ int main(int argc, char** argv) {
       .choices({"keep", "published", "torchvision"});
   options.add("prefix", &settings.prefix, "put before every name; module. for a model inside DataParallel");
   options.add("dtype", &dtype, "of floating tensors").choices({"keep", "f32", "f16", "bf16"});
-  options.add("model_prefix", &settings.model_prefix,
-              "which of several encoders in the file: what stands before its tensors' names; .: nothing");
+  add_model_prefix(options, &settings.model_prefix);
 
   return run_app(argc, argv, options, [&] {
     settings.format = format_from(to, legacy, output);

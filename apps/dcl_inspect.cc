@@ -1,4 +1,5 @@
 // dcl-inspect: what a model file is and holds, without executing anything in it.
+#include "common_options.h"
 #include "inspect_report.h"
 #include "run/app.h"
 
@@ -16,8 +17,7 @@ int main(int argc, char** argv) {
       .positional();
   options.add("stats", &stats,
               "read all values: norm, mean, smallest and largest, NaN and infinite ones, XXH3-128 hashes, batch norm");
-  options.add("model_prefix", &model_prefix,
-              "which of several encoders in the file: what stands before its tensors' names; .: nothing");
+  add_model_prefix(options, &model_prefix);
   options.add("json", &json, "one JSON object on standard output").transient();
   return run_app(argc, argv, options, [&] {
     const nlohmann::ordered_json report = inspect_file(file, model_prefix, stats);

@@ -8,16 +8,16 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr int64_t kAlignment = 256;
+constexpr size_t kAlignment = 256;
 
-size_t padded(size_t bytes) { return static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kAlignment)); }
+size_t aligned(size_t bytes) { return padded(bytes, kAlignment); }
 void* at(void* workspace, size_t offset) { return static_cast<char*>(workspace) + offset; }
 
 size_t filter_bytes(const ConvDesc& d, DType type) {
   return static_cast<size_t>(d.filter_shape().elements()) * size_of(type);
 }
 /// Of the copy of the filter in the workspace.
-size_t typed_filter_bytes(const ConvDesc& d) { return d.dtype == DType::f32 ? 0 : padded(filter_bytes(d, d.dtype)); }
+size_t typed_filter_bytes(const ConvDesc& d) { return d.dtype == DType::f32 ? 0 : aligned(filter_bytes(d, d.dtype)); }
 
 }  // namespace
 
@@ -32,7 +32,7 @@ size_t Convolutions::workspace(const ConvDesc& d, ConvPass pass, F32Math math) {
       return typed_filter_bytes(d) + std::max(plan->workspace_bytes(), adding ? adding->workspace_bytes() : 0);
     }
     case ConvPass::backward_filter:
-      return padded(filter_bytes(d, d.dtype)) + plan->workspace_bytes();
+      return aligned(filter_bytes(d, d.dtype)) + plan->workspace_bytes();
   }
   return 0;
 }
@@ -65,7 +65,7 @@ void Convolutions::backward_filter(const ConvDesc& d, F32Math math, ConstTensorR
   if (!plan) return reference::conv_backward_filter(context_, d, x, dy, dfilter, accum);
   const bool in_place = d.dtype == DType::f32 && accum == Accum::overwrite;
   const TensorRef sums{in_place ? dfilter.data : workspace.data, dfilter.shape, d.dtype};
-  plan->run({.x = x.data, .filter = sums.data, .y = dy.data}, at(workspace.data, padded(filter_bytes(d, d.dtype))));
+  plan->run({.x = x.data, .filter = sums.data, .y = dy.data}, at(workspace.data, aligned(filter_bytes(d, d.dtype))));
   if (accum == Accum::add)
     accumulate(context_, sums, dfilter);
   else if (!in_place)

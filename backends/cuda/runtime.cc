@@ -111,14 +111,12 @@ void release(void* data) noexcept {
 }
 
 void copy_to_device(void* to, const void* host, size_t bytes, Stream stream) {
-  require_context();
-  check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream), "copy to the GPU");
+  enqueue_to_device(to, host, bytes, stream);
   synchronize(stream);
 }
 
 void copy_to_host(void* host, const void* from, size_t bytes, Stream stream) {
-  require_context();
-  check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream), "copy from the GPU");
+  enqueue_to_host(host, from, bytes, stream);
   synchronize(stream);
 }
 

@@ -1,12 +1,14 @@
 // Convolution as dense products without a whole im2col matrix: tiles of positions are gathered, multiplied with the
-// packed filter in slices of the inner axis, and stored with their epilogue. Tiles, pieces and their order depend on the
-// shape only. Backward data is the same product with dy as the source, once per residue of the stride, so that every dx
-// is written once; the filter gradient multiplies transposed dy with gathered x, in pieces of positions.
+// packed filter in slices of the inner axis, and stored with their epilogue. Tiles, pieces and their order depend on
+// the shape only. Backward data is the same product with dy as the source, once per residue of the stride, so that
+// every dx is written once; the filter gradient multiplies transposed dy with gathered x, in pieces of positions.
+#include "eigen/kernels/convolution.h"
+
 #include <algorithm>
 
+#include "core/extent.h"
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
-#include "eigen/kernels/convolution.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/scratch.h"
@@ -20,25 +22,27 @@ using kernels::Epilogue;
 using kernels::GatherGeometry;
 using kernels::kGemmDepth;
 
-constexpr int64_t kTilePositions = 96;       // a multiple of every register tile's rows; its packed slice fits L2
-constexpr int64_t kFilterRows = 192;         // filter gradient: block of output channels ...
-constexpr int64_t kFilterColumns = 256;      // ... by entries of the inner axis
-constexpr int64_t kTasks = 32;               // wanted at least, so that cores finish together
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t value, int64_t unit) { return ceil_div(value, unit) * unit; }
+constexpr int64_t kTilePositions = 96;   // a multiple of every register tile's rows; its packed slice fits L2
+constexpr int64_t kFilterRows = 192;     // filter gradient: block of output channels ...
+constexpr int64_t kFilterColumns = 256;  // ... by entries of the inner axis
+constexpr int64_t kTasks = 32;           // wanted at least, so that cores finish together
 
 const kernels::GemmKernels<float>& product() { return kernels::gemm().f32; }
 
 template <class T>
 const kernels::ConvolutionKernels<T>& kernels_for();
 template <>
-const kernels::ConvolutionKernels<float>& kernels_for<float>() { return kernels::convolution().f32; }
+const kernels::ConvolutionKernels<float>& kernels_for<float>() {
+  return kernels::convolution().f32;
+}
 template <>
-const kernels::ConvolutionKernels<bf16>& kernels_for<bf16>() { return kernels::convolution().bf16_; }
+const kernels::ConvolutionKernels<bf16>& kernels_for<bf16>() {
+  return kernels::convolution().bf16_;
+}
 
 GatherGeometry forward_geometry(const ConvDesc& d) {
-  return {d.h, d.w, d.c, d.out_h(), d.out_w(), d.r, d.s, -d.pad, -d.pad, d.stride, 1, d.out_h(), d.out_w(), d.k, 0, 0, 1};
+  return {d.h,      d.w, d.c,       d.out_h(), d.out_w(), d.r, d.s, -d.pad, -d.pad,
+          d.stride, 1,   d.out_h(), d.out_w(), d.k,       0,   0,   1};
 }
 
 /// Along one axis: the pixels of dx whose index + pad leaves residue `phase` see the taps phase, phase + stride, ...
@@ -54,15 +58,30 @@ struct Phase {
 };
 
 GatherGeometry backward_geometry(const ConvDesc& d, const Phase& rows, const Phase& columns) {
-  return {d.out_h(), d.out_w(),   d.k,            rows.pixels, columns.pixels, rows.taps, columns.taps, rows.origin,
-          columns.origin, 1,      -1,             d.h,         d.w,            d.c,       rows.first,   columns.first,
+  return {d.out_h(),
+          d.out_w(),
+          d.k,
+          rows.pixels,
+          columns.pixels,
+          rows.taps,
+          columns.taps,
+          rows.origin,
+          columns.origin,
+          1,
+          -1,
+          d.h,
+          d.w,
+          d.c,
+          rows.first,
+          columns.first,
           d.stride};
 }
 
 /// Floats of a packed matrix [depth, columns] cut into slices of kGemmDepth.
 int64_t packed_floats(int64_t depth, int64_t columns) { return product().packed_b(depth, columns); }
 
-/// Packs B(p, j), p in [0, depth), in slices. rows_of(begin, end, first, count, kernel call) is the source of one slice.
+/// Packs B(p, j), p in [0, depth), in slices. rows_of(begin, end, first, count, kernel call) is the source of one
+/// slice.
 template <class PackSlice>
 void pack_slices(int64_t depth, int64_t columns, float* packed, PackSlice&& pack_slice) {
   const int64_t grain = 4 * product().nr;
@@ -110,8 +129,8 @@ void run_tile(const GatherGeometry& g, const T* source, const float* packed, int
     const int64_t k = std::min(kGemmDepth, depth - begin);
     kernels_for<T>().gather(g, source, first, count, begin, begin + k, rows);
     product().pack_a(rows, k, 1, count, k, packed_rows);
-    product().multiply(count, columns, k, packed_rows, packed + packed_floats(begin, g.out_c) + channel * k, tile, columns,
-                       begin > 0);
+    product().multiply(count, columns, k, packed_rows, packed + packed_floats(begin, g.out_c) + channel * k, tile,
+                       columns, begin > 0);
   }
   kernels_for<T>().scatter(g, tile, first, count, channel, columns, epilogue, out);
 }
@@ -152,7 +171,8 @@ void run_filter_block(const ConvDesc& d, const FilterCut& cut, const T* x, const
                       int64_t column, float* sums, bool add) {
   const GatherGeometry g = forward_geometry(d);
   const int64_t m = std::min(kFilterRows, d.k - row), n = std::min(kFilterColumns, cut.depth - column);
-  const int64_t a_floats = product().packed_a(kFilterRows, kGemmDepth), b_floats = product().packed_b(kGemmDepth, kFilterColumns);
+  const int64_t a_floats = product().packed_a(kFilterRows, kGemmDepth),
+                b_floats = product().packed_b(kGemmDepth, kFilterColumns);
   float* packed_a = thread_scratch<float>(ScratchSlot::convolution, a_floats + b_floats + kGemmDepth * kFilterColumns);
   float *packed_b = packed_a + a_floats, *rows = packed_b + b_floats;
   for (int64_t chunk = cut.first_chunk(piece); chunk < cut.first_chunk(piece + 1); ++chunk) {
@@ -208,9 +228,12 @@ void with_type(DType dtype, Body&& body) {
 
 size_t EigenBackend::do_conv_workspace(const ConvDesc& d, ConvPass pass) const {
   switch (pass) {
-    case ConvPass::forward: return static_cast<size_t>(packed_floats(d.r * d.s * d.c, d.k)) * sizeof(float);
-    case ConvPass::backward_data: return static_cast<size_t>(packed_floats(d.r * d.s * d.k, d.c)) * sizeof(float);
-    case ConvPass::backward_filter: return static_cast<size_t>(FilterCut(d).partial_floats(d)) * sizeof(float);
+    case ConvPass::forward:
+      return static_cast<size_t>(packed_floats(d.r * d.s * d.c, d.k)) * sizeof(float);
+    case ConvPass::backward_data:
+      return static_cast<size_t>(packed_floats(d.r * d.s * d.k, d.c)) * sizeof(float);
+    case ConvPass::backward_filter:
+      return static_cast<size_t>(FilterCut(d).partial_floats(d)) * sizeof(float);
   }
   return 0;
 }
@@ -256,7 +279,8 @@ void EigenBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, Const
   with_type(d.conv.dtype, [&](auto type) {
     using T = decltype(type);
     const Epilogue<T> epilogue{bias.as<float>(), residual ? residual.as<T>() : nullptr, d.relu, false};
-    run_product(forward_geometry(d.conv), d.conv.n, x.as<T>(), static_cast<const float*>(packed.data), epilogue, y.as<T>());
+    run_product(forward_geometry(d.conv), d.conv.n, x.as<T>(), static_cast<const float*>(packed.data), epilogue,
+                y.as<T>());
   });
 }
 

@@ -1,5 +1,4 @@
 // Host memory, copies and casts, and what this backend says of itself.
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
@@ -13,7 +12,6 @@
 namespace dcl {
 namespace {
 
-constexpr size_t kAlignment = 64;
 constexpr int64_t kCopyGrain = 1 << 18;  // elements a piece: fits L2 in any dtype
 
 template <class From, class To>
@@ -48,15 +46,8 @@ BackendInfo EigenBackend::info() const {
           {{"processor", processor_name()}, {"kernels", kernels::name_of(kernels::active_isa())}}};
 }
 
-void* EigenBackend::allocate(size_t bytes) {
-  const size_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  void* data = padded >= bytes ? std::aligned_alloc(kAlignment, padded) : nullptr;
-  if (!data) fail(ErrorKind::out_of_memory, "cannot allocate " + std::to_string(bytes >> 20) + " MiB of memory: use a smaller batch");
-  std::memset(data, 0, padded);
-  return data;
-}
-
-void EigenBackend::release(void* data, size_t) noexcept { std::free(data); }
+void* EigenBackend::allocate(size_t bytes) { return allocate_host(bytes); }
+void EigenBackend::release(void* data, size_t bytes) noexcept { release_host(data, bytes); }
 
 void EigenBackend::copy_in(TensorRef to, const void* host) { std::memcpy(to.data, host, to.bytes()); }
 void EigenBackend::copy_out(void* host, ConstTensorRef from) { std::memcpy(host, from.data, from.bytes()); }
@@ -64,9 +55,12 @@ void EigenBackend::do_copy(ConstTensorRef from, TensorRef to) { std::memcpy(to.d
 
 void EigenBackend::do_fill(TensorRef to, float value) {
   switch (to.dtype) {
-    case DType::bf16: return fill_with(to, bf16(value));
-    case DType::f64: return fill_with(to, static_cast<double>(value));
-    default: return fill_with(to, value);
+    case DType::bf16:
+      return fill_with(to, bf16(value));
+    case DType::f64:
+      return fill_with(to, static_cast<double>(value));
+    default:
+      return fill_with(to, value);
   }
 }
 

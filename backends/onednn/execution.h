@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/extent.h"
 #include "core/parallel.h"
 #include "onednn/compat.h"
 
@@ -136,7 +137,5 @@ class FilterReorder {
 /// The layout of master weights and their gradients: f32 KRSC.
 dnnl::memory::desc plain_filter(const ConvDesc& d);
 dnnl::memory::data_type data_type_of(DType type);
-/// Rounds offsets into a workspace up to cache lines.
-constexpr size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace dcl::onednn

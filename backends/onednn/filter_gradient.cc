@@ -16,8 +16,6 @@ constexpr int64_t kPartWeights = 600'000;                // parts are doubled wh
 constexpr int64_t kManyWeights = 1 << 18;                // from here on strips are long
 constexpr int64_t kShortStrip = 384, kLongStrip = 1024;  // pixels
 
-int64_t blocks(int64_t channels, int64_t lanes) { return (channels + lanes - 1) / lanes; }
-
 /// Panels a multiple of the page size apart would share cache sets.
 int64_t panel_stride(int64_t cells) { return (cells + kSpill + 15) / 16 * 16 + 3 * 16; }
 
@@ -72,7 +70,8 @@ FilterGradient::FilterGradient(const ConvDesc& d, int threads)
   class_rows_ = strip_rows_ + (d.r - 1) / d.stride;
   x_panel_ = panel_stride(strip_images_ * row_classes_ * class_rows_ * steps_ * x_lanes_);
   y_panel_ = panel_stride(strip_images_ * strip_rows_ * steps_ * y_lanes_);
-  const int64_t x_blocks = blocks(blocks(d.c, x_lanes_), c_parts_), y_blocks = blocks(blocks(d.k, y_lanes_), k_parts_);
+  const int64_t x_blocks = ceil_div(ceil_div(d.c, x_lanes_), c_parts_),
+                y_blocks = ceil_div(ceil_div(d.k, y_lanes_), k_parts_);
   panel_cells_ = x_blocks * d.s * x_panel_ + y_blocks * y_panel_;
   const int64_t partial_sums = parts_ > 1 ? parts_ * weights : 0;
   workspace_bytes_ = static_cast<size_t>(panel_cells_ * slots_ + partial_sums) * sizeof(uint32_t);
@@ -81,11 +80,11 @@ FilterGradient::FilterGradient(const ConvDesc& d, int threads)
 /// Output and input channels are shared out so that the least is packed twice.
 void FilterGradient::choose_split(int threads) {
   const int64_t wanted = (threads + parts_ - 1) / parts_;
-  const int64_t k_blocks = blocks(d_.k, y_lanes_), c_blocks = blocks(d_.c, x_lanes_);
+  const int64_t k_blocks = ceil_div(d_.k, y_lanes_), c_blocks = ceil_div(d_.c, x_lanes_);
   int64_t best = INT64_MAX;
   for (int64_t k_parts = 1; k_parts <= std::min(wanted, k_blocks); ++k_parts) {
     const int64_t c_parts = std::min(c_blocks, (wanted + k_parts - 1) / k_parts);
-    const int64_t packed = d_.s * blocks(c_blocks, c_parts) * x_lanes_ + blocks(k_blocks, k_parts) * y_lanes_;
+    const int64_t packed = d_.s * ceil_div(c_blocks, c_parts) * x_lanes_ + ceil_div(k_blocks, k_parts) * y_lanes_;
     if (packed >= best) continue;
     best = packed;
     k_parts_ = k_parts;
@@ -96,7 +95,7 @@ void FilterGradient::choose_split(int threads) {
 FilterGradient::Task FilterGradient::task(int64_t index) const {
   const int64_t c_part = index % c_parts_, k_part = index / c_parts_ % k_parts_;
   const auto range = [](int64_t channels, int64_t lanes, int64_t part, int64_t parts, int64_t& begin, int64_t& end) {
-    const int64_t count = blocks(channels, lanes);
+    const int64_t count = ceil_div(channels, lanes);
     begin = count * part / parts * lanes;
     end = std::min(channels, count * (part + 1) / parts * lanes);
   };
@@ -129,7 +128,7 @@ void FilterGradient::run(const void* x, const void* dy, float* dfilter, Accum ac
 
 void FilterGradient::run_task(const Task& task, const void* x, const void* dy, float* to, bool add,
                               uint32_t* panels) const {
-  uint32_t* y_panels = panels + blocks(task.c_end - task.c_begin, x_lanes_) * d_.s * x_panel_;
+  uint32_t* y_panels = panels + ceil_div(task.c_end - task.c_begin, x_lanes_) * d_.s * x_panel_;
   const int64_t end = d_.n * (task.part + 1) / parts_;
   for (int64_t image = d_.n * task.part / parts_; image < end; image += strip_images_)
     for (int64_t row = 0; row < d_.out_h(); row += strip_rows_) {
@@ -229,7 +228,7 @@ PanelWalk FilterGradient::walk(const Strip& strip, int64_t r, int64_t s, int64_t
 void FilterGradient::multiply(const Task& task, const Strip& strip, const uint32_t* x, const uint32_t* y, float* to,
                               bool add, const Prefetch (&next)[2]) const {
   const int64_t tiles =
-      blocks(task.c_end - task.c_begin, x_lanes_) * blocks(task.k_end - task.k_begin, y_lanes_) * d_.r * d_.s;
+      ceil_div(task.c_end - task.c_begin, x_lanes_) * ceil_div(task.k_end - task.k_begin, y_lanes_) * d_.r * d_.s;
   PrefetchCursor ahead(next, tiles);
   const auto run_tile = [&](int64_t k, int64_t c, int64_t r, int64_t s) {
     int64_t x_offset, y_offset;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/extent.h"
 #include "core/profile.h"
 
 namespace dcl {
@@ -20,11 +21,12 @@ void require(bool holds, const char* op, const char* what) {
 void expect(const char* op, const char* operand, const ConstTensorRef& tensor, const Shape& shape, DType dtype) {
   if (!tensor) violated(op, std::string(operand) + " is missing");
   if (!(tensor.shape == shape) || tensor.dtype != dtype)
-    violated(op, std::string(operand) + " is " + std::string(name_of(tensor.dtype)) + tensor.shape.text() + ", expected " +
-                     std::string(name_of(dtype)) + shape.text());
+    violated(op, std::string(operand) + " is " + std::string(name_of(tensor.dtype)) + tensor.shape.text() +
+                     ", expected " + std::string(name_of(dtype)) + shape.text());
 }
 
-void expect_optional(const char* op, const char* operand, const ConstTensorRef& tensor, const Shape& shape, DType dtype) {
+void expect_optional(const char* op, const char* operand, const ConstTensorRef& tensor, const Shape& shape,
+                     DType dtype) {
   if (tensor) expect(op, operand, tensor, shape, dtype);
 }
 
@@ -53,7 +55,8 @@ void check_batch_norm(const char* op, const BatchNormDesc& d) {
 void check_objective(const char* op, const ObjectiveDesc& d) {
   require(d.dtype == DType::f32 || d.dtype == DType::f64, op, "dtype must be f32 or f64");
   require(d.batch >= 1 && d.views >= 2 && d.dim > 0, op, "batch and dim must be positive, views at least 2");
-  require(d.temperature > 0 && d.tau_plus >= 0 && d.tau_plus < 1, op, "temperature must be positive, tau_plus in [0, 1)");
+  require(d.temperature > 0 && d.tau_plus >= 0 && d.tau_plus < 1, op,
+          "temperature must be positive, tau_plus in [0, 1)");
   require(d.beta >= 0 && (d.kind == ObjectiveKind::hard ? 1 + d.beta : 1) <= kMaxObjectiveExponent * d.temperature, op,
           "beta must not be negative, (1 + beta) / temperature at most 600");
 }
@@ -84,7 +87,8 @@ void check_view(const AugmentDesc& d, const ViewParams& v, int64_t pool_bytes) {
               v.window_y + d.h <= resize_h && v.window_x + d.w <= resize_w,
           op, "output window lies outside the resized crop");
   require(v.jitter_count <= kJitterOps, op, "jitter_count must be 0..4");
-  for (const JitterOp which : v.jitter_order) require(which <= JitterOp::hue, op, "jitter_order names an unknown operator");
+  for (const JitterOp which : v.jitter_order)
+    require(which <= JitterOp::hue, op, "jitter_order names an unknown operator");
   require(v.brightness >= 0 && v.contrast >= 0 && v.saturation >= 0, op, "jitter factors must not be negative");
   require(v.hue_shift >= -255 && v.hue_shift <= 255, op, "hue_shift must be -255..255");
   require(v.blur_radius <= kMaxBlurRadius, op, "blur_radius must be 0..15");
@@ -96,11 +100,12 @@ void check_view(const AugmentDesc& d, const ViewParams& v, int64_t pool_bytes) {
 }  // namespace
 
 void* Backend::allocate_host(size_t bytes) {
-  constexpr size_t kAlignment = 64;
-  const size_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  void* data = padded >= bytes ? std::aligned_alloc(kAlignment, padded) : nullptr;
-  if (!data) fail(ErrorKind::out_of_memory, "cannot allocate " + std::to_string(bytes >> 20) + " MiB of memory");
-  std::memset(data, 0, padded);
+  const size_t whole = padded(bytes);
+  void* data = whole >= bytes ? std::aligned_alloc(kCacheLine, whole) : nullptr;
+  if (!data)
+    fail(ErrorKind::out_of_memory,
+         "cannot allocate " + std::to_string(bytes >> 20) + " MiB of memory: use a smaller batch");
+  std::memset(data, 0, whole);
   return data;
 }
 
@@ -122,7 +127,8 @@ std::unique_ptr<StepGraph> Backend::capture(const std::function<void()>& step) {
 
 void Backend::set_f32_math(F32Math math) {
   if (math == F32Math::tf32 && !has_tf32())
-    fail(ErrorKind::environment, "device '" + info().name + "' has no tf32 arithmetic: use f32 or bf16, or a GPU that has it");
+    fail(ErrorKind::environment,
+         "device '" + info().name + "' has no tf32 arithmetic: use f32 or bf16, or a GPU that has it");
   f32_math_ = math;
 }
 
@@ -143,7 +149,8 @@ size_t Backend::conv_workspace(const ConvDesc& d, ConvPass pass) const {
   return do_conv_workspace(d, pass);
 }
 
-void Backend::conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace workspace) {
+void Backend::conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
+                           Workspace workspace) {
   const char* op = "conv_forward";
   const OpTimer timer(op);
   check_conv(op, d);
@@ -166,8 +173,8 @@ void Backend::conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTens
   do_conv_backward_data(d, dy, filter, dx, accum, workspace);
 }
 
-void Backend::conv_backward_filter(const ConvDesc& d, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum accum,
-                                   Workspace workspace) {
+void Backend::conv_backward_filter(const ConvDesc& d, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter,
+                                   Accum accum, Workspace workspace) {
   const char* op = "conv_backward_filter";
   const OpTimer timer(op);
   check_conv(op, d);
@@ -277,7 +284,8 @@ void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, Con
   expect(op, "gamma", gamma, {d.channels}, DType::f32);
   expect(op, "beta", beta, {d.channels}, DType::f32);
   expect(op, "dx", dx, d.x_shape(), d.dtype);
-  require(d.residual == static_cast<bool>(dresidual), op, "dresidual must be given exactly when the descriptor says so");
+  require(d.residual == static_cast<bool>(dresidual), op,
+          "dresidual must be given exactly when the descriptor says so");
   expect_optional(op, "dresidual", dresidual, d.x_shape(), d.dtype);
   require(!d.residual || dx.data != dresidual.data, op, "dx and dresidual must differ");
   expect(op, "dgamma", dgamma, {d.channels}, DType::f32);
@@ -289,7 +297,8 @@ void Backend::max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, TensorRef
   const char* op = "max_pool_forward";
   const OpTimer timer(op);
   expect_activation_type(op, d.dtype);
-  require(d.window > 0 && d.window <= 15 && d.stride > 0 && 2 * d.pad < d.window + 1, op, "window must be 1..15, pad at most half of it");
+  require(d.window > 0 && d.window <= 15 && d.stride > 0 && 2 * d.pad < d.window + 1, op,
+          "window must be 1..15, pad at most half of it");
   expect(op, "x", x, d.x_shape(), d.dtype);
   expect(op, "y", y, d.y_shape(), d.dtype);
   expect(op, "argmax", argmax, d.y_shape(), DType::u8);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "core/tensor.h"
@@ -10,25 +11,29 @@ namespace dcl {
 
 class Backend;
 
-class Buffer {
+/// Whose memory: the backend's, or the host's that enqueued copies may use while the host goes on (page-locked on a
+/// device).
+enum class MemoryOf : uint8_t { backend, host };
+
+/// Owner of one block.
+template <MemoryOf kWhose>
+class OwnedMemory {
  public:
-  Buffer() = default;
-  Buffer(Backend& backend, size_t bytes);
-  ~Buffer();
-  Buffer(Buffer&& other) noexcept { swap(other); }
-  Buffer& operator=(Buffer&& other) noexcept {
-    Buffer moved(std::move(other));
+  OwnedMemory() = default;
+  OwnedMemory(Backend& backend, size_t bytes);
+  ~OwnedMemory();
+  OwnedMemory(OwnedMemory&& other) noexcept { swap(other); }
+  OwnedMemory& operator=(OwnedMemory&& other) noexcept {
+    OwnedMemory moved(std::move(other));
     swap(moved);
     return *this;
   }
 
   void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
-  /// A view of `shape` at `offset` bytes from the start; throws when it does not fit.
-  TensorRef view(Shape shape, DType dtype, size_t offset = 0) const;
 
  private:
-  void swap(Buffer& other) noexcept {
+  void swap(OwnedMemory& other) noexcept {
     std::swap(backend_, other.backend_);
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
@@ -39,32 +44,17 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
-/// Memory of the host that enqueued copies may use while the host goes on (page-locked on a device). Starts as zeros.
-class HostBuffer {
+class Buffer : public OwnedMemory<MemoryOf::backend> {
  public:
-  HostBuffer() = default;
-  HostBuffer(Backend& backend, size_t bytes);
-  ~HostBuffer();
-  HostBuffer(HostBuffer&& other) noexcept { swap(other); }
-  HostBuffer& operator=(HostBuffer&& other) noexcept {
-    HostBuffer moved(std::move(other));
-    swap(moved);
-    return *this;
-  }
+  using OwnedMemory::OwnedMemory;
+  /// A view of `shape` at `offset` bytes from the start; throws when it does not fit.
+  TensorRef view(Shape shape, DType dtype, size_t offset = 0) const;
+};
 
-  std::byte* data() const { return static_cast<std::byte*>(data_); }
-  size_t bytes() const { return bytes_; }
-
- private:
-  void swap(HostBuffer& other) noexcept {
-    std::swap(backend_, other.backend_);
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-  }
-
-  Backend* backend_ = nullptr;
-  void* data_ = nullptr;
-  size_t bytes_ = 0;
+class HostBuffer : public OwnedMemory<MemoryOf::host> {
+ public:
+  using OwnedMemory::OwnedMemory;
+  std::byte* data() const { return static_cast<std::byte*>(OwnedMemory::data()); }
 };
 
 }  // namespace dcl

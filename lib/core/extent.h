@@ -9,6 +9,10 @@ namespace dcl {
 constexpr int64_t ceil_div(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 constexpr int64_t round_up(int64_t value, int64_t unit) { return ceil_div(value, unit) * unit; }
 
+inline constexpr size_t kCacheLine = 64;
+/// Bytes rounded up, so that what follows is aligned.
+constexpr size_t padded(size_t bytes, size_t unit = kCacheLine) { return (bytes + unit - 1) / unit * unit; }
+
 /// Cuts a workspace into 64-byte aligned arrays; with a null base it only measures.
 class Carver {
  public:

@@ -16,4 +16,8 @@ void log(LogLevel level, std::string_view message) {
   if (sink()) sink()(level, message);
 }
 
+void log(LogLevel level, std::span<const std::string> messages) {
+  for (const std::string& message : messages) log(level, std::string_view(message));
+}
+
 }  // namespace dcl

@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/extent.h"
+
 namespace dcl {
 namespace {
-
-constexpr size_t kAlignment = 64;
-
-size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 bool overlap(const Lifetime& a, const Lifetime& b) { return a.first <= b.last && b.first <= a.last; }
 
@@ -17,7 +15,7 @@ size_t live_peak(std::span<const Lifetime> lifetimes) {
   for (const Lifetime& moment : lifetimes) {  // the peak begins where some lifetime begins
     size_t live = 0;
     for (const Lifetime& other : lifetimes)
-      if (other.first <= moment.first && moment.first <= other.last) live += aligned(other.bytes);
+      if (other.first <= moment.first && moment.first <= other.last) live += padded(other.bytes);
     peak = std::max(peak, live);
   }
   return peak;
@@ -34,12 +32,12 @@ ArenaLayout lay_out(std::span<const Lifetime> lifetimes) {
   ArenaLayout layout{std::vector<size_t>(lifetimes.size(), 0), 0, live_peak(lifetimes)};
   std::vector<size_t> placed;  // by offset
   for (const size_t slot : order) {
-    const size_t bytes = aligned(lifetimes[slot].bytes);
+    const size_t bytes = padded(lifetimes[slot].bytes);
     size_t offset = 0;
     for (const size_t other : placed) {
       if (!overlap(lifetimes[slot], lifetimes[other])) continue;
       if (layout.offsets[other] >= offset + bytes) break;
-      offset = std::max(offset, layout.offsets[other] + aligned(lifetimes[other].bytes));
+      offset = std::max(offset, layout.offsets[other] + padded(lifetimes[other].bytes));
     }
     layout.offsets[slot] = offset;
     layout.bytes = std::max(layout.bytes, offset + bytes);

@@ -113,8 +113,8 @@ void TrainingPlan::enqueue_forward(ParameterStore& store, bool update_running) c
   plan_.run(0, forward_end_, &store, update_running && shape_.norm == NormMode::batch);
 }
 
-void TrainingPlan::count_batches(ParameterStore& store) const {
-  store.count_batches(shape_.norm_groups, config_.head ? "" : "f.");
+void TrainingPlan::count_batches(ParameterStore& store, int64_t times) const {
+  store.count_batches(times * shape_.norm_groups, config_.head ? "" : "f.");
 }
 
 void TrainingPlan::backward(ParameterStore& store) const {

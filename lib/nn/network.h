@@ -41,7 +41,8 @@ class TrainingPlan {
   void forward(ParameterStore& store, bool update_running = true) const;
   /// forward() is these two: the ops, which a step graph may hold, and the counters of the host.
   void enqueue_forward(ParameterStore& store, bool update_running = true) const;
-  void count_batches(ParameterStore& store) const;
+  /// times: of forward passes; -1 takes one back.
+  void count_batches(ParameterStore& store, int64_t times = 1) const;
   /// After forward() on the same input and values. Overwrites every gradient of the store; input() is left as it was.
   void backward(ParameterStore& store) const;
 

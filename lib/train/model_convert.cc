@@ -18,13 +18,9 @@ namespace {
 
 constexpr std::string_view kOwnChecksums = "dcl.xxh3";
 
-void say(const std::vector<std::string>& notices) {
-  for (const std::string& notice : notices) log(LogLevel::info, notice);
-}
-
 StateMapping map_and_say(const TensorFile& file, const ConvertSettings& settings) {
   StateMapping mapping = map_model(file, settings.model_prefix);
-  say(mapping.notices);
+  log(LogLevel::info, mapping.notices);
   return mapping;
 }
 
@@ -129,7 +125,7 @@ size_t convert_model(const std::filesystem::path& input, const std::filesystem::
   if (settings.format == ModelFormat::npz && settings.dtype == FileDType::bf16)
     fail(ErrorKind::usage, "NumPy has no bf16: --dtype f32 holds the same values");
   const std::unique_ptr<TensorFile> file = open_tensor_file(input);
-  say(file->notices());
+  log(LogLevel::info, file->notices());
   if (settings.format == ModelFormat::onnx) return write_model_onnx(*file, output, settings);
   std::vector<TensorSource> sources;
   if (settings.names == TensorNames::keep)

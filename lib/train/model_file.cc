@@ -93,9 +93,9 @@ void import_flat(const TensorFile& file, const ParameterStore& store, const std:
 
 ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {
   const std::unique_ptr<TensorFile> file = open_tensor_file(path);
-  for (const std::string& notice : file->notices()) log(LogLevel::info, notice);
+  log(LogLevel::info, file->notices());
   const StateMapping mapping = map_model(*file, prefix);
-  for (const std::string& notice : mapping.notices) log(LogLevel::info, notice);
+  log(LogLevel::info, mapping.notices);
   ParameterStore store(backend, without_head(mapping.config), /*with_gradients=*/false);
   import_model(*file, mapping, store);
   return store;

@@ -101,7 +101,7 @@ ObjectiveReport PretrainStep::report() {
   const ObjectiveReport report = report_of(result_of(reported_++));
   if (!std::isfinite(report.loss) && pending() == 0) {
     backend_.copy(statistics_before(), parameters_.statistics());
-    parameters_.count_batches(-network_.shape().norm_groups);
+    network_.count_batches(parameters_, -1);
   }
   return report;
 }

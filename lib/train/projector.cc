@@ -4,7 +4,6 @@
 
 #include "core/error.h"
 #include "io/csv.h"
-#include "io/file.h"
 #include "io/png.h"
 #include "train/view_images.h"
 
@@ -15,9 +14,7 @@ constexpr int64_t kMaxPoints = 10'000;
 constexpr int64_t kThumbnailSide = 48;  // the sprite of kMaxPoints has 4800 x 4800 pixels; browsers take up to 8192
 
 std::filesystem::path made(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail_io("cannot make the folder", folder, error.value());
+  make_folders(folder);
   return folder;
 }
 

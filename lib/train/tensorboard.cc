@@ -1,8 +1,9 @@
 #include "train/tensorboard.h"
 
-#include <charconv>
 #include <map>
 #include <string>
+
+#include "train/state_names.h"
 
 namespace dcl {
 namespace {
@@ -10,10 +11,8 @@ namespace {
 /// "stem", "layer1" ... "layer4" or "head", from a published name.
 std::string group_of(std::string_view name, Stem stem) {
   if (name.starts_with("g.")) return "head";
-  const int first_layer = stem == Stem::cifar ? 3 : 4;
-  int place = 0;  // in the encoder's sequence f
-  std::from_chars(name.data() + 2, name.data() + name.size(), place);
-  return place < first_layer ? "stem" : "layer" + std::to_string(place - first_layer + 1);
+  const std::string module = TrunkNames{.prefix = "", .torchvision = true}.of(name, stem);
+  return module.starts_with("layer") ? module.substr(0, module.find('.')) : "stem";
 }
 
 }  // namespace

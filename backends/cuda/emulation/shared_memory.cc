@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/extent.h"
 
 namespace dcl::cuda::emulation {
 namespace {
@@ -12,8 +13,6 @@ constexpr size_t kMaxStatic = 48 << 10, kMaxAll = 227 << 10;  // of a Hopper blo
 constexpr size_t kGuard = 64;                                 // bytes on each side; also the alignment
 constexpr size_t kMostArrays = 64;
 constexpr std::byte kGuardByte{0xA5}, kPoison{0xFF};
-
-size_t padded(size_t bytes) { return (bytes + kGuard - 1) / kGuard * kGuard; }
 
 }  // namespace
 
@@ -34,10 +33,10 @@ std::byte* SharedMemory::place(const void* key, const char* name, size_t bytes) 
   if (arrays_.size() == kMostArrays || bytes > kMaxAll || used_ + bytes > kMaxAll)
     fail(ErrorKind::internal, "shared array " + std::string(name) + " is beyond the shared memory of a block");
   std::byte* at = memory_.data() + (kGuard - reinterpret_cast<uintptr_t>(memory_.data()) % kGuard) % kGuard + used_;
-  std::memset(at, static_cast<int>(kGuardByte), 2 * kGuard + padded(bytes));
+  std::memset(at, static_cast<int>(kGuardByte), 2 * kGuard + padded(bytes, kGuard));
   std::memset(at + kGuard, static_cast<int>(kPoison), bytes);
   arrays_.push_back({key, name, static_cast<size_t>(at + kGuard - memory_.data()), bytes});
-  used_ += kGuard + padded(bytes);
+  used_ += kGuard + padded(bytes, kGuard);
   return at + kGuard;
 }
 
@@ -59,7 +58,7 @@ void SharedMemory::check_guards() const {
       return std::all_of(from, from + bytes, [](std::byte b) { return b == kGuardByte; });
     };
     if (!intact(at - kGuard, kGuard)) fail(ErrorKind::internal, "kernel wrote before shared array " + array.name);
-    if (!intact(at + array.bytes, padded(array.bytes) - array.bytes + kGuard))
+    if (!intact(at + array.bytes, padded(array.bytes, kGuard) - array.bytes + kGuard))
       fail(ErrorKind::internal, "kernel wrote past shared array " + array.name);
   }
 }
