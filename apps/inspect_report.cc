@@ -160,7 +160,7 @@ ordered_json inspect_file(const std::filesystem::path& path, const std::string& 
   const std::shared_ptr<const ByteSource> source = file_bytes(path.native());
   const FormatGuess guess = guess_format(*source);
   ordered_json out{{"file", path.native()}, {"bytes", source->size()}};
-  if (stats) out["xxh3_128"] = file_hash(path);
+  if (stats) out["xxh3_128"] = hash_of(*source);
   if (guess.format == FileFormat::npy || guess.format == FileFormat::onnx || guess.format == FileFormat::events) {
     out["format"] = guess.words;
     return out;

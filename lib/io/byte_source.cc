@@ -1,5 +1,6 @@
 #include "io/byte_source.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.h"
@@ -53,6 +54,15 @@ void ByteSource::read(uint64_t offset, std::span<std::byte> to) const {
     fail(ErrorKind::data, quoted(name_) + ": it is truncated: expected bytes up to " + std::to_string(offset) + " + " +
                               std::to_string(to.size()) + ", got " + std::to_string(size_));
   do_read(offset, to);
+}
+
+void ByteSource::stream(uint64_t offset, uint64_t size, const ByteSink& sink) const {
+  std::vector<std::byte> piece;
+  for (uint64_t done = 0; done < size; done += piece.size()) {
+    piece.resize(static_cast<size_t>(std::min<uint64_t>(size - done, kPieceBytes)));
+    read(offset + done, piece);
+    sink(piece.data(), piece.size());
+  }
 }
 
 std::shared_ptr<const ByteSource> file_bytes(const std::string& path) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,9 +12,15 @@
 
 namespace dcl {
 
+/// Receives bytes in order, in pieces of any size.
+using ByteSink = std::function<void(const void* data, size_t bytes)>;
+
 /// Reading is thread-safe.
 class ByteSource {
  public:
+  /// Bytes that are streamed come in pieces of this many, the last of fewer: a multiple of every element size.
+  static constexpr size_t kPieceBytes = size_t{1} << 20;
+
   virtual ~ByteSource() = default;
 
   /// For messages: a path, or a path and the place in it.
@@ -22,6 +29,8 @@ class ByteSource {
   /// Fills `to` from `offset`; Error{data} when the bytes end before.
   void read(uint64_t offset, std::span<std::byte> to) const;
   void read(uint64_t offset, void* to, size_t bytes) const { read(offset, {static_cast<std::byte*>(to), bytes}); }
+  /// The `size` bytes from `offset`, piece by piece. Errors as read() has them.
+  void stream(uint64_t offset, uint64_t size, const ByteSink& sink) const;
 
  protected:
   ByteSource(std::string name, uint64_t size) : name_(std::move(name)), size_(size) {}

@@ -4,9 +4,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "io/file_dtype.h"
+#include "io/little_endian.h"
 #include "math/bfloat16.h"
 
 namespace dcl {
@@ -30,13 +30,6 @@ inline uint16_t float_to_half(float value) {
   }
   const uint32_t rounded = magnitude + 0xFFFu + (magnitude >> 13 & 1u);
   return static_cast<uint16_t>(sign | (rounded - (112u << 23)) >> 13);
-}
-
-template <class From>
-From load_unaligned(const std::byte* at) {
-  From value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
 }
 
 /// `count` little-endian elements of type `from` as T, by C++ conversion.

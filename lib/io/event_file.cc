@@ -13,6 +13,7 @@
 #include "io/crc32c.h"
 #include "io/fault.h"
 #include "io/file.h"
+#include "io/little_endian.h"
 #include "io/png.h"
 
 namespace dcl {
@@ -48,13 +49,6 @@ std::string file_name(int64_t seconds) {
   char digits[32];
   std::snprintf(digits, sizeof digits, "%010lld", static_cast<long long>(seconds));
   return std::string(kPrefix) + digits + "." + host + "." + std::to_string(::getpid()) + ".0";
-}
-
-template <class Bits>
-std::string little_endian(Bits bits) {
-  std::string out;
-  for (size_t i = 0; i < sizeof bits; ++i) out += static_cast<char>(bits >> 8 * i & 255);
-  return out;
 }
 
 }  // namespace
@@ -113,8 +107,11 @@ void EventFile::summary(int64_t step, const ProtoMessage& values) {
 
 void EventFile::write(const ProtoMessage& event) {
   const std::string& data = event.bytes();
-  const std::string length = little_endian(uint64_t{data.size()});
-  const std::string record = length + little_endian(masked_crc32c(length)) + data + little_endian(masked_crc32c(data));
+  std::string record;
+  append_fields(record, uint64_t{data.size()});
+  append_fields(record, masked_crc32c(record));
+  record += data;
+  append_fields(record, masked_crc32c(data));
   if (const int error = write_fully(fd_, record.data(), record.size())) fail_io("cannot write", path_, error);
 }
 

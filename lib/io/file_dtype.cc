@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "core/error.h"
+#include "core/file.h"
 
 namespace dcl {
 namespace {
@@ -48,5 +49,7 @@ std::string shape_text(std::span<const int64_t> shape) {
   for (size_t axis = 0; axis < shape.size(); ++axis) out += (axis ? ", " : "") + std::to_string(shape[axis]);
   return out + "]";
 }
+
+std::string tensor_text(std::string_view name) { return "tensor " + quoted(std::string(name)); }
 
 }  // namespace dcl

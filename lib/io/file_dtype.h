@@ -20,5 +20,6 @@ FileDType file_dtype(DType type);
 bool is_floating(FileDType type);
 
 std::string shape_text(std::span<const int64_t> shape);  ///< "[64, 3, 3, 3]"
+std::string tensor_text(std::string_view name);          ///< "tensor 'f.0.weight'", escaped
 
 }  // namespace dcl

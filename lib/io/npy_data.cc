@@ -7,21 +7,6 @@
 namespace dcl {
 namespace {
 
-/// A multiple of every element size.
-constexpr size_t kPieceBytes = size_t{1} << 20;
-
-/// Bytes begin .. end of the file in pieces, which `use` may change.
-template <class Use>
-void for_each_piece(const ByteSource& file, uint64_t begin, uint64_t end, Crc32* crc, Use&& use) {
-  std::vector<std::byte> piece;
-  for (uint64_t at = begin; at < end; at += piece.size()) {
-    piece.resize(static_cast<size_t>(std::min<uint64_t>(end - at, kPieceBytes)));
-    file.read(at, piece);
-    if (crc) crc->add(piece.data(), piece.size());
-    use(piece);
-  }
-}
-
 void swap_elements(std::vector<std::byte>& bytes, size_t width) {
   for (auto element = bytes.begin(); element != bytes.end(); element += static_cast<std::ptrdiff_t>(width))
     std::reverse(element, element + static_cast<std::ptrdiff_t>(width));
@@ -42,24 +27,29 @@ std::vector<int64_t> fortran_strides(const std::vector<int64_t>& shape) {
 
 void stream_npy(const ByteSource& file, const NpyHeader& header, Crc32* crc, const ByteSink& sink) {
   const size_t width = size_of(header.type);
-  const auto give = [&](std::vector<std::byte>& piece) {
-    if (header.big_endian) swap_elements(piece, width);
-    sink(piece.data(), piece.size());
+  const auto count = [&](const void* data, size_t bytes) {
+    if (crc) crc->add(data, bytes);
   };
-  for_each_piece(file, 0, header.data_start, crc, [](const auto&) {});
+  std::vector<std::byte> swapped;
+  const auto give = [&](const void* data, size_t bytes) {
+    if (!header.big_endian) return sink(data, bytes);
+    const auto* first = static_cast<const std::byte*>(data);
+    swapped.assign(first, first + bytes);
+    swap_elements(swapped, width);
+    sink(swapped.data(), bytes);
+  };
+  file.stream(0, header.data_start, count);
+  const uint64_t data_bytes = file.size() - header.data_start;
   if (!header.fortran_order || header.shape.size() < 2)
-    return for_each_piece(file, header.data_start, file.size(), crc, give);
+    return file.stream(header.data_start, data_bytes, [&](const void* data, size_t bytes) {
+      count(data, bytes);
+      give(data, bytes);
+    });
 
-  std::vector<std::byte> all(static_cast<size_t>(file.size() - header.data_start));
+  std::vector<std::byte> all(static_cast<size_t>(data_bytes));
   file.read(header.data_start, all);
-  if (crc) crc->add(all.data(), all.size());
-  StridedReader reader(header.shape, fortran_strides(header.shape), width, all);
-  std::vector<std::byte> piece;
-  for (size_t done = 0; done < all.size(); done += piece.size()) {
-    piece.resize(std::min(all.size() - done, kPieceBytes));
-    reader.next(piece);
-    give(piece);
-  }
+  count(all.data(), all.size());
+  StridedReader(header.shape, fortran_strides(header.shape), width, all).stream(all.size(), give);
 }
 
 }  // namespace dcl

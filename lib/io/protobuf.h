@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "io/little_endian.h"
+
 namespace dcl {
 
 /// A message as its bytes so far. Fields may come in any order; one that is repeated is called once per element.
@@ -64,7 +66,7 @@ class ProtoMessage {
   }
   template <class Bits>
   ProtoMessage& fixed(Bits bits) {
-    for (size_t i = 0; i < sizeof bits; ++i) bytes_ += static_cast<char>(bits >> 8 * i & 255);
+    append_fields(bytes_, bits);
     return *this;
   }
 

@@ -1,8 +1,5 @@
 #include "io/safetensors.h"
 
-#include <algorithm>
-#include <cstring>
-
 #include "core/error.h"
 #include "core/file.h"
 #include "io/checksum.h"
@@ -10,11 +7,6 @@
 #include "io/safetensors_header.h"
 
 namespace dcl {
-namespace {
-
-std::string text_of(std::string_view name) { return "tensor " + quoted(std::string(name)); }
-
-}  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(file_bytes(path)) {}
 
@@ -57,12 +49,12 @@ void SafetensorsFile::require_checksums(const std::string& header) const {
     fail_data("it is damaged: the header does not match its checksum");
   for (const FileTensor& tensor : tensors())
     if (!metadata().contains(std::string(kTensorChecksum) + tensor.name))
-      fail_data("it is damaged: the checksum of " + text_of(tensor.name) + " is missing");
+      fail_data("it is damaged: the checksum of " + tensor_text(tensor.name) + " is missing");
 }
 
 void SafetensorsFile::check_sum(const FileTensor& tensor, const std::string& sum) const {
   if (sum != metadata(std::string(kTensorChecksum) + tensor.name))
-    fail_data("it is damaged: " + text_of(tensor.name) + " does not match its checksum");
+    fail_data("it is damaged: " + tensor_text(tensor.name) + " does not match its checksum");
 }
 
 void SafetensorsFile::do_read_bytes(const FileTensor& tensor, std::span<std::byte> to) const {
@@ -72,14 +64,10 @@ void SafetensorsFile::do_read_bytes(const FileTensor& tensor, std::span<std::byt
 
 void SafetensorsFile::do_stream(const FileTensor& tensor, const ByteSink& sink) const {
   Checksum sum;
-  std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(tensor.bytes(), kPieceBytes)));
-  for (uint64_t offset = 0; offset < tensor.bytes();) {
-    const size_t bytes = static_cast<size_t>(std::min<uint64_t>(tensor.bytes() - offset, kPieceBytes));
-    source().read(data_start_ + tensor.position + offset, piece.data(), bytes);
-    if (has_checksums_) sum.add(piece.data(), bytes);
-    sink(piece.data(), bytes);
-    offset += bytes;
-  }
+  source().stream(data_start_ + tensor.position, tensor.bytes(), [&](const void* data, size_t bytes) {
+    if (has_checksums_) sum.add(data, bytes);
+    sink(data, bytes);
+  });
   if (has_checksums_) check_sum(tensor, sum.text());
 }
 

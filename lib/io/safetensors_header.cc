@@ -15,8 +15,6 @@ namespace {
 
 [[noreturn]] void fail_header(const std::string& what) { fail(ErrorKind::data, what); }
 
-std::string tensor_text(std::string_view name) { return "tensor " + dcl::quoted(std::string(name)); }
-
 /// Receives the JSON text event by event, so that duplicates, numbers that are not plain integers and unexpected
 /// nesting are seen before anything is built from them. Throws instead of returning false.
 class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {

@@ -36,6 +36,15 @@ StridedReader::StridedReader(std::span<const int64_t> shape, std::span<const int
   index_.resize(shape_.size());
 }
 
+void StridedReader::stream(uint64_t bytes, const ByteSink& sink) {
+  std::vector<std::byte> piece;
+  for (uint64_t done = 0; done < bytes; done += piece.size()) {
+    piece.resize(static_cast<size_t>(std::min<uint64_t>(bytes - done, ByteSource::kPieceBytes)));
+    next(piece);
+    sink(piece.data(), piece.size());
+  }
+}
+
 void StridedReader::next(std::span<std::byte> to) {
   std::byte* out = to.data();
   for (std::byte* const end = out + to.size(); out != end; out += width_) {

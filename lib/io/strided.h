@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "io/byte_source.h"
+
 namespace dcl {
 
 /// Whether the elements lie one after the other in C order, with nothing between them.
@@ -22,6 +24,8 @@ class StridedReader {
                 std::span<const std::byte> from);
   /// The next elements: as many as `to` holds, which must be whole elements and not more than are left.
   void next(std::span<std::byte> to);
+  /// The next `bytes` of them in pieces, as ByteSource::stream gives them.
+  void stream(uint64_t bytes, const ByteSink& sink);
 
  private:
   std::vector<int64_t> shape_, strides_, index_;

@@ -12,7 +12,7 @@ namespace {
 
 void require_finite(const TensorFile& file, const FileTensor& tensor, double before, float after, FileDType type) {
   if (std::isfinite(before) && !std::isfinite(after))
-    fail(ErrorKind::data, quoted(file.path()) + ": tensor " + quoted(tensor.name) + " has the value " +
+    fail(ErrorKind::data, quoted(file.path()) + ": " + tensor_text(tensor.name) + " has the value " +
                               std::to_string(before) + ", which " + std::string(name_of(type)) + " cannot hold");
 }
 

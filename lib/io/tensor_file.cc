@@ -1,7 +1,6 @@
 #include "io/tensor_file.h"
 
 #include <algorithm>
-#include <bit>
 #include <type_traits>
 
 #include "core/error.h"
@@ -11,12 +10,8 @@
 namespace dcl {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "files are little endian and read without swapping");
-
-std::string text_of(std::string_view name) { return "tensor " + quoted(std::string(name)); }
-
 std::string type_text(const FileTensor& tensor) {
-  return text_of(tensor.name) + " is " + std::string(name_of(tensor.dtype));
+  return tensor_text(tensor.name) + " is " + std::string(name_of(tensor.dtype));
 }
 
 }  // namespace
@@ -34,7 +29,7 @@ void TensorFile::set_contents(Contents contents) {
   tensors_ = std::move(contents.tensors);
   notices_ = std::move(contents.notices);
   for (size_t i = 0; i < tensors_.size(); ++i)
-    if (!index_.emplace(tensors_[i].name, i).second) fail_data("it names " + text_of(tensors_[i].name) + " twice");
+    if (!index_.emplace(tensors_[i].name, i).second) fail_data("it names " + tensor_text(tensors_[i].name) + " twice");
 }
 
 const std::string& TensorFile::metadata(std::string_view key) const {
@@ -50,20 +45,21 @@ const FileTensor* TensorFile::find(std::string_view name) const {
 
 const FileTensor& TensorFile::at(std::string_view name) const {
   const FileTensor* tensor = find(name);
-  if (!tensor) fail_data(text_of(name) + " is missing (" + std::to_string(tensors_.size()) + " tensors in the file)");
+  if (!tensor)
+    fail_data(tensor_text(name) + " is missing (" + std::to_string(tensors_.size()) + " tensors in the file)");
   return *tensor;
 }
 
 const FileTensor& TensorFile::at(std::string_view name, std::span<const int64_t> shape) const {
   const FileTensor& tensor = at(name);
   if (!std::ranges::equal(tensor.shape, shape))
-    fail_data(text_of(name) + " has shape " + shape_text(tensor.shape) + ", expected " + shape_text(shape));
+    fail_data(tensor_text(name) + " has shape " + shape_text(tensor.shape) + ", expected " + shape_text(shape));
   return tensor;
 }
 
 void TensorFile::read_bytes(const FileTensor& tensor, std::span<std::byte> to) const {
   if (to.size() != tensor.bytes())
-    fail(ErrorKind::internal, "read_bytes: " + text_of(tensor.name) + " has " + std::to_string(tensor.bytes()) +
+    fail(ErrorKind::internal, "read_bytes: " + tensor_text(tensor.name) + " has " + std::to_string(tensor.bytes()) +
                                   " bytes, the destination " + std::to_string(to.size()));
   do_read_bytes(tensor, to);
 }
@@ -71,7 +67,7 @@ void TensorFile::read_bytes(const FileTensor& tensor, std::span<std::byte> to) c
 template <class T>
 void TensorFile::read_as(const FileTensor& tensor, std::span<T> to) const {
   if (to.size() != static_cast<size_t>(tensor.elements()))
-    fail(ErrorKind::internal, "read: " + text_of(tensor.name) + " has " + std::to_string(tensor.elements()) +
+    fail(ErrorKind::internal, "read: " + tensor_text(tensor.name) + " has " + std::to_string(tensor.elements()) +
                                   " elements, the destination " + std::to_string(to.size()));
   if (std::is_integral_v<T> && is_floating(tensor.dtype)) fail_data(type_text(tensor) + ", expected an integer type");
   const size_t width = size_of(tensor.dtype);

@@ -81,9 +81,6 @@ class TensorFile {
   void verify() const;
 
  protected:
-  /// Tensors are hashed, converted and streamed in pieces of this many bytes: a multiple of every element size.
-  static constexpr size_t kPieceBytes = size_t{1} << 20;
-
   struct Contents {
     FileMetadata metadata;
     std::vector<FileTensor> tensors;

@@ -8,14 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "io/byte_source.h"
 #include "io/file_dtype.h"
 
 namespace dcl {
 
 class AtomicFile;
-
-/// Receives the bytes of a tensor in order, in pieces of any size.
-using ByteSink = std::function<void(const void* data, size_t bytes)>;
 
 /// A tensor to be written; `produce` is called once, when its turn comes, and must hand over exactly its bytes. It may
 /// reuse one staging buffer for every tensor (device to host copies).

@@ -37,16 +37,9 @@ TensorSummary summarize(const TensorFile& file, const FileTensor& tensor) {
   return summary;
 }
 
-std::string file_hash(const std::filesystem::path& path) {
-  const std::shared_ptr<const ByteSource> source = file_bytes(path.native());
+std::string hash_of(const ByteSource& file) {
   Checksum hash;
-  std::vector<std::byte> piece(size_t{1} << 20);
-  for (uint64_t offset = 0; offset < source->size();) {
-    const size_t bytes = static_cast<size_t>(std::min<uint64_t>(piece.size(), source->size() - offset));
-    source->read(offset, piece.data(), bytes);
-    hash.add(piece.data(), bytes);
-    offset += bytes;
-  }
+  file.stream(0, file.size(), [&](const void* data, size_t bytes) { hash.add(data, bytes); });
   return hash.text();
 }
 

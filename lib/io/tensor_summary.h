@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
 
 #include "io/tensor_file.h"
@@ -18,6 +17,6 @@ struct TensorSummary {
 TensorSummary summarize(const TensorFile& file, const FileTensor& tensor);
 
 /// XXH3-128 of a whole file.
-std::string file_hash(const std::filesystem::path& path);
+std::string hash_of(const ByteSource& file);
 
 }  // namespace dcl

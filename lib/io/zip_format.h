@@ -3,9 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <span>
-#include <string>
+
+#include "io/little_endian.h"
 
 namespace dcl::zip {
 
@@ -22,18 +21,5 @@ inline constexpr uint16_t kExtra64 = 1, kExtraPadding = 0x4246;
 /// What a 32-bit or 16-bit field holds when the value stands in the 64-bit record.
 inline constexpr uint32_t kSaturated32 = 0xFFFFFFFF;
 inline constexpr uint16_t kSaturated16 = 0xFFFF;
-
-/// A little-endian field; the range must have been checked.
-template <class T>
-T field(std::span<const std::byte> bytes, size_t at) {
-  T value;
-  std::memcpy(&value, bytes.data() + at, sizeof value);
-  return value;
-}
-
-template <class... T>
-void append_fields(std::string& out, T... values) {
-  (out.append(reinterpret_cast<const char*>(&values), sizeof values), ...);
-}
 
 }  // namespace dcl::zip

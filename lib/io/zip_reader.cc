@@ -12,7 +12,14 @@
 namespace dcl {
 namespace {
 
-constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr size_t kPieceBytes = ByteSource::kPieceBytes;
+
+ByteSink append_to(std::vector<std::byte>& out) {
+  return [&out](const void* data, size_t bytes) {
+    const auto* first = static_cast<const std::byte*>(data);
+    out.insert(out.end(), first, first + bytes);
+  };
+}
 
 }  // namespace
 
@@ -70,17 +77,10 @@ void ZipArchive::stream(const ZipEntry& entry, const ByteSink& sink) const {
     crc.add(data, bytes);
     sink(data, bytes);
   };
-  if (entry.deflated) {
+  if (entry.deflated)
     inflate_into(entry, counted, entry.size + 1);
-  } else {
-    std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(entry.size, kPieceBytes)));
-    for (uint64_t done = 0; done < entry.size;) {
-      const auto bytes = static_cast<size_t>(std::min<uint64_t>(entry.size - done, piece.size()));
-      archive_->read(entry.offset + done, piece.data(), bytes);
-      counted(piece.data(), bytes);
-      done += bytes;
-    }
-  }
+  else
+    archive_->stream(entry.offset, entry.size, counted);
   check_crc(entry, crc.value());
 }
 
@@ -89,10 +89,7 @@ std::vector<std::byte> ZipArchive::read(const ZipEntry& entry, uint64_t limit) c
     fail_entry(entry, "has " + bytes_text(entry.size) + ", expected at most " + bytes_text(limit));
   std::vector<std::byte> out;
   out.reserve(static_cast<size_t>(entry.size));
-  stream(entry, [&](const void* data, size_t bytes) {
-    const auto* first = static_cast<const std::byte*>(data);
-    out.insert(out.end(), first, first + bytes);
-  });
+  stream(entry, append_to(out));
   return out;
 }
 
@@ -100,13 +97,7 @@ std::vector<std::byte> ZipArchive::start(const ZipEntry& entry, size_t bytes) co
   std::vector<std::byte> out;
   const auto wanted = static_cast<size_t>(std::min<uint64_t>(entry.size, bytes));
   if (entry.deflated) {
-    inflate_into(
-        entry,
-        [&](const void* data, size_t given) {
-          const auto* first = static_cast<const std::byte*>(data);
-          out.insert(out.end(), first, first + given);
-        },
-        wanted);
+    inflate_into(entry, append_to(out), wanted);
     out.resize(wanted);
   } else {
     out.resize(wanted);

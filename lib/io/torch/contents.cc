@@ -18,8 +18,6 @@ constexpr uint64_t kMaxRepetition = 8, kRepetitionFloor = uint64_t{64} << 20;
 
 [[noreturn]] void fail_contents(const std::string& what) { fail(ErrorKind::data, what); }
 
-std::string tensor_text(const std::string& name) { return "tensor " + quoted(name); }
-
 /// Walks through the containers with a stack of its own: a hostile tree is as deep as its author likes.
 class Walk {
  public:
@@ -31,7 +29,7 @@ class Walk {
       contents_.notices.push_back("its only tensor has no name and is called 'tensor'");
       add_tensor("", "tensor", root);
     } else if (is_container(root)) {
-      todo_.push_back({"", document_.root, 0, 0});
+      todo_.push_back({"", document_.root, 0});
       while (!todo_.empty()) step();
     } else {
       fail_contents("it holds no tensors but a single value");
@@ -46,7 +44,6 @@ class Walk {
     std::string path;
     PickleRef value;
     size_t next;
-    size_t depth;
   };
 
   static bool is_container(const PickleValue& value) {
@@ -83,9 +80,9 @@ class Walk {
       if (text_bytes_ > kMaxTextBytes) fail_contents("it has more than " + bytes_text(kMaxTextBytes) + " of scalars");
       contents_.metadata.insert_or_assign(std::move(path), *text);
     } else if (is_container(value)) {
-      if (open.depth + 1 > kMaxDepth)
+      if (todo_.size() > kMaxDepth)
         fail_contents("its containers are nested more than " + std::to_string(kMaxDepth) + " deep");
-      todo_.push_back({std::move(path), ref, 0, open.depth + 1});
+      todo_.push_back({std::move(path), ref, 0});
     } else {
       ++ignored_;
     }

@@ -25,12 +25,7 @@ void StorageFile::check_crc(size_t storage, uint32_t crc) const {
 void StorageFile::verify_storage(size_t storage, const ByteSource& bytes) const {
   if (checksum(storage) == 0 || verified_[storage]) return;
   Crc32 crc;
-  std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(bytes.size(), kPieceBytes)));
-  for (uint64_t done = 0; done < bytes.size(); done += piece.size()) {
-    piece.resize(static_cast<size_t>(std::min<uint64_t>(bytes.size() - done, kPieceBytes)));
-    bytes.read(done, piece);
-    crc.add(piece.data(), piece.size());
-  }
+  bytes.stream(0, bytes.size(), [&](const void* data, size_t count) { crc.add(data, count); });
   check_crc(storage, crc.value());
 }
 
@@ -66,23 +61,18 @@ void StorageFile::do_read_bytes(const FileTensor& tensor, std::span<std::byte> t
 void StorageFile::do_stream(const FileTensor& tensor, const ByteSink& sink) const {
   const TorchView& view = views_[tensor.position];
   const std::shared_ptr<const ByteSource> bytes = open_storage(view.storage);
-  const bool contiguous = is_contiguous(tensor.shape, view.strides), fills = fills_storage(tensor, view);
-  if (!fills) verify_storage(view.storage, *bytes);
-  std::vector<std::byte> extent;
-  if (!contiguous) extent = extent_of(tensor, view, *bytes);
-  StridedReader reader(tensor.shape, view.strides, size_of(tensor.dtype), extent);
-  std::vector<std::byte> piece(static_cast<size_t>(std::min<uint64_t>(tensor.bytes(), kPieceBytes)));
-  Crc32 crc;
-  for (uint64_t done = 0; done < tensor.bytes(); done += piece.size()) {
-    piece.resize(static_cast<size_t>(std::min<uint64_t>(tensor.bytes() - done, kPieceBytes)));
-    if (contiguous)
-      bytes->read(view.offset + done, piece);
-    else
-      reader.next(piece);
-    if (fills) crc.add(piece.data(), piece.size());
-    sink(piece.data(), piece.size());
+  if (fills_storage(tensor, view)) {
+    Crc32 crc;
+    bytes->stream(0, tensor.bytes(), [&](const void* data, size_t count) {
+      crc.add(data, count);
+      sink(data, count);
+    });
+    return check_crc(view.storage, crc.value());
   }
-  if (fills) check_crc(view.storage, crc.value());
+  verify_storage(view.storage, *bytes);
+  if (is_contiguous(tensor.shape, view.strides)) return bytes->stream(view.offset, tensor.bytes(), sink);
+  const std::vector<std::byte> extent = extent_of(tensor, view, *bytes);
+  StridedReader(tensor.shape, view.strides, size_of(tensor.dtype), extent).stream(tensor.bytes(), sink);
 }
 
 }  // namespace dcl
