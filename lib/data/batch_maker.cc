@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "core/error.h"
 #include "core/extent.h"
 #include "core/log.h"
 
@@ -18,8 +19,6 @@ size_t largest_image(const Dataset& dataset) {
   return static_cast<size_t>(bytes);
 }
 
-size_t aligned(size_t bytes) { return static_cast<size_t>(round_up(static_cast<int64_t>(bytes), 64)); }
-
 }  // namespace
 
 BatchMaker::BatchMaker(const Dataset& dataset, Backend& backend, ViewSampler sampler, const LoaderOptions& options)
@@ -29,20 +28,21 @@ BatchMaker::BatchMaker(const Dataset& dataset, Backend& backend, ViewSampler sam
       options_(options),
       images_(std::min(options.batch, dataset.size())) {
   if (backend.on_device()) {
-    labels_at_ = aligned(static_cast<size_t>(options.views * images_) * sizeof(ViewParams));
+    labels_at_ = padded(static_cast<size_t>(options.views * images_) * sizeof(ViewParams));
     const ConstTensorRef pool = dataset.pool();
     const std::string size = "data set of " + std::to_string(pool.bytes() >> 20) + " MiB";
     streams_ = !options.resident || pool.bytes() > backend.free_memory() / 2;
     if (streams_) {
       pixel_room_ = static_cast<size_t>(images_) * largest_image(dataset);
-      log(LogLevel::info, size + " stays in the host's memory, each batch is copied to the device");
+      if (options.resident)
+        log(LogLevel::info, size + " stays in the host's memory, each batch is copied to the device");
     } else {
       pool_ = Buffer(backend, pool.bytes());
       backend.copy_in(pool_.view(pool.shape, pool.dtype), pool.data);
       log(LogLevel::info, size + " is in the device's memory");
     }
   }
-  pixels_at_ = labels_at_ + aligned(static_cast<size_t>(images_) * sizeof(int32_t));
+  pixels_at_ = labels_at_ + padded(static_cast<size_t>(images_) * sizeof(int32_t));
 }
 
 size_t BatchMaker::view_bytes() const {
@@ -61,6 +61,8 @@ BatchMaker::Slot BatchMaker::allocate() const {
 }
 
 void BatchMaker::begin(Slot& slot, int64_t epoch, int64_t step, std::span<const int32_t> indices) const {
+  if (static_cast<int64_t>(indices.size()) > images_)
+    fail(ErrorKind::internal, "a batch of more images than there is room for");
   std::copy(indices.begin(), indices.end(), slot.indices.begin());
   Batch batch;
   batch.epoch = epoch;

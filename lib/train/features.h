@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -14,8 +13,8 @@
 
 namespace dcl {
 
-/// `pixels` with the extent at which a data set is evaluated: size x size, or with 0 that of the images. Error{data} when
-/// the images differ in extent, which needs a size.
+/// `pixels` with the extent at which a data set is evaluated: size x size, or with 0 that of the images. Error{data}
+/// when the images differ in extent, which needs a size.
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels = {});
 
 /// 0 .. size-1; or those with a label.
@@ -27,29 +26,24 @@ class FeatureExtractor {
  public:
   /// For views of pixels.h x pixels.w, `batch` at a time. Batch norm is folded into the convolutions once, here: later
   /// changes of the parameters have no effect.
-  FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels, int64_t batch, DType dtype);
+  FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels, int64_t batch,
+                   DType dtype);
 
   int64_t dim() const;
 
-  /// Calls sink(rows [count, dim]) for consecutive groups of `images`, in their order; features are not normalised. Each
-  /// image is seen through view 0 of `views` in `epoch`. Stops early when sink returns false, and returns whether it
-  /// reached the end.
+  /// Calls sink(rows [count, dim]) for consecutive groups of `images`, in their order; features are not normalised.
+  /// Each image is seen through view 0 of `views` in `epoch`. Stops early when sink returns false, and returns whether
+  /// it reached the end.
   using Sink = std::function<bool(std::span<const float> rows)>;
   bool extract(const Dataset& dataset, std::span<const int32_t> images, const ViewSampler& views, uint32_t epoch,
                const Sink& sink);
 
  private:
-  void make_views(const Dataset& dataset, std::span<const int32_t> images);
-  void make_views_on_device(const Dataset& dataset, std::span<const int32_t> images);
-
   Backend& backend_;
   AugmentDesc pixels_;
   int64_t batch_;
   InferencePlan plan_;
-  BatchInput input_;   // on a device
-  HostBuffer staged_;  // views_ and images on their way to it
-  std::unique_ptr<Fence> read_;
-  std::vector<ViewParams> views_;
+  BatchInput input_;
   std::vector<float> rows_;
 };
 
