@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/loader.h"
+#include "data/batch_input.h"
 
 namespace dcl {
 namespace {
@@ -35,11 +35,33 @@ class Tiles {
   TiledImage image_;
 };
 
-std::vector<float> host_copy(Backend& backend, const ConstTensorRef& views) {
-  std::vector<float> values(static_cast<size_t>(views.shape.elements()));
-  backend.copy_out(values.data(), views);
-  return values;
-}
+/// The views of a loader's batches on the host, wherever they are made.
+class HostViews {
+ public:
+  HostViews(Backend& backend, const LoaderOptions& options)
+      : backend_(backend),
+        options_(options),
+        input_(backend, options.augment, options.batch, options.views),
+        views_(backend, static_cast<size_t>(shape(options.batch).elements()) * sizeof(float)) {}
+
+  /// f32 [views * images, h, w, 3], view-major.
+  std::vector<float> of(const Batch& batch) {
+    const TensorRef views = views_.view(shape(batch.images), DType::f32);
+    input_.upload(batch);
+    input_.make_views(views);
+    std::vector<float> values(static_cast<size_t>(views.shape.elements()));
+    backend_.copy_out(values.data(), views);
+    return values;
+  }
+
+ private:
+  Shape shape(int64_t images) const { return {options_.views * images, options_.augment.h, options_.augment.w, 3}; }
+
+  Backend& backend_;
+  LoaderOptions options_;
+  BatchInput input_;
+  Buffer views_;
+};
 
 }  // namespace
 
@@ -51,7 +73,7 @@ TiledImage first_training_views(Backend& backend, const Dataset& dataset, const 
   options.seed = settings.seed;
   Loader loader(dataset, backend, training_views(settings.augment, settings.seed), options);
   loader.start();
-  const std::vector<float> views = host_copy(backend, loader.next()->views);
+  const std::vector<float> views = HostViews(backend, options).of(*loader.next());
 
   const int64_t side = settings.augment.size, images = options.batch;
   Tiles tiles(side, kImagesPerRow * options.views, images * options.views);
@@ -75,9 +97,10 @@ TiledImage thumbnails(Backend& backend, const Dataset& dataset, std::span<const 
   const auto count = static_cast<int64_t>(images.size());
   const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
   Tiles tiles(side, columns, columns * columns);
+  HostViews host(backend, options);
   int64_t place = 0;
   while (const Batch* batch = loader.next()) {
-    const std::vector<float> views = host_copy(backend, batch->views);
+    const std::vector<float> views = host.of(*batch);
     for (int64_t i = 0; i < batch->images && place < count; ++i)
       if (batch->indices[static_cast<size_t>(i)] == images[static_cast<size_t>(place)])
         tiles.put(place++, views.data() + i * side * side * 3, options.augment);

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "support/backends.h"
 #include "support/process.h"
 #include "train/linear.h"
 #include "train/monitor.h"
 #include "train/pretrain.h"
+#include "train/view_images.h"
 
 namespace dcl::test {
 namespace {
@@ -118,6 +120,14 @@ TEST_P(Run, KnnAndLinearEvaluationAreThoseOfEigen) {
   EXPECT_EQ(neighbours[0]->top1, neighbours[1]->top1);
   EXPECT_EQ(neighbours[0]->queries, test_.size());
   for (int protocol = 0; protocol < 2; ++protocol) EXPECT_NEAR(losses[0][protocol], losses[1][protocol], 1e-4);
+}
+
+TEST_P(Run, PicturesOfViewsAreThoseOfEigen) {
+  const TiledImage views = first_training_views(*backend_, data_, tiny());
+  EXPECT_EQ(views.rgb, first_training_views(*eigen_, data_, tiny()).rgb);
+  EXPECT_NE(std::set(views.rgb.begin(), views.rgb.end()).size(), 1u);
+  const std::vector<int32_t> images = {0, 3, 7};
+  EXPECT_EQ(thumbnails(*backend_, data_, images, 8).rgb, thumbnails(*eigen_, data_, images, 8).rgb);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Run, testing::ValuesIn(working_backends()),
