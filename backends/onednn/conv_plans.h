@@ -4,36 +4,11 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "core/backend.h"
-#include "onednn/execution.h"
-#include "onednn/filter_gradient.h"
+#include "onednn/conv_specs.h"
 
 namespace dcl::onednn {
-
-/// The executions of a split batch: one for the larger pieces, one for the others.
-class PieceExecutions {
- public:
-  /// make(images) describes the primitive for that many images; called with the right number of threads in effect.
-  template <class Make>
-  PieceExecutions(const BatchSplit& split, std::vector<int> arguments, Make&& make) : split_(split) {
-    const ThreadScope scope(split.threads_per_piece());
-    larger_ = Execution(make(split.largest()), arguments, split.slots(), split.threads_per_piece());
-    if (split.larger > 0) smaller_ = Execution(make(split.images), arguments, split.slots(), split.threads_per_piece());
-  }
-
-  const BatchSplit& split() const { return split_; }
-  dnnl::memory::desc argument(int index) const { return larger_.argument(index); }
-  /// Of one slot.
-  size_t scratchpad_bytes() const;
-  void prepare();
-  const Execution& of(int64_t piece) const { return split_.larger == 0 || piece < split_.larger ? larger_ : smaller_; }
-
- private:
-  BatchSplit split_;
-  Execution larger_, smaller_;
-};
 
 /// What every plan has. A plan serves one call at a time.
 class ConvPlan {
@@ -45,45 +20,24 @@ class ConvPlan {
   size_t workspace_bytes_ = 0;
 };
 
-class ForwardPlan final : public ConvPlan {
+/// By Winograd's algorithm (winograd.h) where that is fewer operations, else by oneDNN.
+class ForwardPlan : public ConvPlan {
  public:
-  ForwardPlan(const ConvDesc& d, int threads);
-  void run(const void* x, const void* filter, void* y, void* workspace);
-
- private:
-  size_t x_bytes_, y_bytes_;  // of one image
-  PieceExecutions pieces_;
-  FilterReorder reorder_;
-  size_t filter_bytes_, scratch_bytes_;
+  static std::unique_ptr<ForwardPlan> make(const ConvDesc& d, int threads);
+  virtual void run(const void* x, const void* filter, void* y, void* workspace) = 0;
 };
 
-class BackwardDataPlan final : public ConvPlan {
+class BackwardDataPlan : public ConvPlan {
  public:
-  BackwardDataPlan(const ConvDesc& d, int threads);
-  void run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace);
-
- private:
-  void run_adding(const void* dy, const void* filter, void* dx, char* scratch);
-
-  ConvDesc d_;
-  PieceExecutions overwriting_, adding_;  // adding_ gives f32 sums for the images of a piece
-  FilterReorder reorder_;
-  size_t filter_bytes_, scratch_bytes_, piece_bytes_;
+  static std::unique_ptr<BackwardDataPlan> make(const ConvDesc& d, int threads);
+  virtual void run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) = 0;
 };
 
-/// By FilterGradient where the processor has it, else by oneDNN.
-class BackwardFilterPlan final : public ConvPlan {
+/// By Winograd's algorithm or kernels of our own (filter_gradient.h) where the processor has them, else by oneDNN.
+class BackwardFilterPlan : public ConvPlan {
  public:
-  BackwardFilterPlan(const ConvDesc& d, int threads);
-  void run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace);
-
- private:
-  std::optional<FilterGradient> own_;
-  int threads_;
-  int64_t filter_elements_;
-  Execution execution_;
-  FilterReorder reorder_;
-  size_t filter_bytes_ = 0, plain_bytes_ = 0;
+  static std::unique_ptr<BackwardFilterPlan> make(const ConvDesc& d, int threads);
+  virtual void run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) = 0;
 };
 
 /// Where the residual of a fused convolution is.
@@ -92,6 +46,9 @@ enum class Residual { none, in_y, apart };
 class FusedPlan final : public ConvPlan {
  public:
   FusedPlan(const FusedConvDesc& d, Residual residual, int threads);
+  static std::unique_ptr<FusedPlan> make(const FusedConvDesc& d, Residual residual, int threads) {
+    return std::make_unique<FusedPlan>(d, residual, threads);
+  }
   void run(const void* x, const void* packed, const float* bias, const void* residual, void* y, void* workspace);
 
  private:
@@ -106,6 +63,9 @@ class FusedPlan final : public ConvPlan {
 class PackPlan final : public ConvPlan {
  public:
   PackPlan(const FusedConvDesc& d, int threads);
+  static std::unique_ptr<PackPlan> make(const FusedConvDesc& d, int threads) {
+    return std::make_unique<PackPlan>(d, threads);
+  }
   size_t packed_bytes() const { return layout_.get_size(); }
   void run(const float* filter, void* packed);
 

@@ -4,7 +4,7 @@
 
 namespace dcl::onednn {
 
-#ifdef DCL_FILTER_KERNELS
+#ifdef DCL_X86_KERNELS
 
 namespace avx2 {
 extern const FilterKernels f32_kernels;

@@ -33,7 +33,7 @@ class OneDnnBackend::Plans {
   static std::unique_ptr<ConvPlan> make(Arguments... arguments) {
     return translated("plan", [&]() -> std::unique_ptr<ConvPlan> {
       try {
-        return std::make_unique<Plan>(arguments...);
+        return Plan::make(arguments...);
       } catch (const NotFast&) {
         return nullptr;
       }

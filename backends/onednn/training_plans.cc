@@ -1,6 +1,9 @@
-#include "onednn/conv_plans.h"
+#include <algorithm>
 
+#include "onednn/conv_plans.h"
+#include "onednn/filter_gradient.h"
 #include "onednn/kernels.h"
+#include "onednn/winograd.h"
 
 namespace dcl::onednn {
 namespace {
@@ -9,67 +12,25 @@ using Desc = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 using Type = dnnl::memory::data_type;
 
-/// Where the caller's workspace is split: filter in the primitive's layout first, then scratchpads.
-char* at(void* workspace, size_t offset) { return static_cast<char*>(workspace) + offset; }
-const char* at(const void* data, size_t offset) { return static_cast<const char*>(data) + offset; }
-
-dnnl::primitive_attr user_scratchpad() {
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attr;
-}
-
-/// `images` of d, activations NHWC. The filter may have any layout. Left to the base class, since no network here has
-/// them, is what oneDNN 2.6 computes wrong sums for: filters that are not square (padded 1x3 on AVX-512, brgconv) and
-/// padding wider than half the filter (5x5 padded by 4 with a sum, on AVX2).
-ConvSpec spec_for(const ConvDesc& d, int64_t images) {
-  if (d.r != d.s || 2 * d.pad > d.r) throw NotFast();
-  const Type type = data_type_of(d.dtype);
-  ConvSpec spec;
-  spec.src = Desc({images, d.c, d.h, d.w}, type, Tag::nhwc);
-  spec.weights = Desc({d.k, d.c, d.r, d.s}, type, Tag::any);
-  spec.dst = Desc({images, d.k, d.out_h(), d.out_w()}, type, Tag::nhwc);
-  set_geometry(d, spec);
-  return spec;
-}
-
 Forward::primitive_desc training_desc(const ConvSpec& spec) {
   return fast([&] { return forward_desc(cpu_engine(), dnnl::prop_kind::forward_training, spec, user_scratchpad()); });
 }
 
-Forward::primitive_desc fused_desc(const FusedConvDesc& d, Residual residual, int64_t images, const Desc& filter) {
-  // oneDNN 2.6 adds the wrong values to what is there in the last channels of such a block on SSE4.1.
-  if (residual == Residual::in_y && d.conv.k % 8 != 0) throw NotFast();
-  ConvSpec spec = spec_for(d.conv, images);
-  spec.weights = filter;
-  spec.bias = Desc({d.conv.k}, Type::f32, Tag::x);
-  dnnl::post_ops ops;
-  if (residual == Residual::in_y) ops.append_sum(1.0f);
-  if (residual == Residual::apart) ops.append_binary(dnnl::algorithm::binary_add, spec.dst);
-  if (d.relu) append_relu(ops);
-  dnnl::primitive_attr attr = user_scratchpad();
-  attr.set_post_ops(ops);
-  return fast([&] { return forward_desc(cpu_engine(), dnnl::prop_kind::forward_inference, spec, attr); });
-}
-
-size_t image_bytes(const ConvDesc& d, bool of_y) {
-  return static_cast<size_t>(of_y ? d.out_h() * d.out_w() * d.k : d.h * d.w * d.c) * size_of(d.dtype);
-}
-
-}  // namespace
-
-size_t PieceExecutions::scratchpad_bytes() const {
-  return std::max(larger_.scratchpad_bytes(), smaller_.scratchpad_bytes());
-}
-
-void PieceExecutions::prepare() {
-  larger_.prepare();
-  if (split_.larger > 0) smaller_.prepare();
-}
-
 // ---- Forward --------------------------------------------------------------------------------------------------------
 
-ForwardPlan::ForwardPlan(const ConvDesc& d, int threads)
+class DirectForward final : public ForwardPlan {
+ public:
+  DirectForward(const ConvDesc& d, int threads);
+  void run(const void* x, const void* filter, void* y, void* workspace) override;
+
+ private:
+  size_t x_bytes_, y_bytes_;  // of one image
+  PieceExecutions pieces_;
+  FilterReorder reorder_;
+  size_t filter_bytes_, scratch_bytes_;
+};
+
+DirectForward::DirectForward(const ConvDesc& d, int threads)
     : x_bytes_(image_bytes(d, false)),
       y_bytes_(image_bytes(d, true)),
       pieces_(split_batch(d, threads), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
@@ -87,7 +48,7 @@ ForwardPlan::ForwardPlan(const ConvDesc& d, int threads)
                                               reorder_.scratchpad_bytes());
 }
 
-void ForwardPlan::run(const void* x, const void* filter, void* y, void* workspace) {
+void DirectForward::run(const void* x, const void* filter, void* y, void* workspace) {
   char* scratch = at(workspace, filter_bytes_);
   if (reorder_.needed()) {
     reorder_.run(filter, workspace, scratch);
@@ -104,7 +65,19 @@ void ForwardPlan::run(const void* x, const void* filter, void* y, void* workspac
 
 // ---- Backward: data -------------------------------------------------------------------------------------------------
 
-namespace {
+class DirectBackwardData final : public BackwardDataPlan {
+ public:
+  DirectBackwardData(const ConvDesc& d, int threads);
+  void run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) override;
+
+ private:
+  void run_adding(const void* dy, const void* filter, void* dx, char* scratch);
+
+  ConvDesc d_;
+  PieceExecutions overwriting_, adding_;  // adding_ gives f32 sums for the images of a piece
+  FilterReorder reorder_;
+  size_t filter_bytes_, scratch_bytes_, piece_bytes_;
+};
 
 PieceExecutions backward_data_pieces(const ConvDesc& d, int threads, Type dx_type, Desc filter) {
   return PieceExecutions(
@@ -119,9 +92,7 @@ PieceExecutions backward_data_pieces(const ConvDesc& d, int threads, Type dx_typ
       });
 }
 
-}  // namespace
-
-BackwardDataPlan::BackwardDataPlan(const ConvDesc& d, int threads)
+DirectBackwardData::DirectBackwardData(const ConvDesc& d, int threads)
     : d_(d),
       overwriting_(backward_data_pieces(d, threads, data_type_of(d.dtype), Desc())),
       adding_(backward_data_pieces(d, threads, Type::f32, overwriting_.argument(DNNL_ARG_WEIGHTS))),
@@ -134,7 +105,7 @@ BackwardDataPlan::BackwardDataPlan(const ConvDesc& d, int threads)
                                reorder_.scratchpad_bytes());
 }
 
-void BackwardDataPlan::run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) {
+void DirectBackwardData::run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) {
   char* scratch = at(workspace, filter_bytes_);
   if (reorder_.needed()) {
     reorder_.run(filter, workspace, scratch);
@@ -151,7 +122,7 @@ void BackwardDataPlan::run(const void* dy, const void* filter, void* dx, Accum a
   });
 }
 
-void BackwardDataPlan::run_adding(const void* dy, const void* filter, void* dx, char* scratch) {
+void DirectBackwardData::run_adding(const void* dy, const void* filter, void* dx, char* scratch) {
   adding_.prepare();
   const BatchSplit& split = adding_.split();
   split.for_each([&](int slot, int64_t piece) {
@@ -165,13 +136,21 @@ void BackwardDataPlan::run_adding(const void* dy, const void* filter, void* dx, 
 
 // ---- Backward: filter -----------------------------------------------------------------------------------------------
 
-BackwardFilterPlan::BackwardFilterPlan(const ConvDesc& d, int threads)
+class DirectBackwardFilter final : public BackwardFilterPlan {
+ public:
+  DirectBackwardFilter(const ConvDesc& d, int threads);
+  void run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) override;
+
+ private:
+  int threads_;
+  int64_t filter_elements_;
+  Execution execution_;
+  FilterReorder reorder_;
+  size_t filter_bytes_ = 0, plain_bytes_ = 0;
+};
+
+DirectBackwardFilter::DirectBackwardFilter(const ConvDesc& d, int threads)
     : threads_(threads), filter_elements_(d.filter_shape().elements()) {
-  if (FilterGradient::supports(d)) {
-    own_.emplace(d, threads);
-    workspace_bytes_ = own_->workspace_bytes();
-    return;
-  }
   const ThreadScope scope(threads);
   ConvSpec spec = spec_for(d, d.n);
   const auto hint = training_desc(spec);
@@ -185,8 +164,7 @@ BackwardFilterPlan::BackwardFilterPlan(const ConvDesc& d, int threads)
       filter_bytes_ + plain_bytes_ + std::max(execution_.scratchpad_bytes(), reorder_.scratchpad_bytes());
 }
 
-void BackwardFilterPlan::run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) {
-  if (own_) return own_->run(x, dy, dfilter, accum, workspace);
+void DirectBackwardFilter::run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) {
   execution_.prepare();
   void* scratch = at(workspace, filter_bytes_ + plain_bytes_);
   {
@@ -208,78 +186,65 @@ void BackwardFilterPlan::run(const void* x, const void* dy, float* dfilter, Accu
   });
 }
 
-// ---- Inference ------------------------------------------------------------------------------------------------------
+// ---- By kernels of our own ------------------------------------------------------------------------------------------
 
-namespace {
+const float* floats(const void* data) { return static_cast<const float*>(data); }
 
-/// The packed layout: what one image alone would like, whatever the batch.
-Desc packed_layout(const FusedConvDesc& d) {
-  const ThreadScope scope(1);
-  const Desc any({d.conv.k, d.conv.c, d.conv.r, d.conv.s}, data_type_of(d.conv.dtype), Tag::any);
-  return fused_desc(d, d.residual ? Residual::in_y : Residual::none, 1, any).weights_desc();
-}
+class WinogradForward final : public ForwardPlan {
+ public:
+  WinogradForward(const ConvDesc& d, int threads) : own_(WinogradConvolution::forward(d, threads)) {
+    workspace_bytes_ = own_.workspace_bytes();
+  }
+  void run(const void* x, const void* filter, void* y, void* workspace) override {
+    own_.run(floats(x), floats(filter), static_cast<float*>(y), Accum::overwrite, workspace);
+  }
 
-std::vector<int> fused_arguments(Residual residual) {
-  std::vector<int> arguments{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
-  if (residual == Residual::apart) arguments.push_back(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1);
-  return arguments;
-}
+ private:
+  WinogradConvolution own_;
+};
+
+class WinogradBackwardData final : public BackwardDataPlan {
+ public:
+  WinogradBackwardData(const ConvDesc& d, int threads) : own_(WinogradConvolution::backward_data(d, threads)) {
+    workspace_bytes_ = own_.workspace_bytes();
+  }
+  void run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) override {
+    own_.run(floats(dy), floats(filter), static_cast<float*>(dx), accum, workspace);
+  }
+
+ private:
+  WinogradConvolution own_;
+};
+
+/// Kernels: FilterGradient or WinogradFilterGradient.
+template <class Kernels>
+class OwnBackwardFilter final : public BackwardFilterPlan {
+ public:
+  OwnBackwardFilter(const ConvDesc& d, int threads) : own_(d, threads) { workspace_bytes_ = own_.workspace_bytes(); }
+  void run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) override {
+    own_.run(x, dy, dfilter, accum, workspace);
+  }
+
+ private:
+  Kernels own_;
+};
 
 }  // namespace
 
-FusedPlan::FusedPlan(const FusedConvDesc& d, Residual residual, int threads)
-    : residual_(residual),
-      x_bytes_(image_bytes(d.conv, false)),
-      y_bytes_(image_bytes(d.conv, true)),
-      pieces_(split_batch(d.conv, threads), fused_arguments(residual),
-              [&, filter = packed_layout(d)](int64_t images) mutable {
-                try {
-                  return fused_desc(d, residual, images, filter);
-                } catch (const NotFast&) {
-                  const Desc any({d.conv.k, d.conv.c, d.conv.r, d.conv.s}, data_type_of(d.conv.dtype), Tag::any);
-                  const auto descriptor = fused_desc(d, residual, images, any);
-                  filter = descriptor.weights_desc();
-                  return descriptor;
-                }
-              }),
-      reorder_(packed_layout(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
-      filter_bytes_(reorder_.needed() ? padded(pieces_.argument(DNNL_ARG_WEIGHTS).get_size()) : 0),
-      scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
-  workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * scratch_bytes_,
-                                              reorder_.scratchpad_bytes());
+std::unique_ptr<ForwardPlan> ForwardPlan::make(const ConvDesc& d, int threads) {
+  if (winograd_supports(d)) return std::make_unique<WinogradForward>(d, threads);
+  return std::make_unique<DirectForward>(d, threads);
 }
 
-void FusedPlan::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
-                    void* workspace) {
-  char* scratch = at(workspace, filter_bytes_);
-  if (reorder_.needed()) {
-    reorder_.run(packed, workspace, scratch);
-    packed = workspace;
-  }
-  pieces_.prepare();
-  const BatchSplit& split = pieces_.split();
-  split.for_each([&](int slot, int64_t piece) {
-    const auto first = static_cast<size_t>(split.begin(piece));
-    const void* piece_x = at(x, first * x_bytes_);
-    const void* piece_y = at(y, first * y_bytes_);
-    char* own = scratch + static_cast<size_t>(slot) * scratch_bytes_;
-    if (residual_ == Residual::apart)
-      pieces_.of(piece).run(slot, {piece_x, packed, bias, piece_y, at(residual, first * y_bytes_)}, own);
-    else
-      pieces_.of(piece).run(slot, {piece_x, packed, bias, piece_y}, own);
-  });
+std::unique_ptr<BackwardDataPlan> BackwardDataPlan::make(const ConvDesc& d, int threads) {
+  if (winograd_supports(d)) return std::make_unique<WinogradBackwardData>(d, threads);
+  return std::make_unique<DirectBackwardData>(d, threads);
 }
 
-PackPlan::PackPlan(const FusedConvDesc& d, int threads)
-    : layout_(packed_layout(d)), reorder_(plain_filter(d.conv), layout_, threads) {}
-
-void PackPlan::run(const float* filter, void* packed) {
-  if (!reorder_.needed()) {
-    std::copy_n(filter, layout_.get_size() / sizeof(float), static_cast<float*>(packed));
-    return;
-  }
-  std::vector<char> scratchpad(reorder_.scratchpad_bytes());
-  reorder_.run(filter, packed, scratchpad.data());
+std::unique_ptr<BackwardFilterPlan> BackwardFilterPlan::make(const ConvDesc& d, int threads) {
+  if (winograd_supports(d)) return std::make_unique<OwnBackwardFilter<WinogradFilterGradient>>(d, threads);
+  if (FilterGradient::supports(d)) return std::make_unique<OwnBackwardFilter<FilterGradient>>(d, threads);
+  return std::make_unique<DirectBackwardFilter>(d, threads);
 }
 
 }  // namespace dcl::onednn

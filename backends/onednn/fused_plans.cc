@@ -1,0 +1,97 @@
+#include <algorithm>
+
+#include "onednn/conv_plans.h"
+
+namespace dcl::onednn {
+namespace {
+
+using Desc = dnnl::memory::desc;
+using Tag = dnnl::memory::format_tag;
+using Type = dnnl::memory::data_type;
+
+Forward::primitive_desc fused_desc(const FusedConvDesc& d, Residual residual, int64_t images, const Desc& filter) {
+  // oneDNN 2.6 adds the wrong values to what is there in the last channels of such a block on SSE4.1.
+  if (residual == Residual::in_y && d.conv.k % 8 != 0) throw NotFast();
+  ConvSpec spec = spec_for(d.conv, images);
+  spec.weights = filter;
+  spec.bias = Desc({d.conv.k}, Type::f32, Tag::x);
+  dnnl::post_ops ops;
+  if (residual == Residual::in_y) ops.append_sum(1.0f);
+  if (residual == Residual::apart) ops.append_binary(dnnl::algorithm::binary_add, spec.dst);
+  if (d.relu) append_relu(ops);
+  dnnl::primitive_attr attr = user_scratchpad();
+  attr.set_post_ops(ops);
+  return fast([&] { return forward_desc(cpu_engine(), dnnl::prop_kind::forward_inference, spec, attr); });
+}
+
+/// The packed layout: what one image alone would like, whatever the batch.
+Desc packed_layout(const FusedConvDesc& d) {
+  const ThreadScope scope(1);
+  const Desc any({d.conv.k, d.conv.c, d.conv.r, d.conv.s}, data_type_of(d.conv.dtype), Tag::any);
+  return fused_desc(d, d.residual ? Residual::in_y : Residual::none, 1, any).weights_desc();
+}
+
+std::vector<int> fused_arguments(Residual residual) {
+  std::vector<int> arguments{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
+  if (residual == Residual::apart) arguments.push_back(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1);
+  return arguments;
+}
+
+}  // namespace
+
+FusedPlan::FusedPlan(const FusedConvDesc& d, Residual residual, int threads)
+    : residual_(residual),
+      x_bytes_(image_bytes(d.conv, false)),
+      y_bytes_(image_bytes(d.conv, true)),
+      pieces_(split_batch(d.conv, threads), fused_arguments(residual),
+              [&, filter = packed_layout(d)](int64_t images) mutable {
+                try {
+                  return fused_desc(d, residual, images, filter);
+                } catch (const NotFast&) {
+                  const Desc any({d.conv.k, d.conv.c, d.conv.r, d.conv.s}, data_type_of(d.conv.dtype), Tag::any);
+                  const auto descriptor = fused_desc(d, residual, images, any);
+                  filter = descriptor.weights_desc();
+                  return descriptor;
+                }
+              }),
+      reorder_(packed_layout(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
+      filter_bytes_(reorder_.needed() ? padded(pieces_.argument(DNNL_ARG_WEIGHTS).get_size()) : 0),
+      scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
+  workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * scratch_bytes_,
+                                              reorder_.scratchpad_bytes());
+}
+
+void FusedPlan::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
+                    void* workspace) {
+  char* scratch = at(workspace, filter_bytes_);
+  if (reorder_.needed()) {
+    reorder_.run(packed, workspace, scratch);
+    packed = workspace;
+  }
+  pieces_.prepare();
+  const BatchSplit& split = pieces_.split();
+  split.for_each([&](int slot, int64_t piece) {
+    const auto first = static_cast<size_t>(split.begin(piece));
+    const void* piece_x = at(x, first * x_bytes_);
+    const void* piece_y = at(y, first * y_bytes_);
+    char* own = scratch + static_cast<size_t>(slot) * scratch_bytes_;
+    if (residual_ == Residual::apart)
+      pieces_.of(piece).run(slot, {piece_x, packed, bias, piece_y, at(residual, first * y_bytes_)}, own);
+    else
+      pieces_.of(piece).run(slot, {piece_x, packed, bias, piece_y}, own);
+  });
+}
+
+PackPlan::PackPlan(const FusedConvDesc& d, int threads)
+    : layout_(packed_layout(d)), reorder_(plain_filter(d.conv), layout_, threads) {}
+
+void PackPlan::run(const float* filter, void* packed) {
+  if (!reorder_.needed()) {
+    std::copy_n(filter, layout_.get_size() / sizeof(float), static_cast<float*>(packed));
+    return;
+  }
+  std::vector<char> scratchpad(reorder_.scratchpad_bytes());
+  reorder_.run(filter, packed, scratchpad.data());
+}
+
+}  // namespace dcl::onednn

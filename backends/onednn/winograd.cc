@@ -1,0 +1,242 @@
+#include "onednn/winograd.h"
+
+#include <algorithm>
+
+#include "core/extent.h"
+#include "core/parallel.h"
+#include "onednn/execution.h"
+#include "onednn/kernels.h"
+
+namespace dcl::onednn {
+namespace {
+
+constexpr int64_t kLine = 16;  // floats of a cache line
+
+// Measured on Zen 3.
+constexpr int64_t kFewestTiles = 32;  // below, transforming the filter costs more than is won
+constexpr int64_t kBlockTiles = 48;   // transformed inputs and sums of a block near the second-level cache
+static const int64_t kSumChannels =
+    getenv("KS") ? atoi(getenv("KS")) : 64;  // summed at a time: rounding errors grow with the number
+constexpr int64_t kGradientTiles = 96;       // sums of all weights are visited once a block
+constexpr int64_t kPartWeights = 1 << 19;    // parts are doubled while they hold no more weights together
+constexpr int64_t kMostParts = 8;
+
+template <class Value>
+struct Image {
+  Value* data;
+  int64_t h, w, channels;
+};
+
+/// `size` x `size` pixels of tile `index`, which begin `pad` before its first output; channels from `first` on.
+template <class Value>
+WinogradPixels<Value> pixels_of(const Image<Value>& images, const WinogradGrid& grid, int64_t index, int64_t pad,
+                                int size, int64_t first, int64_t count) {
+  const int64_t column = index % grid.tile_columns() * grid.tile - pad;
+  const int64_t row = index / grid.tile_columns() % grid.tile_rows() * grid.tile - pad;
+  const int64_t image = index / (grid.tile_columns() * grid.tile_rows());
+  const auto inside = [size](int64_t value) { return static_cast<int>(std::clamp<int64_t>(value, 0, size)); };
+  WinogradPixels<Value> pixels;
+  pixels.pixel_stride = images.channels;
+  pixels.row_stride = images.w * images.channels;
+  pixels.origin = images.data + image * images.h * pixels.row_stride + row * pixels.row_stride +
+                  column * pixels.pixel_stride + first;
+  pixels.row_begin = inside(-row);
+  pixels.row_end = inside(images.h - row);
+  pixels.column_begin = inside(-column);
+  pixels.column_end = inside(images.w - column);
+  pixels.channels = count;
+  return pixels;
+}
+
+/// The part'th of `parts` nearly equal ranges of `count` units.
+void share(int64_t count, int64_t unit, int64_t part, int64_t parts, int64_t& begin, int64_t& end) {
+  const int64_t units = count / unit;
+  begin = units * part / parts * unit;
+  end = units * (part + 1) / parts * unit;
+}
+
+}  // namespace
+
+WinogradMatrices::WinogradMatrices(int64_t positions, int64_t rows, int64_t columns)
+    : row(round_up(columns, kLine) + kLine), position((rows * row / kLine | 1) * kLine), floats(positions * position) {}
+
+bool winograd_supports(const ConvDesc& d) {
+  const WinogradKernels* kernels = winograd_kernels();
+  return kernels && d.dtype == DType::f32 && d.r == 3 && d.s == 3 && d.stride == 1 && d.pad <= 1 &&
+         d.c % kernels->columns_per_panel == 0 && d.k % kernels->columns_per_panel == 0 &&
+         WinogradGrid{d.n, d.out_h(), d.out_w(), 4}.tiles() >= kFewestTiles;
+}
+
+// ---- Forward, backward data -----------------------------------------------------------------------------------------
+
+WinogradConvolution WinogradConvolution::forward(const ConvDesc& d, int threads) {
+  const WinogradFilter filter{nullptr, d.c, 9 * d.c, 1, d.c};
+  return {winograd_kernels()->tiles_of_2, d.n, {d.h, d.w, d.c}, {d.out_h(), d.out_w(), d.k}, d.pad, filter, threads};
+}
+
+WinogradConvolution WinogradConvolution::backward_data(const ConvDesc& d, int threads) {
+  const WinogradFilter turned{nullptr, -d.c, 1, 9 * d.c, d.k};
+  WinogradConvolution result{
+      winograd_kernels()->tiles_of_4, d.n, {d.out_h(), d.out_w(), d.k}, {d.h, d.w, d.c}, 2 - d.pad, turned, threads};
+  result.first_tap_ = 8 * d.c;
+  return result;
+}
+
+WinogradConvolution::WinogradConvolution(const WinogradTransforms& transforms, int64_t images, Side in, Side out,
+                                         int64_t pad, WinogradFilter filter, int threads)
+    : kernels_(winograd_kernels()),
+      transforms_(&transforms),
+      grid_{images, out.h, out.w, transforms.tile},
+      in_(in),
+      out_(out),
+      pad_(pad),
+      filter_(filter),
+      slots_(threads),
+      block_tiles_(std::min(kBlockTiles, grid_.tiles())),
+      blocks_(ceil_div(grid_.tiles(), block_tiles_)),
+      out_parts_(std::min<int64_t>(ceil_div(threads, blocks_), out.channels / kernels_->columns_per_panel)),
+      filter_position_((in.channels * out.channels / kLine | 1) * kLine),
+      inputs_(transforms.positions(), block_tiles_, in.channels),
+      sums_(transforms.positions(), block_tiles_, out.channels) {}
+
+size_t WinogradConvolution::workspace_bytes() const {
+  return static_cast<size_t>(transforms_->positions() * filter_position_ + slots_ * (inputs_.floats + sums_.floats)) *
+         sizeof(float);
+}
+
+void WinogradConvolution::transform_filters(const float* filter, float* filters) const {
+  const int64_t panel = kernels_->columns_per_panel;
+  parallel_for(out_.channels / panel, [&](int64_t index) {
+    WinogradFilter from = filter_;
+    from.data = filter + first_tap_ + index * panel * filter_.output;
+    transforms_->filter(from, filters + index * panel * in_.channels, filter_position_);
+  });
+}
+
+WinogradConvolution::Task WinogradConvolution::task(int64_t index) const {
+  Task task;
+  share(grid_.tiles(), 1, index / out_parts_, blocks_, task.tile_begin, task.tile_end);
+  share(out_.channels, kernels_->columns_per_panel, index % out_parts_, out_parts_, task.out_begin, task.out_end);
+  return task;
+}
+
+void WinogradConvolution::run(const float* in, const float* filter, float* out, Accum accum, void* workspace) const {
+  auto* filters = static_cast<float*>(workspace);
+  float* own = filters + transforms_->positions() * filter_position_;
+  transform_filters(filter, filters);
+  for_each_on_slots(slots_, blocks_ * out_parts_, [&](int slot, int64_t index) {
+    run_task(task(index), in, filters, out, accum, own + slot * (inputs_.floats + sums_.floats));
+  });
+}
+
+void WinogradConvolution::run_task(const Task& task, const float* in, const float* filters, float* out, Accum accum,
+                                   float* own) const {
+  const int64_t tiles = task.tile_end - task.tile_begin, channels = task.out_end - task.out_begin;
+  float* sums = own + inputs_.floats;
+  const Image<const float> from{in, in_.h, in_.w, in_.channels};
+  for (int64_t tile = 0; tile < tiles; ++tile)
+    transforms_->input(pixels_of(from, grid_, task.tile_begin + tile, pad_, transforms_->window(), 0, in_.channels),
+                       own + tile * inputs_.row, inputs_.position);
+
+  WinogradProduct product;
+  product.rows = tiles;
+  product.columns = channels;
+  product.a_row = inputs_.row;
+  product.a_step = 1;
+  product.b_step = kernels_->columns_per_panel;
+  product.b_panel = product.b_step * in_.channels;
+  product.c_row = sums_.row;
+  for (int position = 0; position < transforms_->positions(); ++position)
+    for (int64_t channel = 0; channel < in_.channels; channel += kSumChannels) {
+      product.steps = std::min(kSumChannels, in_.channels - channel);
+      product.a = own + position * inputs_.position + channel;
+      product.b = filters + position * filter_position_ + task.out_begin * in_.channels + channel * product.b_step;
+      product.c = sums + position * sums_.position;
+      product.add = channel > 0;
+      kernels_->multiply(product);
+    }
+
+  const Image<float> to{out, out_.h, out_.w, out_.channels};
+  for (int64_t tile = 0; tile < tiles; ++tile)
+    transforms_->inverse_output(
+        sums + tile * sums_.row, sums_.position,
+        pixels_of(to, grid_, task.tile_begin + tile, 0, transforms_->tile, task.out_begin, channels),
+        accum == Accum::add);
+}
+
+// ---- Backward filter ------------------------------------------------------------------------------------------------
+
+WinogradFilterGradient::WinogradFilterGradient(const ConvDesc& d, int threads)
+    : d_(d),
+      kernels_(winograd_kernels()),
+      transforms_(&kernels_->tiles_of_4),
+      grid_{d.n, d.out_h(), d.out_w(), transforms_->tile},
+      slots_(threads) {
+  const int64_t weights = d.filter_shape().elements(), tiles = grid_.tiles();
+  parts_ = 1;
+  while (parts_ < kMostParts && 2 * parts_ * weights <= kPartWeights && 2 * parts_ * kGradientTiles <= tiles)
+    parts_ *= 2;
+  k_parts_ = std::min<int64_t>(ceil_div(threads, parts_), d.k / kernels_->columns_per_panel);
+  block_tiles_ = std::min(kGradientTiles, ceil_div(tiles, parts_));
+  inputs_ = {transforms_->positions(), block_tiles_, d.c};
+  gradients_ = {transforms_->positions(), block_tiles_, d.k};
+  sums_ = {transforms_->positions(), d.k, d.c};
+}
+
+size_t WinogradFilterGradient::workspace_bytes() const {
+  return static_cast<size_t>(parts_ * sums_.floats + slots_ * (inputs_.floats + gradients_.floats)) * sizeof(float);
+}
+
+void WinogradFilterGradient::run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) const {
+  auto* sums = static_cast<float*>(workspace);
+  float* own = sums + parts_ * sums_.floats;
+  for_each_on_slots(slots_, parts_ * k_parts_, [&](int slot, int64_t index) {
+    Task task;
+    const int64_t part = index / k_parts_;
+    share(grid_.tiles(), 1, part, parts_, task.tile_begin, task.tile_end);
+    share(d_.k, kernels_->columns_per_panel, index % k_parts_, k_parts_, task.k_begin, task.k_end);
+    task.sums = sums + part * sums_.floats;
+    run_task(task, static_cast<const float*>(x), static_cast<const float*>(dy),
+             own + slot * (inputs_.floats + gradients_.floats));
+  });
+  parallel_for(d_.k, [&](int64_t k) {
+    float* total = sums + k * sums_.row;
+    for (int64_t part = 1; part < parts_; ++part)
+      for (int position = 0; position < transforms_->positions(); ++position)
+        add_to(total + position * sums_.position, DType::f32, total + part * sums_.floats + position * sums_.position,
+               d_.c);
+    transforms_->inverse_filter(total, sums_.position, dfilter + k * 9 * d_.c, d_.c, d_.c, accum == Accum::add);
+  });
+}
+
+void WinogradFilterGradient::run_task(const Task& task, const float* x, const float* dy, float* own) const {
+  float* gradients = own + inputs_.floats;
+  const Image<const float> images{x, d_.h, d_.w, d_.c}, outputs{dy, d_.out_h(), d_.out_w(), d_.k};
+  const int64_t channels = task.k_end - task.k_begin;
+  WinogradProduct product;
+  product.rows = channels;
+  product.columns = d_.c;
+  product.a_row = 1;
+  product.a_step = gradients_.row;
+  product.b_step = inputs_.row;
+  product.b_panel = kernels_->columns_per_panel;
+  product.c_row = sums_.row;
+  for (int64_t begin = task.tile_begin; begin < task.tile_end; begin += block_tiles_) {
+    product.steps = std::min(block_tiles_, task.tile_end - begin);
+    for (int64_t tile = 0; tile < product.steps; ++tile) {
+      transforms_->input(pixels_of(images, grid_, begin + tile, d_.pad, transforms_->window(), 0, d_.c),
+                         own + tile * inputs_.row, inputs_.position);
+      transforms_->gradient(pixels_of(outputs, grid_, begin + tile, 0, transforms_->tile, task.k_begin, channels),
+                            gradients + tile * gradients_.row, gradients_.position);
+    }
+    for (int position = 0; position < transforms_->positions(); ++position) {
+      product.a = gradients + position * gradients_.position;
+      product.b = own + position * inputs_.position;
+      product.c = task.sums + position * sums_.position + task.k_begin * sums_.row;
+      kernels_->multiply(product);
+    }
+    product.add = true;
+  }
+}
+
+}  // namespace dcl::onednn

@@ -1,0 +1,99 @@
+// 3x3 convolutions of stride one in f32 by Winograd's algorithm (winograd_kernels.h).
+//
+// Forward in tiles of 2x2: 4/9 of the multiplications, and errors as small as those of summing the products directly.
+// Backward in tiles of 4x4: a quarter of the multiplications; errors are five to ten times larger, which backward does
+// not add to what training in f32 has anyway, but forward does: batch norm over few samples amplifies them
+// (docs/performance.md).
+//
+// Results do not depend on the number of threads: every sum runs in the order of channels, or of tiles within parts
+// whose number follows from the shape.
+#pragma once
+
+#include "core/ops.h"
+#include "onednn/winograd_kernels.h"
+
+namespace dcl::onednn {
+
+/// The outputs of a batch, cut into tiles.
+struct WinogradGrid {
+  int64_t images, out_h, out_w, tile;
+
+  int64_t tile_rows() const { return (out_h + tile - 1) / tile; }
+  int64_t tile_columns() const { return (out_w + tile - 1) / tile; }
+  int64_t tiles() const { return images * tile_rows() * tile_columns(); }
+};
+
+/// One matrix at every position.
+struct WinogradMatrices {
+  int64_t row = 0, position = 0;  ///< floats apart
+  int64_t floats = 0;
+
+  WinogradMatrices() = default;
+  /// Strides such that neither rows nor positions share cache sets.
+  WinogradMatrices(int64_t positions, int64_t rows, int64_t columns);
+};
+
+/// Whether this processor and shape have it, for all three passes.
+bool winograd_supports(const ConvDesc& d);
+
+/// Forward, and with respect to the data, which is the same with the filter turned and channels exchanged.
+class WinogradConvolution {
+ public:
+  static WinogradConvolution forward(const ConvDesc& d, int threads);
+  static WinogradConvolution backward_data(const ConvDesc& d, int threads);
+
+  size_t workspace_bytes() const;
+  /// in: x or dy; out: y or dx.
+  void run(const float* in, const float* filter, float* out, Accum accum, void* workspace) const;
+
+ private:
+  struct Side {
+    int64_t h, w, channels;
+  };
+  WinogradConvolution(const WinogradTransforms& transforms, int64_t images, Side in, Side out, int64_t pad,
+                      WinogradFilter filter, int threads);
+
+  struct Task {
+    int64_t tile_begin, tile_end, out_begin, out_end;  // tiles and output channels
+  };
+  Task task(int64_t index) const;
+  void run_task(const Task& task, const float* in, const float* filters, float* out, Accum accum, float* own) const;
+  void transform_filters(const float* filter, float* filters) const;
+
+  const WinogradKernels* kernels_;
+  const WinogradTransforms* transforms_;
+  WinogradGrid grid_;
+  Side in_, out_;
+  int64_t pad_;
+  WinogradFilter filter_;  // data: null; strides and first tap relative to the filter of a call
+  int64_t first_tap_ = 0;
+  int slots_;
+  int64_t block_tiles_, blocks_, out_parts_;
+  int64_t filter_position_;
+  WinogradMatrices inputs_, sums_;
+};
+
+class WinogradFilterGradient {
+ public:
+  WinogradFilterGradient(const ConvDesc& d, int threads);
+
+  size_t workspace_bytes() const;
+  void run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) const;
+
+ private:
+  struct Task {
+    int64_t tile_begin, tile_end, k_begin, k_end;
+    float* sums;
+  };
+  void run_task(const Task& task, const float* x, const float* dy, float* own) const;
+
+  ConvDesc d_;
+  const WinogradKernels* kernels_;
+  const WinogradTransforms* transforms_;
+  WinogradGrid grid_;
+  int slots_;
+  int64_t block_tiles_, parts_, k_parts_;
+  WinogradMatrices inputs_, gradients_, sums_;
+};
+
+}  // namespace dcl::onednn

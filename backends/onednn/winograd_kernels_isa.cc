@@ -1,0 +1,188 @@
+// Built once per instruction set: DCL_LEVEL names the namespace, DCL_LANES is the number of floats in a vector and
+// DCL_ROWS the number of rows multiplied at a time. Called only after the processor was asked (winograd_kernels.cc).
+// No inline function of the standard library may be emitted from here: another file might be given this copy of it.
+#include "onednn/winograd_kernels.h"
+#include "onednn/winograd_tiles.h"
+
+namespace dcl::onednn::DCL_LEVEL {
+namespace {
+
+constexpr int kLanes = DCL_LANES, kRows = DCL_ROWS, kPanelVectors = 2, kPanel = kPanelVectors * kLanes;
+
+typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
+typedef float Unaligned __attribute__((vector_size(kLanes * sizeof(float)), aligned(sizeof(float)), may_alias));
+
+DCL_WINOGRAD_INLINE Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
+DCL_WINOGRAD_INLINE void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
+
+/// Both dimensions: from[kFrom][kFrom] to out[kTo][kTo].
+template <class Step>
+DCL_WINOGRAD_INLINE void apply_twice(const Vector* from, Vector* out) {
+  Vector half[Step::kFrom * Step::kTo], column[Step::kTo];
+#pragma GCC unroll 6
+  for (int row = 0; row < Step::kFrom; ++row) Step::apply(from + row * Step::kFrom, 1, half + row * Step::kTo);
+#pragma GCC unroll 6
+  for (int at = 0; at < Step::kTo; ++at) {
+    Step::apply(half + at, Step::kTo, column);
+#pragma GCC unroll 6
+    for (int row = 0; row < Step::kTo; ++row) out[row * Step::kTo + at] = column[row];
+  }
+}
+
+// ---- Tiles ----------------------------------------------------------------------------------------------------------
+
+template <class Value>
+DCL_WINOGRAD_INLINE bool has(const WinogradPixels<Value>& pixels, int row, int column) {
+  return row >= pixels.row_begin && row < pixels.row_end && column >= pixels.column_begin && column < pixels.column_end;
+}
+
+template <class Value>
+DCL_WINOGRAD_INLINE bool is_whole(const WinogradPixels<Value>& pixels, int size) {
+  return pixels.row_begin == 0 && pixels.column_begin == 0 && pixels.row_end == size && pixels.column_end == size;
+}
+
+template <class Step, bool kWhole>
+void transform_pixels(const WinogradPixels<const float>& pixels, float* to, int64_t position) {
+  for (int64_t channel = 0; channel < pixels.channels; channel += kLanes) {
+    Vector from[Step::kFrom * Step::kFrom], out[Step::kTo * Step::kTo];
+#pragma GCC unroll 6
+    for (int row = 0; row < Step::kFrom; ++row)
+#pragma GCC unroll 6
+      for (int column = 0; column < Step::kFrom; ++column) {
+        const float* at = pixels.origin + row * pixels.row_stride + column * pixels.pixel_stride + channel;
+        from[row * Step::kFrom + column] = kWhole || has(pixels, row, column) ? load(at) : Vector{};
+      }
+    apply_twice<Step>(from, out);
+#pragma GCC unroll 36
+    for (int at = 0; at < Step::kTo * Step::kTo; ++at) store(to + at * position + channel, out[at]);
+  }
+}
+
+template <class Step>
+void transform(const WinogradPixels<const float>& pixels, float* to, int64_t position) {
+  if (is_whole(pixels, Step::kFrom))
+    transform_pixels<Step, true>(pixels, to, position);
+  else
+    transform_pixels<Step, false>(pixels, to, position);
+}
+
+template <class Tile>
+void inverse_output(const float* from, int64_t position, const WinogradPixels<float>& pixels, bool add) {
+  const bool whole = is_whole(pixels, Tile::kTile);
+  for (int64_t channel = 0; channel < pixels.channels; channel += kLanes) {
+    Vector sums[Tile::kWindow * Tile::kWindow], out[Tile::kTile * Tile::kTile];
+#pragma GCC unroll 36
+    for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) sums[at] = load(from + at * position + channel);
+    apply_twice<typename Tile::Output>(sums, out);
+    for (int row = 0; row < Tile::kTile; ++row)
+#pragma GCC unroll 4
+      for (int column = 0; column < Tile::kTile; ++column) {
+        if (!whole && !has(pixels, row, column)) continue;
+        float* to = pixels.origin + row * pixels.row_stride + column * pixels.pixel_stride + channel;
+        const Vector value = Tile::finish(out[row * Tile::kTile + column]);
+        store(to, add ? load(to) + value : value);
+      }
+  }
+}
+
+// ---- Filters --------------------------------------------------------------------------------------------------------
+
+template <class Tile>
+void transform_filter(const WinogradFilter& filter, float* to, int64_t position) {
+  for (int64_t input = 0; input < filter.inputs; ++input, to += kPanel) {
+    const float* taps = filter.data + input * filter.input;
+    float lanes[9][kPanel];
+    for (int tap = 0; tap < 9; ++tap)
+      for (int lane = 0; lane < kPanel; ++lane) lanes[tap][lane] = taps[tap * filter.tap + lane * filter.output];
+#pragma GCC unroll 2
+    for (int part = 0; part < kPanelVectors; ++part) {
+      Vector from[9], out[Tile::kWindow * Tile::kWindow];
+#pragma GCC unroll 9
+      for (int tap = 0; tap < 9; ++tap) from[tap] = load(lanes[tap] + part * kLanes);
+      apply_twice<typename Tile::Filter>(from, out);
+#pragma GCC unroll 36
+      for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) store(to + at * position + part * kLanes, out[at]);
+    }
+  }
+}
+
+template <class Tile>
+void inverse_filter(const float* from, int64_t position, float* to, int64_t tap, int64_t channels, bool add) {
+  for (int64_t channel = 0; channel < channels; channel += kLanes) {
+    Vector sums[Tile::kWindow * Tile::kWindow], out[9];
+#pragma GCC unroll 36
+    for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) sums[at] = load(from + at * position + channel);
+    apply_twice<typename Tile::FilterGradient>(sums, out);
+#pragma GCC unroll 9
+    for (int at = 0; at < 9; ++at) {
+      float* sum = to + at * tap + channel;
+      const Vector value = Tile::finish(out[at]);
+      store(sum, add ? load(sum) + value : value);
+    }
+  }
+}
+
+// ---- Products -------------------------------------------------------------------------------------------------------
+
+/// kCount rows of one panel. kTogether: rows are neighbours (a_row is 1), else steps are.
+template <int kCount, bool kTogether>
+void multiply_rows(const WinogradProduct& p, const float* a, const float* b, float* c) {
+  Vector sum[kCount][kPanelVectors];
+#pragma GCC unroll 16
+  for (int row = 0; row < kCount; ++row)
+#pragma GCC unroll 2
+    for (int part = 0; part < kPanelVectors; ++part) sum[row][part] = Vector{};
+  const int64_t a_row = kTogether ? 1 : p.a_row, a_step = kTogether ? p.a_step : 1;
+  for (int64_t step = 0; step < p.steps; ++step, a += a_step, b += p.b_step) {
+    const Vector b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+    for (int row = 0; row < kCount; ++row) {
+      const float value = a[row * a_row];
+      sum[row][0] += value * b0;
+      sum[row][1] += value * b1;
+    }
+  }
+#pragma GCC unroll 16
+  for (int row = 0; row < kCount; ++row)
+#pragma GCC unroll 2
+    for (int part = 0; part < kPanelVectors; ++part) {
+      float* to = c + row * p.c_row + part * kLanes;
+      store(to, p.add ? load(to) + sum[row][part] : sum[row][part]);
+    }
+}
+
+using MultiplyRows = void (*)(const WinogradProduct&, const float*, const float*, float*);
+
+/// The function for `count` rows, 1 to kRows.
+template <bool kTogether, int kCount = kRows>
+MultiplyRows rows_function(int64_t count) {
+  if constexpr (kCount > 1)
+    if (count < kCount) return rows_function<kTogether, kCount - 1>(count);
+  return multiply_rows<kCount, kTogether>;
+}
+
+/// A panel of b stays in the first-level cache while all rows of a pass by.
+void multiply(const WinogradProduct& p) {
+  const bool together = p.a_row == 1;
+  const int64_t rest = p.rows % kRows, full = p.rows - rest;
+  const MultiplyRows many = together ? multiply_rows<kRows, true> : multiply_rows<kRows, false>;
+  const MultiplyRows few = together ? rows_function<true>(rest) : rows_function<false>(rest);
+  const float* b = p.b;
+  for (int64_t column = 0; column < p.columns; column += kPanel, b += p.b_panel) {
+    for (int64_t row = 0; row < full; row += kRows) many(p, p.a + row * p.a_row, b, p.c + row * p.c_row + column);
+    if (rest > 0) few(p, p.a + full * p.a_row, b, p.c + full * p.c_row + column);
+  }
+}
+
+template <class Tile>
+constexpr WinogradTransforms transforms() {
+  return {Tile::kTile,          transform<typename Tile::Input>,    transform_filter<Tile>,
+          inverse_output<Tile>, transform<typename Tile::Gradient>, inverse_filter<Tile>};
+}
+
+}  // namespace
+
+extern const WinogradKernels winograd_table{kPanel, transforms<TileOf2<Vector>>(), transforms<TileOf4<Vector>>(),
+                                            multiply};
+
+}  // namespace dcl::onednn::DCL_LEVEL
