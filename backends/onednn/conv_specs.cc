@@ -9,7 +9,9 @@ dnnl::primitive_attr user_scratchpad() {
 }
 
 ConvSpec spec_for(const ConvDesc& d, int64_t images) {
-  if (d.r != d.s || 2 * d.pad > d.r) throw NotFast();
+  constexpr int64_t kVector = 16;  // of any instruction set
+  const bool partial = d.c % kVector != 0 || d.k % kVector != 0;
+  if (d.r != d.s || 2 * d.pad > d.r || (d.r == 1 && d.stride > 1 && partial)) throw NotFast();
   using Desc = dnnl::memory::desc;
   using Tag = dnnl::memory::format_tag;
   const auto type = data_type_of(d.dtype);

@@ -17,7 +17,9 @@ dnnl::primitive_attr user_scratchpad();
 
 /// `images` of d, activations NHWC. The filter may have any layout. Left to the base class (NotFast), since no network
 /// here has them, is what oneDNN 2.6 computes wrong sums for: filters that are not square (padded 1x3 on AVX-512,
-/// brgconv) and padding wider than half the filter (5x5 padded by 4 with a sum, on AVX2).
+/// brgconv), padding wider than half the filter (5x5 padded by 4 with a sum, on AVX2), and single pixels with a stride
+/// and channels that do not fill a vector (its threads write into each other's scratchpad, seen once in some hundred
+/// calls on AVX2).
 ConvSpec spec_for(const ConvDesc& d, int64_t images);
 
 /// The executions of a split batch: one for the larger pieces, one for the others.

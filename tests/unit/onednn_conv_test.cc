@@ -184,9 +184,13 @@ TEST_P(OneDnnConv, SameBitsAgain) {
     return std::vector<Values>{y.values(), dx.values(), dw.values()};
   };
   const auto first = results();
-  EXPECT_EQ(first, results());
-  if (kernels::active_isa() != kernels::Isa::v4 || d_.c < 16 || d_.dtype != DType::f32) return;
-  // The filter gradient of our own (AVX-512) does not depend on the thread count either.
+  // oneDNN 2.6 alone gives other sums in one of some hundred calls of a small strided 1x1, by a race of its threads.
+  const int repeats = d_.x_shape().elements() < 1000 ? 1000 : 1;
+  int different = 0;
+  for (int i = 0; i < repeats; ++i) different += results() != first;
+  EXPECT_EQ(different, 0) << "of " << repeats;
+  if (kernels::active_isa() == kernels::Isa::baseline || d_.c < 16 || d_.dtype != DType::f32) return;
+  // The filter gradient of our own does not depend on the thread count either.
   for (const int threads : {1, 3}) {
     set_thread_count(threads);
     EXPECT_EQ(first[2], results()[2]) << threads << " threads";
@@ -201,8 +205,9 @@ INSTANTIATE_TEST_SUITE_P(
                                          ConvDesc{9, 16, 16, 64, 256, 1, 1, 1, 0},
                                          ConvDesc{4, 16, 16, 64, 64, 3, 3, 2, 1},
                                          ConvDesc{5, 8, 8, 64, 128, 1, 1, 2, 0}, ConvDesc{8, 12, 12, 3, 64, 3, 3, 1, 1},
-                                         ConvDesc{2, 20, 20, 3, 64, 7, 7, 2, 3}, ConvDesc{3, 6, 5, 7, 5, 3, 3, 1, 1},
-                                         ConvDesc{2, 5, 5, 1, 1, 5, 5, 1, 2}, ConvDesc{64, 2, 2, 128, 64, 3, 3, 1, 1}),
+                                         ConvDesc{2, 20, 20, 3, 64, 7, 7, 2, 3}, ConvDesc{2, 6, 6, 4, 4, 1, 1, 3, 0},
+                                         ConvDesc{3, 6, 5, 7, 5, 3, 3, 1, 1}, ConvDesc{2, 5, 5, 1, 1, 5, 5, 1, 2},
+                                         ConvDesc{64, 2, 2, 128, 64, 3, 3, 1, 1}),
                        ::testing::Values(DType::f32, DType::bf16)),
     [](const auto& info) {
       const ConvDesc& d = std::get<0>(info.param);
