@@ -1,4 +1,6 @@
 // Values of the parameter store as PyTorch lays them out.
+#include <memory>
+
 #include "core/parallel.h"
 #include "nn/parameters.h"
 
@@ -49,9 +51,9 @@ void ParameterStore::import_tensor(const ParameterEntry& entry, std::span<const 
     fail(ErrorKind::internal,
          entry.name + " has " + std::to_string(entry.size) + " elements, not " + std::to_string(values.size()));
   if (!reordered(entry)) return backend_->copy_in(part(flat, entry), values.data());
-  std::vector<float> stored(values.size());
-  transpose(values.data(), stored.data(), entry.shape[0], entry.shape[1], entry.shape[2] * entry.shape[3]);
-  backend_->copy_in(part(flat, entry), stored.data());
+  const auto stored = std::make_unique_for_overwrite<float[]>(values.size());
+  transpose(values.data(), stored.get(), entry.shape[0], entry.shape[1], entry.shape[2] * entry.shape[3]);
+  backend_->copy_in(part(flat, entry), stored.get());
 }
 
 }  // namespace dcl

@@ -123,8 +123,10 @@ KnnAccuracy KnnClassifier::accuracy(ConstTensorRef queries, std::span<const int3
     first += place < 1;
     five += place < 5;
   }
-  const double scale = labels.empty() ? 0 : 100.0 / static_cast<double>(labels.size());
-  return {static_cast<double>(first) * scale, static_cast<double>(five) * scale};
+  const auto percent = [&](int64_t hits) {
+    return labels.empty() ? 0.0 : 100.0 * static_cast<double>(hits) / static_cast<double>(labels.size());
+  };
+  return {percent(first), percent(five)};
 }
 
 std::vector<int32_t> rank_classes(std::span<const double> scores) {

@@ -1,5 +1,8 @@
 #include "train/model_file.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -43,14 +46,16 @@ void import_model(const TensorFile& file, const StateMapping& mapping, Parameter
   if (!(expected.head ? mapping.config == expected : without_head(mapping.config) == without_head(expected)))
     fail(ErrorKind::data,
          quoted(file.path()) + " holds " + model_text(mapping.config) + ", expected " + model_text(expected));
-  std::vector<float> values;
+  int64_t largest = 0;
+  for (const ParameterEntry& entry : store.entries()) largest = std::max(largest, entry.size);
+  const auto room = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(largest));
   for (size_t i = 0; i < store.entries().size(); ++i) {
     const ParameterEntry& entry = store.entries()[i];
     const FileTensor* source = mapping.tensors[i].source;
     if (is_counter(entry)) {
       store.set_batches_tracked(entry, source ? read_counter(file, *source) : 0);
     } else {
-      values.resize(static_cast<size_t>(entry.size));
+      const std::span<float> values(room.get(), static_cast<size_t>(entry.size));
       file.read(*source, values);
       store.import_tensor(entry, values, is_trainable(entry.kind) ? store.values() : store.statistics());
     }
