@@ -1,4 +1,4 @@
-// Views one after the other on the calling thread; scratch belongs to the thread and grows to the largest view it met.
+// Views one after the other on the calling thread; scratch belongs to the thread and grows to the largest image it met.
 #include "eigen/kernels/augment.h"
 
 #include <algorithm>
@@ -34,17 +34,20 @@ class Scratch {
   std::vector<T> items_;
 };
 
-/// Weights of the last geometry of an axis: batches of equal images compute them once.
+/// Weights of the last geometry of an axis: batches of equal images compute them once. Memory is taken for the whole
+/// `image`, of which `in` pixels are used, so that no larger crop of it needs more.
 class AxisWeights {
  public:
-  const ResizeWeights& prepare(int32_t in, int32_t out, int32_t begin, int32_t count) {
+  const ResizeWeights& prepare(int32_t image, int32_t in, int32_t out, int32_t begin, int32_t count) {
     if (axis_.in == in && axis_.out == out && axis_.begin == begin && axis_.count == count) return axis_;
+    int32_t* spans = spans_.at_least(2 * int64_t{count});
+    int32_t* weights = weights_.at_least(int64_t{count} * resize_max_taps(resize_axis(image, out)));
     axis_ = {in, out, begin, count, 0, nullptr, nullptr, nullptr};
     if (in == out) return axis_;
     axis_.taps = resize_max_taps(resize_axis(in, out));
-    axis_.first = spans_.at_least(2 * int64_t{count});
-    axis_.used = axis_.first + count;
-    axis_.weights = weights_.at_least(int64_t{count} * axis_.taps);
+    axis_.first = spans;
+    axis_.used = spans + count;
+    axis_.weights = weights;
     kernels::augment_resize().fill_weights(axis_);
     return axis_;
   }
@@ -60,6 +63,12 @@ struct ThreadScratch {
   Scratch<uint16_t> blur_row, blur_rows;
   Scratch<float> table_f32;
   Scratch<bf16> table_bf16;
+
+  /// What some views need and others do not is there from the first on.
+  void reserve_blur(const AugmentDesc& d) {
+    blur_row.at_least(d.w + 2 * kMaxBlurRadius);
+    blur_rows.at_least(d.h * d.w);
+  }
 };
 
 ThreadScratch& thread_scratch() {
@@ -74,16 +83,17 @@ const uint8_t* crop_of(const uint8_t* pool, const ViewParams& v) {
 /// The planes of the resized crop's window.
 uint8_t* resize(const AugmentDesc& d, const uint8_t* pool, const ViewParams& v, ThreadScratch& scratch) {
   const auto h = static_cast<int32_t>(d.h), w = static_cast<int32_t>(d.w);
+  const int32_t image_h = std::max(v.image_h, v.crop_h), image_w = std::max(v.image_w, v.crop_w);
   ResizeJob job{};
   job.crop = crop_of(pool, v);
   job.row_bytes = 3 * int64_t{v.image_w};
   job.crop_h = v.crop_h;
   job.crop_w = v.crop_w;
-  job.x = scratch.x.prepare(v.crop_w, v.resize_w ? v.resize_w : w, v.window_x, w);
-  job.y = scratch.y.prepare(v.crop_h, v.resize_h ? v.resize_h : h, v.window_y, h);
+  job.x = scratch.x.prepare(image_w, v.crop_w, v.resize_w ? v.resize_w : w, v.window_x, w);
+  job.y = scratch.y.prepare(image_h, v.crop_h, v.resize_h ? v.resize_h : h, v.window_y, h);
   job.flip = v.flip;
-  job.column_block = scratch.column_block.at_least(kernels::kResizeBlockBytes * v.crop_w);
-  job.rows = scratch.rows.at_least(4 * kernels::row_pixels(w) * v.crop_h);
+  job.column_block = scratch.column_block.at_least(kernels::kResizeBlockBytes * image_w);
+  job.rows = scratch.rows.at_least(4 * kernels::row_pixels(w) * image_h);
   job.result_row = scratch.result_row.at_least(4 * kernels::row_pixels(w));
   job.planes = scratch.planes.at_least(3 * d.h * d.w);
   kernels::augment_resize().resize(job);
@@ -114,7 +124,7 @@ void jitter(const AugmentDesc& d, const ViewParams& v, uint8_t* planes) {
 
 void blur(const AugmentDesc& d, const ViewParams& v, uint8_t* planes, ThreadScratch& scratch) {
   kernels::augment_output().blur({planes, d.h, d.w, v.blur_radius, v.blur_weights,
-                                  scratch.blur_row.at_least(d.w + 2 * v.blur_radius),
+                                  scratch.blur_row.at_least(d.w + 2 * kMaxBlurRadius),
                                   scratch.blur_rows.at_least(d.h * d.w)});
 }
 
@@ -131,6 +141,7 @@ void make_views(const AugmentDesc& d, const uint8_t* pool, std::span<const ViewP
                 void (*from_planes)(const uint8_t*, int64_t, const T*, T*),
                 void (*from_pixels)(const uint8_t*, int64_t, const T*, T*)) {
   ThreadScratch& scratch = thread_scratch();
+  scratch.reserve_blur(d);
   const int64_t pixels = d.h * d.w;
   for (const ViewParams& v : views) {
     if (whole_image(d, v)) {

@@ -1,10 +1,14 @@
 // Nothing is allocated per batch once the loader runs: counted by replacing the global operator new of the process.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <tuple>
+#include <vector>
 
+#include "augment/augment.h"
 #include "core/registry.h"
 #include "data/loader.h"
 
@@ -57,6 +61,32 @@ TEST(LoaderAllocations, NonePerBatch) {
   for (int i = 0; i < 30; ++i) ASSERT_NE(loader.next(), nullptr);  // scratch of the workers' threads grows here
   const int64_t warm = g_allocations.load();
   for (int i = 0; i < 100; ++i) ASSERT_NE(loader.next(), nullptr);
+  EXPECT_EQ(g_allocations.load(), warm);
+}
+
+/// Neither a larger crop nor a blur: whichever view comes first, the others of an image of that extent find room.
+TEST(LoaderAllocations, NonePerView) {
+  constexpr int32_t kExtent = 40;
+  constexpr uint32_t kViews = 64;
+  const std::unique_ptr<Backend> backend = make_backend("eigen");
+  AugmentSettings settings;
+  const AugmentDesc desc = augment_desc(settings);
+  const std::vector<uint8_t> pool(3 * kExtent * kExtent, 7);
+  const ConstTensorRef pixels(pool.data(), {static_cast<int64_t>(pool.size())}, DType::u8);
+  std::vector<ViewParams> views;
+  for (uint32_t i = 0; i < kViews; ++i) views.push_back(draw_view(settings, {0, kExtent, kExtent}, 1, 0, i, 0));
+  std::stable_sort(views.begin(), views.end(), [](const ViewParams& a, const ViewParams& b) {
+    return std::tuple(a.blur_radius, a.crop_h * a.crop_w) < std::tuple(b.blur_radius, b.crop_h * b.crop_w);
+  });
+  EXPECT_EQ(views.front().blur_radius, 0);
+  EXPECT_GT(views.back().blur_radius, 0);
+  const Buffer out(*backend, static_cast<size_t>(3 * desc.h * desc.w) * sizeof(float));
+  const auto make = [&](const ViewParams& view) {
+    backend->augment(desc, pixels, views_tensor({&view, 1}), out.view({1, desc.h, desc.w, 3}, DType::f32));
+  };
+  make(views.front());
+  const int64_t warm = g_allocations.load();
+  for (const ViewParams& view : views) make(view);
   EXPECT_EQ(g_allocations.load(), warm);
 }
 
