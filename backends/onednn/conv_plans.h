@@ -43,20 +43,12 @@ class BackwardFilterPlan : public ConvPlan {
 /// Where the residual of a fused convolution is.
 enum class Residual { none, in_y, apart };
 
-class FusedPlan final : public ConvPlan {
+/// By Winograd's algorithm for many pixels in f32, else by oneDNN.
+class FusedPlan : public ConvPlan {
  public:
-  FusedPlan(const FusedConvDesc& d, Residual residual, int threads);
-  static std::unique_ptr<FusedPlan> make(const FusedConvDesc& d, Residual residual, int threads) {
-    return std::make_unique<FusedPlan>(d, residual, threads);
-  }
-  void run(const void* x, const void* packed, const float* bias, const void* residual, void* y, void* workspace);
-
- private:
-  Residual residual_;
-  size_t x_bytes_, y_bytes_;
-  PieceExecutions pieces_;
-  FilterReorder reorder_;  // from the packed layout, where this batch size cannot use it
-  size_t filter_bytes_, scratch_bytes_;
+  static std::unique_ptr<FusedPlan> make(const FusedConvDesc& d, Residual residual, int threads);
+  virtual void run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
+                   void* workspace) = 0;
 };
 
 /// Packing for FusedPlan; the layout does not depend on the batch size, so one packed filter serves all.

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "onednn/conv_plans.h"
+#include "onednn/winograd.h"
 
 namespace dcl::onednn {
 namespace {
@@ -37,9 +38,21 @@ std::vector<int> fused_arguments(Residual residual) {
   return arguments;
 }
 
-}  // namespace
+class DirectFused final : public FusedPlan {
+ public:
+  DirectFused(const FusedConvDesc& d, Residual residual, int threads);
+  void run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
+           void* workspace) override;
 
-FusedPlan::FusedPlan(const FusedConvDesc& d, Residual residual, int threads)
+ private:
+  Residual residual_;
+  size_t x_bytes_, y_bytes_;
+  PieceExecutions pieces_;
+  FilterReorder reorder_;  // from the packed layout, where this batch size cannot use it
+  size_t filter_bytes_, scratch_bytes_;
+};
+
+DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, int threads)
     : residual_(residual),
       x_bytes_(image_bytes(d.conv, false)),
       y_bytes_(image_bytes(d.conv, true)),
@@ -61,8 +74,8 @@ FusedPlan::FusedPlan(const FusedConvDesc& d, Residual residual, int threads)
                                               reorder_.scratchpad_bytes());
 }
 
-void FusedPlan::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
-                    void* workspace) {
+void DirectFused::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
+                      void* workspace) {
   char* scratch = at(workspace, filter_bytes_);
   if (reorder_.needed()) {
     reorder_.run(packed, workspace, scratch);
@@ -80,6 +93,50 @@ void FusedPlan::run(const void* x, const void* packed, const float* bias, const 
     else
       pieces_.of(piece).run(slot, {piece_x, packed, bias, piece_y}, own);
   });
+}
+
+/// Filters come packed for oneDNN, as smaller batches want them, and are brought back.
+class WinogradFused final : public FusedPlan {
+ public:
+  WinogradFused(const FusedConvDesc& d, Residual residual, int threads)
+      : relu_(d.relu),
+        residual_(residual),
+        own_(WinogradConvolution::forward(d.conv, threads)),
+        reorder_(packed_layout(d), plain_filter(d.conv), threads),
+        filter_bytes_(reorder_.needed() ? padded(plain_filter(d.conv).get_size()) : 0) {
+    workspace_bytes_ = filter_bytes_ + std::max(own_.workspace_bytes(), reorder_.scratchpad_bytes());
+  }
+
+  void run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
+           void* workspace) override {
+    void* scratch = at(workspace, filter_bytes_);
+    if (reorder_.needed()) {
+      reorder_.run(packed, workspace, scratch);
+      packed = workspace;
+    }
+    WinogradEpilogue epilogue{.add = residual_ == Residual::in_y, .relu = relu_, .bias = bias};
+    if (residual_ == Residual::apart) epilogue.residual = static_cast<const char*>(residual);
+    own_.run(x, static_cast<const float*>(packed), y, epilogue, scratch);
+  }
+
+ private:
+  bool relu_;
+  Residual residual_;
+  WinogradConvolution own_;
+  FilterReorder reorder_;
+  size_t filter_bytes_;
+};
+
+/// Fewer pixels do not pay for transforming the filter at every call.
+constexpr int64_t kFewestPixels = 2048;
+
+}  // namespace
+
+std::unique_ptr<FusedPlan> FusedPlan::make(const FusedConvDesc& d, Residual residual, int threads) {
+  if (d.conv.dtype == DType::f32 && winograd_supports(d.conv) &&
+      d.conv.n * d.conv.out_h() * d.conv.out_w() >= kFewestPixels)
+    return std::make_unique<WinogradFused>(d, residual, threads);
+  return std::make_unique<DirectFused>(d, residual, threads);
 }
 
 PackPlan::PackPlan(const FusedConvDesc& d, int threads)

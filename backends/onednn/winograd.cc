@@ -13,33 +13,40 @@ namespace {
 constexpr int64_t kLine = 16;  // floats of a cache line
 
 // Measured on Zen 3.
-constexpr int64_t kFewestTiles = 32;  // below, transforming the filter costs more than is won
-constexpr int64_t kBlockTiles = 48;   // transformed inputs and sums of a block near the second-level cache
-static const int64_t kSumChannels =
-    getenv("KS") ? atoi(getenv("KS")) : 64;  // summed at a time: rounding errors grow with the number
-constexpr int64_t kGradientTiles = 96;       // sums of all weights are visited once a block
-constexpr int64_t kPartWeights = 1 << 19;    // parts are doubled while they hold no more weights together
+constexpr int64_t kFewestTiles = 32;       // below, transforming the filter costs more than is won
+constexpr int64_t kBlockTiles = 48;        // transformed inputs and sums of a block near the second-level cache
+constexpr int64_t kSumChannels = 64;       // summed at a time: rounding errors grow with the number
+constexpr int64_t kGradientTiles = 96;     // sums of all weights are visited once a block
+constexpr int64_t kPartWeights = 1 << 19;  // parts are doubled while they hold no more weights together
 constexpr int64_t kMostParts = 8;
 
-template <class Value>
-struct Image {
-  Value* data;
+/// NHWC, f32 or bf16.
+template <class Byte>
+struct Images {
+  Byte* data;
   int64_t h, w, channels;
+  DType dtype;
 };
 
+Images<const char> images_of(const void* data, int64_t h, int64_t w, int64_t channels, DType dtype) {
+  return {static_cast<const char*>(data), h, w, channels, dtype};
+}
+
 /// `size` x `size` pixels of tile `index`, which begin `pad` before its first output; channels from `first` on.
-template <class Value>
-WinogradPixels<Value> pixels_of(const Image<Value>& images, const WinogradGrid& grid, int64_t index, int64_t pad,
-                                int size, int64_t first, int64_t count) {
+template <class Byte>
+WinogradPixels<Byte> pixels_of(const Images<Byte>& images, const WinogradGrid& grid, int64_t index, int64_t pad,
+                               int size, int64_t first, int64_t count) {
   const int64_t column = index % grid.tile_columns() * grid.tile - pad;
   const int64_t row = index / grid.tile_columns() % grid.tile_rows() * grid.tile - pad;
   const int64_t image = index / (grid.tile_columns() * grid.tile_rows());
   const auto inside = [size](int64_t value) { return static_cast<int>(std::clamp<int64_t>(value, 0, size)); };
-  WinogradPixels<Value> pixels;
-  pixels.pixel_stride = images.channels;
-  pixels.row_stride = images.w * images.channels;
-  pixels.origin = images.data + image * images.h * pixels.row_stride + row * pixels.row_stride +
-                  column * pixels.pixel_stride + first;
+  const auto value_bytes = static_cast<int64_t>(size_of(images.dtype));
+  WinogradPixels<Byte> pixels;
+  pixels.bf16 = images.dtype == DType::bf16;
+  pixels.pixel_stride = images.channels * value_bytes;
+  pixels.row_stride = images.w * pixels.pixel_stride;
+  pixels.origin =
+      images.data + (image * images.h + row) * pixels.row_stride + column * pixels.pixel_stride + first * value_bytes;
   pixels.row_begin = inside(-row);
   pixels.row_end = inside(images.h - row);
   pixels.column_begin = inside(-column);
@@ -62,39 +69,39 @@ WinogradMatrices::WinogradMatrices(int64_t positions, int64_t rows, int64_t colu
 
 bool winograd_supports(const ConvDesc& d) {
   const WinogradKernels* kernels = winograd_kernels();
-  return kernels && d.dtype == DType::f32 && d.r == 3 && d.s == 3 && d.stride == 1 && d.pad <= 1 &&
-         d.c % kernels->columns_per_panel == 0 && d.k % kernels->columns_per_panel == 0 &&
-         WinogradGrid{d.n, d.out_h(), d.out_w(), 4}.tiles() >= kFewestTiles;
+  return kernels && d.r == 3 && d.s == 3 && d.stride == 1 && d.pad <= 1 && d.c % kernels->columns_per_panel == 0 &&
+         d.k % kernels->columns_per_panel == 0 && WinogradGrid{d.n, d.out_h(), d.out_w(), 4}.tiles() >= kFewestTiles;
 }
 
 // ---- Forward, backward data -----------------------------------------------------------------------------------------
 
 WinogradConvolution WinogradConvolution::forward(const ConvDesc& d, int threads) {
   const WinogradFilter filter{nullptr, d.c, 9 * d.c, 1, d.c};
-  return {winograd_kernels()->tiles_of_2, d.n, {d.h, d.w, d.c}, {d.out_h(), d.out_w(), d.k}, d.pad, filter, threads};
+  return {winograd_kernels()->tiles_of_2, d, {d.h, d.w, d.c}, {d.out_h(), d.out_w(), d.k}, d.pad, filter, threads};
 }
 
 WinogradConvolution WinogradConvolution::backward_data(const ConvDesc& d, int threads) {
   const WinogradFilter turned{nullptr, -d.c, 1, 9 * d.c, d.k};
   WinogradConvolution result{
-      winograd_kernels()->tiles_of_4, d.n, {d.out_h(), d.out_w(), d.k}, {d.h, d.w, d.c}, 2 - d.pad, turned, threads};
+      winograd_kernels()->tiles_of_4, d, {d.out_h(), d.out_w(), d.k}, {d.h, d.w, d.c}, 2 - d.pad, turned, threads};
   result.first_tap_ = 8 * d.c;
   return result;
 }
 
-WinogradConvolution::WinogradConvolution(const WinogradTransforms& transforms, int64_t images, Side in, Side out,
+WinogradConvolution::WinogradConvolution(const WinogradTransforms& transforms, const ConvDesc& d, Side in, Side out,
                                          int64_t pad, WinogradFilter filter, int threads)
     : kernels_(winograd_kernels()),
       transforms_(&transforms),
-      grid_{images, out.h, out.w, transforms.tile},
+      grid_{d.n, out.h, out.w, transforms.tile},
+      dtype_(d.dtype),
       in_(in),
       out_(out),
       pad_(pad),
       filter_(filter),
-      slots_(threads),
       block_tiles_(std::min(kBlockTiles, grid_.tiles())),
       blocks_(ceil_div(grid_.tiles(), block_tiles_)),
       out_parts_(std::min<int64_t>(ceil_div(threads, blocks_), out.channels / kernels_->columns_per_panel)),
+      slots_(static_cast<int>(std::min<int64_t>(threads, blocks_ * out_parts_))),
       filter_position_((in.channels * out.channels / kLine | 1) * kLine),
       inputs_(transforms.positions(), block_tiles_, in.channels),
       sums_(transforms.positions(), block_tiles_, out.channels) {}
@@ -120,20 +127,21 @@ WinogradConvolution::Task WinogradConvolution::task(int64_t index) const {
   return task;
 }
 
-void WinogradConvolution::run(const float* in, const float* filter, float* out, Accum accum, void* workspace) const {
+void WinogradConvolution::run(const void* in, const float* filter, void* out, const WinogradEpilogue& epilogue,
+                              void* workspace) const {
   auto* filters = static_cast<float*>(workspace);
   float* own = filters + transforms_->positions() * filter_position_;
   transform_filters(filter, filters);
   for_each_on_slots(slots_, blocks_ * out_parts_, [&](int slot, int64_t index) {
-    run_task(task(index), in, filters, out, accum, own + slot * (inputs_.floats + sums_.floats));
+    run_task(task(index), in, filters, out, epilogue, own + slot * (inputs_.floats + sums_.floats));
   });
 }
 
-void WinogradConvolution::run_task(const Task& task, const float* in, const float* filters, float* out, Accum accum,
-                                   float* own) const {
+void WinogradConvolution::run_task(const Task& task, const void* in, const float* filters, void* out,
+                                   const WinogradEpilogue& epilogue, float* own) const {
   const int64_t tiles = task.tile_end - task.tile_begin, channels = task.out_end - task.out_begin;
   float* sums = own + inputs_.floats;
-  const Image<const float> from{in, in_.h, in_.w, in_.channels};
+  const auto from = images_of(in, in_.h, in_.w, in_.channels, dtype_);
   for (int64_t tile = 0; tile < tiles; ++tile)
     transforms_->input(pixels_of(from, grid_, task.tile_begin + tile, pad_, transforms_->window(), 0, in_.channels),
                        own + tile * inputs_.row, inputs_.position);
@@ -156,12 +164,15 @@ void WinogradConvolution::run_task(const Task& task, const float* in, const floa
       kernels_->multiply(product);
     }
 
-  const Image<float> to{out, out_.h, out_.w, out_.channels};
-  for (int64_t tile = 0; tile < tiles; ++tile)
-    transforms_->inverse_output(
-        sums + tile * sums_.row, sums_.position,
-        pixels_of(to, grid_, task.tile_begin + tile, 0, transforms_->tile, task.out_begin, channels),
-        accum == Accum::add);
+  const Images<char> to{static_cast<char*>(out), out_.h, out_.w, out_.channels, dtype_};
+  WinogradEpilogue of_tile = epilogue;
+  if (epilogue.bias) of_tile.bias = epilogue.bias + task.out_begin;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const WinogradPixels<char> pixels =
+        pixels_of(to, grid_, task.tile_begin + tile, 0, transforms_->tile, task.out_begin, channels);
+    if (epilogue.residual) of_tile.residual = epilogue.residual + (pixels.origin - to.data);
+    transforms_->inverse_output(sums + tile * sums_.row, sums_.position, pixels, of_tile);
+  }
 }
 
 // ---- Backward filter ------------------------------------------------------------------------------------------------
@@ -170,13 +181,13 @@ WinogradFilterGradient::WinogradFilterGradient(const ConvDesc& d, int threads)
     : d_(d),
       kernels_(winograd_kernels()),
       transforms_(&kernels_->tiles_of_4),
-      grid_{d.n, d.out_h(), d.out_w(), transforms_->tile},
-      slots_(threads) {
+      grid_{d.n, d.out_h(), d.out_w(), transforms_->tile} {
   const int64_t weights = d.filter_shape().elements(), tiles = grid_.tiles();
   parts_ = 1;
   while (parts_ < kMostParts && 2 * parts_ * weights <= kPartWeights && 2 * parts_ * kGradientTiles <= tiles)
     parts_ *= 2;
   k_parts_ = std::min<int64_t>(ceil_div(threads, parts_), d.k / kernels_->columns_per_panel);
+  slots_ = static_cast<int>(std::min<int64_t>(threads, parts_ * k_parts_));
   block_tiles_ = std::min(kGradientTiles, ceil_div(tiles, parts_));
   inputs_ = {transforms_->positions(), block_tiles_, d.c};
   gradients_ = {transforms_->positions(), block_tiles_, d.k};
@@ -196,8 +207,7 @@ void WinogradFilterGradient::run(const void* x, const void* dy, float* dfilter, 
     share(grid_.tiles(), 1, part, parts_, task.tile_begin, task.tile_end);
     share(d_.k, kernels_->columns_per_panel, index % k_parts_, k_parts_, task.k_begin, task.k_end);
     task.sums = sums + part * sums_.floats;
-    run_task(task, static_cast<const float*>(x), static_cast<const float*>(dy),
-             own + slot * (inputs_.floats + gradients_.floats));
+    run_task(task, x, dy, own + slot * (inputs_.floats + gradients_.floats));
   });
   parallel_for(d_.k, [&](int64_t k) {
     float* total = sums + k * sums_.row;
@@ -209,9 +219,10 @@ void WinogradFilterGradient::run(const void* x, const void* dy, float* dfilter, 
   });
 }
 
-void WinogradFilterGradient::run_task(const Task& task, const float* x, const float* dy, float* own) const {
+void WinogradFilterGradient::run_task(const Task& task, const void* x, const void* dy, float* own) const {
   float* gradients = own + inputs_.floats;
-  const Image<const float> images{x, d_.h, d_.w, d_.c}, outputs{dy, d_.out_h(), d_.out_w(), d_.k};
+  const auto images = images_of(x, d_.h, d_.w, d_.c, d_.dtype);
+  const auto outputs = images_of(dy, d_.out_h(), d_.out_w(), d_.k, d_.dtype);
   const int64_t channels = task.k_end - task.k_begin;
   WinogradProduct product;
   product.rows = channels;

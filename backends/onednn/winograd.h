@@ -1,4 +1,5 @@
-// 3x3 convolutions of stride one in f32 by Winograd's algorithm (winograd_kernels.h).
+// 3x3 convolutions of stride one by Winograd's algorithm (winograd_kernels.h), computed in f32 whatever the
+// activations.
 //
 // Forward in tiles of 2x2: 4/9 of the multiplications, and errors as small as those of summing the products directly.
 // Backward in tiles of 4x4: a quarter of the multiplications; errors are five to ten times larger, which backward does
@@ -33,7 +34,7 @@ struct WinogradMatrices {
   WinogradMatrices(int64_t positions, int64_t rows, int64_t columns);
 };
 
-/// Whether this processor and shape have it, for all three passes.
+/// Whether this processor and shape have it, for all passes.
 bool winograd_supports(const ConvDesc& d);
 
 /// Forward, and with respect to the data, which is the same with the filter turned and channels exchanged.
@@ -43,32 +44,34 @@ class WinogradConvolution {
   static WinogradConvolution backward_data(const ConvDesc& d, int threads);
 
   size_t workspace_bytes() const;
-  /// in: x or dy; out: y or dx.
-  void run(const float* in, const float* filter, float* out, Accum accum, void* workspace) const;
+  /// in: x or dy; out: y or dx. epilogue.residual: a tensor like out.
+  void run(const void* in, const float* filter, void* out, const WinogradEpilogue& epilogue, void* workspace) const;
 
  private:
   struct Side {
     int64_t h, w, channels;
   };
-  WinogradConvolution(const WinogradTransforms& transforms, int64_t images, Side in, Side out, int64_t pad,
+  WinogradConvolution(const WinogradTransforms& transforms, const ConvDesc& d, Side in, Side out, int64_t pad,
                       WinogradFilter filter, int threads);
 
   struct Task {
     int64_t tile_begin, tile_end, out_begin, out_end;  // tiles and output channels
   };
   Task task(int64_t index) const;
-  void run_task(const Task& task, const float* in, const float* filters, float* out, Accum accum, float* own) const;
+  void run_task(const Task& task, const void* in, const float* filters, void* out, const WinogradEpilogue& epilogue,
+                float* own) const;
   void transform_filters(const float* filter, float* filters) const;
 
   const WinogradKernels* kernels_;
   const WinogradTransforms* transforms_;
   WinogradGrid grid_;
+  DType dtype_;
   Side in_, out_;
   int64_t pad_;
   WinogradFilter filter_;  // data: null; strides and first tap relative to the filter of a call
   int64_t first_tap_ = 0;
-  int slots_;
   int64_t block_tiles_, blocks_, out_parts_;
+  int slots_;  // tasks at a time, each with memory of its own
   int64_t filter_position_;
   WinogradMatrices inputs_, sums_;
 };
@@ -85,14 +88,14 @@ class WinogradFilterGradient {
     int64_t tile_begin, tile_end, k_begin, k_end;
     float* sums;
   };
-  void run_task(const Task& task, const float* x, const float* dy, float* own) const;
+  void run_task(const Task& task, const void* x, const void* dy, float* own) const;
 
   ConvDesc d_;
   const WinogradKernels* kernels_;
   const WinogradTransforms* transforms_;
   WinogradGrid grid_;
-  int slots_;
   int64_t block_tiles_, parts_, k_parts_;
+  int slots_;
   WinogradMatrices inputs_, gradients_, sums_;
 };
 

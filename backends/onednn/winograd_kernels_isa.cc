@@ -12,8 +12,36 @@ constexpr int kLanes = DCL_LANES, kRows = DCL_ROWS, kPanelVectors = 2, kPanel = 
 typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
 typedef float Unaligned __attribute__((vector_size(kLanes * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-DCL_WINOGRAD_INLINE Vector load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
-DCL_WINOGRAD_INLINE void store(float* to, Vector value) { *reinterpret_cast<Unaligned*>(to) = value; }
+DCL_WINOGRAD_INLINE Vector load(const void* from) { return *static_cast<const Unaligned*>(from); }
+DCL_WINOGRAD_INLINE void store(void* to, Vector value) { *static_cast<Unaligned*>(to) = value; }
+
+/// How pixels are stored.
+struct InF32 {
+  static constexpr int64_t kBytes = 4;
+  static DCL_WINOGRAD_INLINE Vector load(const char* from) { return dcl::onednn::DCL_LEVEL::load(from); }
+  static DCL_WINOGRAD_INLINE void store(char* to, Vector value) { dcl::onednn::DCL_LEVEL::store(to, value); }
+};
+
+struct InBf16 {
+  static constexpr int64_t kBytes = 2;
+  typedef uint16_t Halves __attribute__((vector_size(kLanes * sizeof(uint16_t))));
+  typedef uint16_t UnalignedHalves
+      __attribute__((vector_size(kLanes * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias));
+  typedef uint32_t Bits __attribute__((vector_size(kLanes * sizeof(uint32_t))));
+
+  static DCL_WINOGRAD_INLINE Vector load(const char* from) {
+    const Halves halves = *reinterpret_cast<const UnalignedHalves*>(from);
+    return reinterpret_cast<Vector>(__builtin_convertvector(halves, Bits) << 16);
+  }
+  /// As bf16::round_to_bits (math/bfloat16.h).
+  static DCL_WINOGRAD_INLINE void store(char* to, Vector value) {
+    const Bits bits = reinterpret_cast<Bits>(value);
+    const Bits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16, quiet_nan = (bits >> 16) | 0x40u;
+    const Bits is_nan = reinterpret_cast<Bits>(value != value);
+    *reinterpret_cast<UnalignedHalves*>(to) =
+        __builtin_convertvector((quiet_nan & is_nan) | (rounded & ~is_nan), Halves);
+  }
+};
 
 /// Both dimensions: from[kFrom][kFrom] to out[kTo][kTo].
 template <class Step>
@@ -31,26 +59,27 @@ DCL_WINOGRAD_INLINE void apply_twice(const Vector* from, Vector* out) {
 
 // ---- Tiles ----------------------------------------------------------------------------------------------------------
 
-template <class Value>
-DCL_WINOGRAD_INLINE bool has(const WinogradPixels<Value>& pixels, int row, int column) {
+template <class Byte>
+DCL_WINOGRAD_INLINE bool has(const WinogradPixels<Byte>& pixels, int row, int column) {
   return row >= pixels.row_begin && row < pixels.row_end && column >= pixels.column_begin && column < pixels.column_end;
 }
 
-template <class Value>
-DCL_WINOGRAD_INLINE bool is_whole(const WinogradPixels<Value>& pixels, int size) {
+template <class Byte>
+DCL_WINOGRAD_INLINE bool is_whole(const WinogradPixels<Byte>& pixels, int size) {
   return pixels.row_begin == 0 && pixels.column_begin == 0 && pixels.row_end == size && pixels.column_end == size;
 }
 
-template <class Step, bool kWhole>
-void transform_pixels(const WinogradPixels<const float>& pixels, float* to, int64_t position) {
+template <class Step, class Stored, bool kWhole>
+void transform_pixels(const WinogradPixels<const char>& pixels, float* to, int64_t position) {
   for (int64_t channel = 0; channel < pixels.channels; channel += kLanes) {
     Vector from[Step::kFrom * Step::kFrom], out[Step::kTo * Step::kTo];
 #pragma GCC unroll 6
     for (int row = 0; row < Step::kFrom; ++row)
 #pragma GCC unroll 6
       for (int column = 0; column < Step::kFrom; ++column) {
-        const float* at = pixels.origin + row * pixels.row_stride + column * pixels.pixel_stride + channel;
-        from[row * Step::kFrom + column] = kWhole || has(pixels, row, column) ? load(at) : Vector{};
+        const char* at =
+            pixels.origin + row * pixels.row_stride + column * pixels.pixel_stride + channel * Stored::kBytes;
+        from[row * Step::kFrom + column] = kWhole || has(pixels, row, column) ? Stored::load(at) : Vector{};
       }
     apply_twice<Step>(from, out);
 #pragma GCC unroll 36
@@ -58,16 +87,23 @@ void transform_pixels(const WinogradPixels<const float>& pixels, float* to, int6
   }
 }
 
-template <class Step>
-void transform(const WinogradPixels<const float>& pixels, float* to, int64_t position) {
+template <class Step, class Stored>
+void transform_stored(const WinogradPixels<const char>& pixels, float* to, int64_t position) {
   if (is_whole(pixels, Step::kFrom))
-    transform_pixels<Step, true>(pixels, to, position);
+    transform_pixels<Step, Stored, true>(pixels, to, position);
   else
-    transform_pixels<Step, false>(pixels, to, position);
+    transform_pixels<Step, Stored, false>(pixels, to, position);
 }
 
-template <class Tile>
-void inverse_output(const float* from, int64_t position, const WinogradPixels<float>& pixels, bool add) {
+template <class Step>
+void transform(const WinogradPixels<const char>& pixels, float* to, int64_t position) {
+  pixels.bf16 ? transform_stored<Step, InBf16>(pixels, to, position)
+              : transform_stored<Step, InF32>(pixels, to, position);
+}
+
+template <class Tile, class Stored>
+void inverse_stored(const float* from, int64_t position, const WinogradPixels<char>& pixels,
+                    const WinogradEpilogue& epilogue) {
   const bool whole = is_whole(pixels, Tile::kTile);
   for (int64_t channel = 0; channel < pixels.channels; channel += kLanes) {
     Vector sums[Tile::kWindow * Tile::kWindow], out[Tile::kTile * Tile::kTile];
@@ -78,11 +114,22 @@ void inverse_output(const float* from, int64_t position, const WinogradPixels<fl
 #pragma GCC unroll 4
       for (int column = 0; column < Tile::kTile; ++column) {
         if (!whole && !has(pixels, row, column)) continue;
-        float* to = pixels.origin + row * pixels.row_stride + column * pixels.pixel_stride + channel;
-        const Vector value = Tile::finish(out[row * Tile::kTile + column]);
-        store(to, add ? load(to) + value : value);
+        const int64_t offset = row * pixels.row_stride + column * pixels.pixel_stride + channel * Stored::kBytes;
+        Vector value = Tile::finish(out[row * Tile::kTile + column]);
+        if (epilogue.bias) value += load(epilogue.bias + channel);
+        if (epilogue.add) value += Stored::load(pixels.origin + offset);
+        if (epilogue.residual) value += Stored::load(epilogue.residual + offset);
+        if (epilogue.relu) value = value < Vector{} ? Vector{} : value;
+        Stored::store(pixels.origin + offset, value);
       }
   }
+}
+
+template <class Tile>
+void inverse_output(const float* from, int64_t position, const WinogradPixels<char>& pixels,
+                    const WinogradEpilogue& epilogue) {
+  pixels.bf16 ? inverse_stored<Tile, InBf16>(from, position, pixels, epilogue)
+              : inverse_stored<Tile, InF32>(from, position, pixels, epilogue);
 }
 
 // ---- Filters --------------------------------------------------------------------------------------------------------
