@@ -18,8 +18,8 @@ DCL_WINOGRAD_INLINE void store(void* to, Vector value) { *static_cast<Unaligned*
 /// How pixels are stored.
 struct InF32 {
   static constexpr int64_t kBytes = 4;
-  static DCL_WINOGRAD_INLINE Vector load(const char* from) { return dcl::onednn::DCL_LEVEL::load(from); }
-  static DCL_WINOGRAD_INLINE void store(char* to, Vector value) { dcl::onednn::DCL_LEVEL::store(to, value); }
+  static DCL_WINOGRAD_INLINE Vector get(const char* from) { return load(from); }
+  static DCL_WINOGRAD_INLINE void put(char* to, Vector value) { store(to, value); }
 };
 
 struct InBf16 {
@@ -29,12 +29,12 @@ struct InBf16 {
       __attribute__((vector_size(kLanes * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias));
   typedef uint32_t Bits __attribute__((vector_size(kLanes * sizeof(uint32_t))));
 
-  static DCL_WINOGRAD_INLINE Vector load(const char* from) {
+  static DCL_WINOGRAD_INLINE Vector get(const char* from) {
     const Halves halves = *reinterpret_cast<const UnalignedHalves*>(from);
     return reinterpret_cast<Vector>(__builtin_convertvector(halves, Bits) << 16);
   }
   /// As bf16::round_to_bits (math/bfloat16.h).
-  static DCL_WINOGRAD_INLINE void store(char* to, Vector value) {
+  static DCL_WINOGRAD_INLINE void put(char* to, Vector value) {
     const Bits bits = reinterpret_cast<Bits>(value);
     const Bits rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16, quiet_nan = (bits >> 16) | 0x40u;
     const Bits is_nan = reinterpret_cast<Bits>(value != value);
@@ -79,7 +79,7 @@ void transform_pixels(const WinogradPixels<const char>& pixels, float* to, int64
       for (int column = 0; column < Step::kFrom; ++column) {
         const char* at =
             pixels.origin + row * pixels.row_stride + column * pixels.pixel_stride + channel * Stored::kBytes;
-        from[row * Step::kFrom + column] = kWhole || has(pixels, row, column) ? Stored::load(at) : Vector{};
+        from[row * Step::kFrom + column] = kWhole || has(pixels, row, column) ? Stored::get(at) : Vector{};
       }
     apply_twice<Step>(from, out);
 #pragma GCC unroll 36
@@ -117,10 +117,10 @@ void inverse_stored(const float* from, int64_t position, const WinogradPixels<ch
         const int64_t offset = row * pixels.row_stride + column * pixels.pixel_stride + channel * Stored::kBytes;
         Vector value = Tile::finish(out[row * Tile::kTile + column]);
         if (epilogue.bias) value += load(epilogue.bias + channel);
-        if (epilogue.add) value += Stored::load(pixels.origin + offset);
-        if (epilogue.residual) value += Stored::load(epilogue.residual + offset);
+        if (epilogue.add) value += Stored::get(pixels.origin + offset);
+        if (epilogue.residual) value += Stored::get(epilogue.residual + offset);
         if (epilogue.relu) value = value < Vector{} ? Vector{} : value;
-        Stored::store(pixels.origin + offset, value);
+        Stored::put(pixels.origin + offset, value);
       }
   }
 }
