@@ -1,36 +1,64 @@
 #include "eigen/scratch.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <string>
 
 #include "core/error.h"
+#include "core/extent.h"
+#include "core/parallel.h"
 
 namespace dcl {
 namespace {
 
-struct Block {
-  void* data = nullptr;
-  size_t bytes = 0;
-  ~Block() { std::free(data); }
+constexpr int kSlots = static_cast<int>(ScratchSlot::count);
+
+class Block {
+ public:
+  ~Block() { std::free(data_); }
+  void* data() const { return data_; }
+  /// False without memory; what was there is then still there.
+  bool grow(size_t bytes) noexcept {
+    if (bytes_ >= bytes) return true;
+    void* data = std::aligned_alloc(kCacheLine, padded(bytes));
+    if (!data) return false;
+    std::free(data_);
+    data_ = data;
+    bytes_ = padded(bytes);
+    return true;
+  }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t bytes_ = 0;
 };
 
-constexpr size_t kAlignment = 64;
+thread_local Block t_blocks[kSlots];
+std::atomic<size_t> g_largest[kSlots];  // asked for in a parallel loop
+
+/// Which threads get a piece of a loop is chance: all grow when one does, so that none is found too small at a later
+/// step.
+void grow_as_others() noexcept {
+  for (int slot = 0; slot < kSlots; ++slot) t_blocks[slot].grow(g_largest[slot].load(std::memory_order_relaxed));
+}
 
 }  // namespace
 
 void* thread_scratch(ScratchSlot slot, size_t bytes) {
-  static thread_local Block blocks[static_cast<int>(ScratchSlot::count)];
-  Block& block = blocks[static_cast<int>(slot)];
-  if (block.bytes >= bytes) return block.data;
-  const size_t padded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  void* data = std::aligned_alloc(kAlignment, padded);
-  if (!data)
+  const int index = static_cast<int>(slot);
+  Block& block = t_blocks[index];
+  if (block.bytes() >= bytes) return block.data();
+  if (!block.grow(bytes))
     fail(ErrorKind::out_of_memory,
          "cannot allocate " + std::to_string(bytes >> 20) + " MiB of scratch memory: use a smaller batch");
-  std::free(block.data);
-  block.data = data;
-  block.bytes = padded;
-  return data;
+  if (after_loop_on_every_thread(grow_as_others)) {
+    size_t largest = g_largest[index].load(std::memory_order_relaxed);
+    while (largest < bytes && !g_largest[index].compare_exchange_weak(largest, bytes, std::memory_order_relaxed)) {
+    }
+  }
+  return block.data();
 }
 
 }  // namespace dcl

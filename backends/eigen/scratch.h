@@ -1,5 +1,5 @@
-// Memory of the calling thread for packed panels and tiles: grows to the largest size asked for and is kept, so that
-// nothing is allocated after the first step.
+// Memory of the calling thread for packed panels and tiles: grows to the largest size asked for, on all threads of a
+// parallel loop when on one, and is kept, so that nothing is allocated after the first step.
 #pragma once
 
 #include <cstddef>

@@ -23,7 +23,16 @@ int allowed_cores() {
 
 std::atomic<int> g_threads{0};
 
+/// What the loop that this thread is in was asked to do afterwards.
+using Task = void (*)() noexcept;
+thread_local std::atomic<Task>* t_afterwards = nullptr;
+
 }  // namespace
+
+bool after_loop_on_every_thread(Task task) {
+  if (t_afterwards) t_afterwards->store(task, std::memory_order_relaxed);
+  return t_afterwards != nullptr;
+}
 
 int thread_count() {
 #ifdef _OPENMP
@@ -49,14 +58,24 @@ void parallel_for_raw(int64_t count, void (*body)(void*, int64_t), void* context
   if (threads > 1 && count > 1 && !omp_in_parallel()) {
     std::exception_ptr error;
     std::mutex error_mutex;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int64_t i = 0; i < count; ++i) {
-      try {
-        body(context, i);
-      } catch (...) {
-        const std::lock_guard lock(error_mutex);
-        if (!error) error = std::current_exception();
+    std::atomic<Task> afterwards{nullptr};
+#pragma omp parallel num_threads(threads)
+    {
+      t_afterwards = &afterwards;
+#pragma omp for schedule(dynamic, 1) nowait
+      for (int64_t i = 0; i < count; ++i) {
+        try {
+          body(context, i);
+        } catch (...) {
+          const std::lock_guard lock(error_mutex);
+          if (!error) error = std::current_exception();
+        }
       }
+      t_afterwards = nullptr;
+    }
+    if (const Task task = afterwards.load(std::memory_order_relaxed)) {
+#pragma omp parallel num_threads(threads)
+      task();
     }
     if (error) std::rethrow_exception(error);
     return;

@@ -13,12 +13,16 @@ int thread_count();
 /// Sets it; values below 1 mean "all cores this process may run on".
 void set_thread_count(int count);
 
+/// Called inside of a parallel loop: once the loop is done, `task` runs once on each thread that it may use, whether
+/// the thread had a piece this time or not. False, and nothing happens, outside of a loop. One task is kept.
+bool after_loop_on_every_thread(void (*task)() noexcept);
+
 namespace detail {
 void parallel_for_raw(int64_t count, void (*body)(void*, int64_t), void* context);
 }
 
-/// Calls body(i) once for every i in [0, count), on any thread and in any order; an exception of any call is rethrown here.
-/// Nested calls run serially.
+/// Calls body(i) once for every i in [0, count), on any thread and in any order; an exception of any call is rethrown
+/// here. Nested calls run serially.
 template <class Body>
 void parallel_for(int64_t count, Body&& body) {
   using Plain = std::remove_reference_t<Body>;
