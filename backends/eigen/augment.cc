@@ -64,10 +64,11 @@ struct ThreadScratch {
   Scratch<float> table_f32;
   Scratch<bf16> table_bf16;
 
-  /// What some views need and others do not is there from the first on.
-  void reserve_blur(const AugmentDesc& d) {
-    blur_row.at_least(d.w + 2 * kMaxBlurRadius);
-    blur_rows.at_least(d.h * d.w);
+  struct BlurRoom {
+    uint16_t *row, *rows;
+  };
+  BlurRoom blur_room(const AugmentDesc& d) {
+    return {blur_row.at_least(d.w + 2 * kMaxBlurRadius), blur_rows.at_least(d.h * d.w)};
   }
 };
 
@@ -122,10 +123,8 @@ void jitter(const AugmentDesc& d, const ViewParams& v, uint8_t* planes) {
   }
 }
 
-void blur(const AugmentDesc& d, const ViewParams& v, uint8_t* planes, ThreadScratch& scratch) {
-  kernels::augment_output().blur({planes, d.h, d.w, v.blur_radius, v.blur_weights,
-                                  scratch.blur_row.at_least(d.w + 2 * kMaxBlurRadius),
-                                  scratch.blur_rows.at_least(d.h * d.w)});
+void blur(const AugmentDesc& d, const ViewParams& v, uint8_t* planes, const ThreadScratch::BlurRoom& room) {
+  kernels::augment_output().blur({planes, d.h, d.w, v.blur_radius, v.blur_weights, room.row, room.rows});
 }
 
 /// Whether the view is the source image itself.
@@ -141,7 +140,7 @@ void make_views(const AugmentDesc& d, const uint8_t* pool, std::span<const ViewP
                 void (*from_planes)(const uint8_t*, int64_t, const T*, T*),
                 void (*from_pixels)(const uint8_t*, int64_t, const T*, T*)) {
   ThreadScratch& scratch = thread_scratch();
-  scratch.reserve_blur(d);
+  const ThreadScratch::BlurRoom blur_room = scratch.blur_room(d);  // whether or not the first views are blurred
   const int64_t pixels = d.h * d.w;
   for (const ViewParams& v : views) {
     if (whole_image(d, v)) {
@@ -150,7 +149,7 @@ void make_views(const AugmentDesc& d, const uint8_t* pool, std::span<const ViewP
       uint8_t* planes = resize(d, pool, v, scratch);
       jitter(d, v, planes);
       if (v.gray) kernels::augment_color().gray(planes, pixels, luma_rounding(d.luma));
-      if (v.blur_radius > 0) blur(d, v, planes, scratch);
+      if (v.blur_radius > 0) blur(d, v, planes, blur_room);
       from_planes(planes, pixels, table, out);
     }
     out += 3 * pixels;

@@ -97,6 +97,12 @@ void FilterReorder::run(const void* from, void* to, void* scratchpad) {
   execution_.run(0, {from, to}, scratchpad);
 }
 
+const void* FilterReorder::apply(const void* from, void* room, void* scratchpad) {
+  if (!needed_) return from;
+  run(from, room, scratchpad);
+  return room;
+}
+
 dnnl::memory::desc plain_filter(const ConvDesc& d) {
   return {{d.k, d.c, d.r, d.s}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::ohwi};
 }

@@ -126,7 +126,11 @@ class FilterReorder {
   /// False: the layouts are the same and no copy is needed.
   bool needed() const { return needed_; }
   size_t scratchpad_bytes() const { return needed_ ? execution_.scratchpad_bytes() : 0; }
+  /// Of the copy that apply() makes, padded; 0 where it makes none.
+  size_t copy_bytes() const { return needed_ ? padded(execution_.argument(DNNL_ARG_TO).get_size()) : 0; }
   void run(const void* from, void* to, void* scratchpad);
+  /// The filter in the layout wanted: `from` itself, or its copy in `room`.
+  const void* apply(const void* from, void* room, void* scratchpad);
 
  private:
   bool needed_ = false;

@@ -68,7 +68,7 @@ DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, int threads)
                 }
               }),
       reorder_(packed_layout(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
-      filter_bytes_(reorder_.needed() ? padded(pieces_.argument(DNNL_ARG_WEIGHTS).get_size()) : 0),
+      filter_bytes_(reorder_.copy_bytes()),
       scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
   workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * scratch_bytes_,
                                               reorder_.scratchpad_bytes());
@@ -77,10 +77,7 @@ DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, int threads)
 void DirectFused::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
                       void* workspace) {
   char* scratch = at(workspace, filter_bytes_);
-  if (reorder_.needed()) {
-    reorder_.run(packed, workspace, scratch);
-    packed = workspace;
-  }
+  packed = reorder_.apply(packed, workspace, scratch);
   pieces_.prepare();
   const BatchSplit& split = pieces_.split();
   split.for_each([&](int slot, int64_t piece) {
@@ -103,17 +100,14 @@ class WinogradFused final : public FusedPlan {
         residual_(residual),
         own_(WinogradConvolution::forward(d.conv, threads)),
         reorder_(packed_layout(d), plain_filter(d.conv), threads),
-        filter_bytes_(reorder_.needed() ? padded(plain_filter(d.conv).get_size()) : 0) {
+        filter_bytes_(reorder_.copy_bytes()) {
     workspace_bytes_ = filter_bytes_ + std::max(own_.workspace_bytes(), reorder_.scratchpad_bytes());
   }
 
   void run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
            void* workspace) override {
     void* scratch = at(workspace, filter_bytes_);
-    if (reorder_.needed()) {
-      reorder_.run(packed, workspace, scratch);
-      packed = workspace;
-    }
+    packed = reorder_.apply(packed, workspace, scratch);
     WinogradEpilogue epilogue{.add = residual_ == Residual::in_y, .relu = relu_, .bias = bias};
     if (residual_ == Residual::apart) epilogue.residual = static_cast<const char*>(residual);
     own_.run(x, static_cast<const float*>(packed), y, epilogue, scratch);

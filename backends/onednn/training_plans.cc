@@ -42,7 +42,7 @@ DirectForward::DirectForward(const ConvDesc& d, int threads)
                 return descriptor;
               }),
       reorder_(plain_filter(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
-      filter_bytes_(reorder_.needed() ? padded(pieces_.argument(DNNL_ARG_WEIGHTS).get_size()) : 0),
+      filter_bytes_(reorder_.copy_bytes()),
       scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
   workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * scratch_bytes_,
                                               reorder_.scratchpad_bytes());
@@ -50,10 +50,7 @@ DirectForward::DirectForward(const ConvDesc& d, int threads)
 
 void DirectForward::run(const void* x, const void* filter, void* y, void* workspace) {
   char* scratch = at(workspace, filter_bytes_);
-  if (reorder_.needed()) {
-    reorder_.run(filter, workspace, scratch);
-    filter = workspace;
-  }
+  filter = reorder_.apply(filter, workspace, scratch);
   pieces_.prepare();
   const BatchSplit& split = pieces_.split();
   split.for_each([&](int slot, int64_t piece) {
@@ -97,7 +94,7 @@ DirectBackwardData::DirectBackwardData(const ConvDesc& d, int threads)
       overwriting_(backward_data_pieces(d, threads, data_type_of(d.dtype), Desc())),
       adding_(backward_data_pieces(d, threads, Type::f32, overwriting_.argument(DNNL_ARG_WEIGHTS))),
       reorder_(plain_filter(d), overwriting_.argument(DNNL_ARG_WEIGHTS), threads),
-      filter_bytes_(reorder_.needed() ? padded(overwriting_.argument(DNNL_ARG_WEIGHTS).get_size()) : 0),
+      filter_bytes_(reorder_.copy_bytes()),
       scratch_bytes_(padded(std::max(overwriting_.scratchpad_bytes(), adding_.scratchpad_bytes()))),
       piece_bytes_(padded(static_cast<size_t>(overwriting_.split().largest() * d.h * d.w * d.c) * sizeof(float))) {
   workspace_bytes_ =
@@ -107,10 +104,7 @@ DirectBackwardData::DirectBackwardData(const ConvDesc& d, int threads)
 
 void DirectBackwardData::run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) {
   char* scratch = at(workspace, filter_bytes_);
-  if (reorder_.needed()) {
-    reorder_.run(filter, workspace, scratch);
-    filter = workspace;
-  }
+  filter = reorder_.apply(filter, workspace, scratch);
   if (accum == Accum::add) return run_adding(dy, filter, dx, scratch);
   overwriting_.prepare();
   const BatchSplit& split = overwriting_.split();

@@ -82,10 +82,7 @@ WinogradConvolution WinogradConvolution::forward(const ConvDesc& d, int threads)
 
 WinogradConvolution WinogradConvolution::backward_data(const ConvDesc& d, int threads) {
   const WinogradFilter turned{nullptr, -d.c, 1, 9 * d.c, d.k};
-  WinogradConvolution result{
-      winograd_kernels()->tiles_of_4, d, {d.out_h(), d.out_w(), d.k}, {d.h, d.w, d.c}, 2 - d.pad, turned, threads};
-  result.first_tap_ = 8 * d.c;
-  return result;
+  return {winograd_kernels()->tiles_of_4, d, {d.out_h(), d.out_w(), d.k}, {d.h, d.w, d.c}, 2 - d.pad, turned, threads};
 }
 
 WinogradConvolution::WinogradConvolution(const WinogradTransforms& transforms, const ConvDesc& d, Side in, Side out,
@@ -113,9 +110,10 @@ size_t WinogradConvolution::workspace_bytes() const {
 
 void WinogradConvolution::transform_filters(const float* filter, float* filters) const {
   const int64_t panel = kernels_->columns_per_panel;
+  const int64_t first_tap = filter_.tap < 0 ? -8 * filter_.tap : 0;
   parallel_for(out_.channels / panel, [&](int64_t index) {
     WinogradFilter from = filter_;
-    from.data = filter + first_tap_ + index * panel * filter_.output;
+    from.data = filter + first_tap + index * panel * filter_.output;
     transforms_->filter(from, filters + index * panel * in_.channels, filter_position_);
   });
 }

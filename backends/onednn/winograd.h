@@ -10,6 +10,7 @@
 // whose number follows from the shape.
 #pragma once
 
+#include "core/extent.h"
 #include "core/ops.h"
 #include "onednn/winograd_kernels.h"
 
@@ -19,8 +20,8 @@ namespace dcl::onednn {
 struct WinogradGrid {
   int64_t images, out_h, out_w, tile;
 
-  int64_t tile_rows() const { return (out_h + tile - 1) / tile; }
-  int64_t tile_columns() const { return (out_w + tile - 1) / tile; }
+  int64_t tile_rows() const { return ceil_div(out_h, tile); }
+  int64_t tile_columns() const { return ceil_div(out_w, tile); }
   int64_t tiles() const { return images * tile_rows() * tile_columns(); }
 };
 
@@ -68,8 +69,7 @@ class WinogradConvolution {
   DType dtype_;
   Side in_, out_;
   int64_t pad_;
-  WinogradFilter filter_;  // data: null; strides and first tap relative to the filter of a call
-  int64_t first_tap_ = 0;
+  WinogradFilter filter_;  // strides; data is that of a call
   int64_t block_tiles_, blocks_, out_parts_;
   int slots_;  // tasks at a time, each with memory of its own
   int64_t filter_position_;
