@@ -1,8 +1,8 @@
-// Inner loops of the filter gradient (filter_gradient.h): for AVX-512 in f32 and bf16, for AVX2 in f32.
+// Inner loops of the filter gradient (filter_gradient.h), for AVX-512 and AVX2.
 //
 // A panel holds one block of channels of many pixels: [step][lane] of 32-bit cells. In f32 a step is one pixel and a
-// cell one value; in bf16 a step is two neighbouring pixels of a row and a cell holds the values of both, as VDPBF16PS
-// wants them. Pixels that do not exist are zeros.
+// cell one value, and so in bf16 where the processor cannot multiply it; where it can, a step is two neighbouring
+// pixels of a row and a cell holds the values of both, as VDPBF16PS wants them. Pixels that do not exist are zeros.
 #pragma once
 
 #include <cstdint>

@@ -62,18 +62,29 @@ DCL_INLINE __m256 load_lanes(const float* from, int64_t lanes) {
   return lanes >= 8 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, mask_of(lanes));
 }
 
+/// The same of bf16, widened.
+DCL_INLINE __m256 load_lanes(const uint16_t* from, int64_t lanes) {
+  if (!from) return _mm256_setzero_ps();
+  __m128i bits = _mm_setzero_si128();
+  if (lanes >= 8)
+    bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  else if (lanes > 0)
+    __builtin_memcpy(&bits, from, static_cast<size_t>(lanes) * sizeof *from);
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
 /// A panel row is kLanes cells; eight or sixteen are stored, and what spills over is overwritten by the next step.
 /// Panels lie pages apart, so only a few are written at a time.
-template <int kLanes>
+template <class Value, int kLanes>
 void pack(const RowSource& source, uint32_t* panels, int64_t panel_stride) {
   constexpr int64_t kGroup = 96;  // channels: whole panels of either kind, whole cache lines of the source
   static_assert(kGroup % kLanes == 0);
-  const auto* row = static_cast<const float*>(source.row);
+  const auto* row = static_cast<const Value*>(source.row);
   for (int64_t group = 0; group < source.channels; group += kGroup, panels += kGroup / kLanes * panel_stride) {
     const int64_t end = source.channels < group + kGroup ? source.channels : group + kGroup;
     for (int64_t position = 0; position < source.count; ++position) {
       const bool exists = position >= source.valid_begin && position < source.valid_end;
-      const float* pixel = exists ? row + (source.first + position * source.stride) * source.pixel_stride : nullptr;
+      const Value* pixel = exists ? row + (source.first + position * source.stride) * source.pixel_stride : nullptr;
       uint32_t* to = panels + position * kLanes;
       for (int64_t channel = group; channel < end; channel += kLanes, to += panel_stride)
 #pragma GCC unroll 2
@@ -87,6 +98,8 @@ void pack(const RowSource& source, uint32_t* panels, int64_t panel_stride) {
 
 }  // namespace
 
-extern const FilterKernels f32_kernels{kXLanes, kYLanes, 1, pack<kXLanes>, pack<kYLanes>, multiply};
+extern const FilterKernels f32_kernels{kXLanes, kYLanes, 1, pack<float, kXLanes>, pack<float, kYLanes>, multiply};
+extern const FilterKernels widening_kernels{kXLanes, kYLanes, 1, pack<uint16_t, kXLanes>, pack<uint16_t, kYLanes>,
+                                            multiply};
 
 }  // namespace dcl::onednn::avx2

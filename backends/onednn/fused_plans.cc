@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "onednn/conv_plans.h"
+#include "onednn/widening.h"
 #include "onednn/winograd.h"
 
 namespace dcl::onednn {
@@ -13,7 +14,7 @@ using Type = dnnl::memory::data_type;
 Forward::primitive_desc fused_desc(const FusedConvDesc& d, Residual residual, int64_t images, const Desc& filter) {
   // oneDNN 2.6 adds the wrong values to what is there in the last channels of such a block on SSE4.1.
   if (residual == Residual::in_y && d.conv.k % 8 != 0) throw NotFast();
-  ConvSpec spec = spec_for(d.conv, images);
+  ConvSpec spec = spec_for(computed(d.conv), images);
   spec.weights = filter;
   spec.bias = Desc({d.conv.k}, Type::f32, Tag::x);
   dnnl::post_ops ops;
@@ -25,11 +26,12 @@ Forward::primitive_desc fused_desc(const FusedConvDesc& d, Residual residual, in
   return fast([&] { return forward_desc(cpu_engine(), dnnl::prop_kind::forward_inference, spec, attr); });
 }
 
+Desc any_layout(const ConvDesc& d) { return {{d.k, d.c, d.r, d.s}, data_type_of(computed(d).dtype), Tag::any}; }
+
 /// The packed layout: what one image alone would like, whatever the batch.
 Desc packed_layout(const FusedConvDesc& d) {
   const ThreadScope scope(1);
-  const Desc any({d.conv.k, d.conv.c, d.conv.r, d.conv.s}, data_type_of(d.conv.dtype), Tag::any);
-  return fused_desc(d, d.residual ? Residual::in_y : Residual::none, 1, any).weights_desc();
+  return fused_desc(d, d.residual ? Residual::in_y : Residual::none, 1, any_layout(d.conv)).weights_desc();
 }
 
 std::vector<int> fused_arguments(Residual residual) {
@@ -45,33 +47,33 @@ class DirectFused final : public FusedPlan {
            void* workspace) override;
 
  private:
-  Residual residual_;
-  size_t x_bytes_, y_bytes_;
+  Residual residual_;  // for oneDNN: where y is widened, the residual is widened into it
   PieceExecutions pieces_;
+  PieceSide x_, y_;
   FilterReorder reorder_;  // from the packed layout, where this batch size cannot use it
   size_t filter_bytes_, scratch_bytes_;
 };
 
 DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, int threads)
-    : residual_(residual),
-      x_bytes_(image_bytes(d.conv, false)),
-      y_bytes_(image_bytes(d.conv, true)),
-      pieces_(split_batch(d.conv, threads), fused_arguments(residual),
+    : residual_(residual == Residual::apart && computed(d.conv).dtype != d.conv.dtype ? Residual::in_y : residual),
+      pieces_(split_batch(computed(d.conv), threads), fused_arguments(residual_),
               [&, filter = packed_layout(d)](int64_t images) mutable {
                 try {
-                  return fused_desc(d, residual, images, filter);
+                  return fused_desc(d, residual_, images, filter);
                 } catch (const NotFast&) {
-                  const Desc any({d.conv.k, d.conv.c, d.conv.r, d.conv.s}, data_type_of(d.conv.dtype), Tag::any);
-                  const auto descriptor = fused_desc(d, residual, images, any);
+                  const auto descriptor = fused_desc(d, residual_, images, any_layout(d.conv));
                   filter = descriptor.weights_desc();
                   return descriptor;
                 }
               }),
+      x_(d.conv, false, pieces_.split().largest()),
+      y_(d.conv, true, pieces_.split().largest()),
       reorder_(packed_layout(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
       filter_bytes_(reorder_.copy_bytes()),
       scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
-  workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * scratch_bytes_,
-                                              reorder_.scratchpad_bytes());
+  const size_t slot_bytes = scratch_bytes_ + x_.bytes() + y_.bytes();
+  workspace_bytes_ =
+      filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * slot_bytes, reorder_.scratchpad_bytes());
 }
 
 void DirectFused::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
@@ -81,14 +83,19 @@ void DirectFused::run(const void* x, const void* packed, const float* bias, cons
   pieces_.prepare();
   const BatchSplit& split = pieces_.split();
   split.for_each([&](int slot, int64_t piece) {
-    const auto first = static_cast<size_t>(split.begin(piece));
-    const void* piece_x = at(x, first * x_bytes_);
-    const void* piece_y = at(y, first * y_bytes_);
-    char* own = scratch + static_cast<size_t>(slot) * scratch_bytes_;
-    if (residual_ == Residual::apart)
-      pieces_.of(piece).run(slot, {piece_x, packed, bias, piece_y, at(residual, first * y_bytes_)}, own);
-    else
-      pieces_.of(piece).run(slot, {piece_x, packed, bias, piece_y}, own);
+    const int64_t first = split.begin(piece), images = split.size(piece);
+    char* own = at(scratch, static_cast<size_t>(slot) * (scratch_bytes_ + x_.bytes() + y_.bytes()));
+    char* own_x = at(own, scratch_bytes_);
+    char* own_y = at(own_x, x_.bytes());
+    const void* from = x_.read(x, first, images, own_x);
+    void* to = y_.target(y, first, own_y);
+    if (residual_ == Residual::apart) {
+      pieces_.of(piece).run(slot, {from, packed, bias, to, y_.read(residual, first, images, nullptr)}, own);
+    } else {
+      if (residual_ == Residual::in_y) y_.read(residual, first, images, to);
+      pieces_.of(piece).run(slot, {from, packed, bias, to}, own);
+    }
+    y_.store(y, first, images, own_y);
   });
 }
 
@@ -127,7 +134,7 @@ constexpr int64_t kFewestPixels = 2048;
 }  // namespace
 
 std::unique_ptr<FusedPlan> FusedPlan::make(const FusedConvDesc& d, Residual residual, int threads) {
-  if (d.conv.dtype == DType::f32 && winograd_supports(d.conv) &&
+  if (computed(d.conv).dtype == DType::f32 && winograd_supports(d.conv) &&
       d.conv.n * d.conv.out_h() * d.conv.out_w() >= kFewestPixels)
     return std::make_unique<WinogradFused>(d, residual, threads);
   return std::make_unique<DirectFused>(d, residual, threads);

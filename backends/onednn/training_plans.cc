@@ -3,6 +3,7 @@
 #include "onednn/conv_plans.h"
 #include "onednn/filter_gradient.h"
 #include "onednn/kernels.h"
+#include "onednn/widening.h"
 #include "onednn/winograd.h"
 
 namespace dcl::onednn {
@@ -24,28 +25,29 @@ class DirectForward final : public ForwardPlan {
   void run(const void* x, const void* filter, void* y, void* workspace) override;
 
  private:
-  size_t x_bytes_, y_bytes_;  // of one image
   PieceExecutions pieces_;
+  PieceSide x_, y_;
   FilterReorder reorder_;
   size_t filter_bytes_, scratch_bytes_;
 };
 
 DirectForward::DirectForward(const ConvDesc& d, int threads)
-    : x_bytes_(image_bytes(d, false)),
-      y_bytes_(image_bytes(d, true)),
-      pieces_(split_batch(d, threads), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+    : pieces_(split_batch(computed(d), threads), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
               [&, filter = Desc()](int64_t images) mutable {
-                ConvSpec spec = spec_for(d, images);
+                ConvSpec spec = spec_for(computed(d), images);
                 if (!filter.is_zero()) spec.weights = filter;
                 const auto descriptor = training_desc(spec);
                 filter = descriptor.weights_desc();
                 return descriptor;
               }),
+      x_(d, false, pieces_.split().largest()),
+      y_(d, true, pieces_.split().largest()),
       reorder_(plain_filter(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
       filter_bytes_(reorder_.copy_bytes()),
       scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
-  workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * scratch_bytes_,
-                                              reorder_.scratchpad_bytes());
+  const size_t slot_bytes = scratch_bytes_ + x_.bytes() + y_.bytes();
+  workspace_bytes_ =
+      filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * slot_bytes, reorder_.scratchpad_bytes());
 }
 
 void DirectForward::run(const void* x, const void* filter, void* y, void* workspace) {
@@ -54,9 +56,13 @@ void DirectForward::run(const void* x, const void* filter, void* y, void* worksp
   pieces_.prepare();
   const BatchSplit& split = pieces_.split();
   split.for_each([&](int slot, int64_t piece) {
-    const auto first = static_cast<size_t>(split.begin(piece));
-    pieces_.of(piece).run(slot, {at(x, first * x_bytes_), filter, at(y, first * y_bytes_)},
-                          scratch + static_cast<size_t>(slot) * scratch_bytes_);
+    const int64_t first = split.begin(piece), images = split.size(piece);
+    char* own = at(scratch, static_cast<size_t>(slot) * (scratch_bytes_ + x_.bytes() + y_.bytes()));
+    char* own_x = at(own, scratch_bytes_);
+    char* own_y = at(own_x, x_.bytes());
+    const void* from = x_.read(x, first, images, own_x);
+    pieces_.of(piece).run(slot, {from, filter, y_.target(y, first, own_y)}, own);
+    y_.store(y, first, images, own_y);
   });
 }
 
@@ -70,16 +76,19 @@ class DirectBackwardData final : public BackwardDataPlan {
  private:
   void run_adding(const void* dy, const void* filter, void* dx, char* scratch);
 
+  char* of_slot(char* scratch, int slot) const { return at(scratch, static_cast<size_t>(slot) * slot_bytes_); }
+
   ConvDesc d_;
   PieceExecutions overwriting_, adding_;  // adding_ gives f32 sums for the images of a piece
+  PieceSide dy_, dx_;
   FilterReorder reorder_;
-  size_t filter_bytes_, scratch_bytes_, piece_bytes_;
+  size_t filter_bytes_, scratch_bytes_, slot_bytes_;  // of a slot: scratchpad, dy, sums or dx
 };
 
 PieceExecutions backward_data_pieces(const ConvDesc& d, int threads, Type dx_type, Desc filter) {
   return PieceExecutions(
-      split_batch(d, threads), {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC}, [&](int64_t images) {
-        ConvSpec spec = spec_for(d, images);
+      split_batch(computed(d), threads), {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC}, [&](int64_t images) {
+        ConvSpec spec = spec_for(computed(d), images);
         const auto hint = training_desc(spec);
         spec.src = Desc({images, d.c, d.h, d.w}, dx_type, Tag::nhwc);
         if (!filter.is_zero()) spec.weights = filter;
@@ -91,15 +100,17 @@ PieceExecutions backward_data_pieces(const ConvDesc& d, int threads, Type dx_typ
 
 DirectBackwardData::DirectBackwardData(const ConvDesc& d, int threads)
     : d_(d),
-      overwriting_(backward_data_pieces(d, threads, data_type_of(d.dtype), Desc())),
+      overwriting_(backward_data_pieces(d, threads, data_type_of(computed(d).dtype), Desc())),
       adding_(backward_data_pieces(d, threads, Type::f32, overwriting_.argument(DNNL_ARG_WEIGHTS))),
+      dy_(d, true, overwriting_.split().largest()),
+      dx_(d, false, overwriting_.split().largest()),
       reorder_(plain_filter(d), overwriting_.argument(DNNL_ARG_WEIGHTS), threads),
       filter_bytes_(reorder_.copy_bytes()),
       scratch_bytes_(padded(std::max(overwriting_.scratchpad_bytes(), adding_.scratchpad_bytes()))),
-      piece_bytes_(padded(static_cast<size_t>(overwriting_.split().largest() * d.h * d.w * d.c) * sizeof(float))) {
-  workspace_bytes_ =
-      filter_bytes_ + std::max(static_cast<size_t>(overwriting_.split().slots()) * (scratch_bytes_ + piece_bytes_),
-                               reorder_.scratchpad_bytes());
+      slot_bytes_(scratch_bytes_ + dy_.bytes() +
+                  padded(static_cast<size_t>(overwriting_.split().largest() * d.h * d.w * d.c) * sizeof(float))) {
+  workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(overwriting_.split().slots()) * slot_bytes_,
+                                              reorder_.scratchpad_bytes());
 }
 
 void DirectBackwardData::run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) {
@@ -109,10 +120,13 @@ void DirectBackwardData::run(const void* dy, const void* filter, void* dx, Accum
   overwriting_.prepare();
   const BatchSplit& split = overwriting_.split();
   split.for_each([&](int slot, int64_t piece) {
-    const auto first = static_cast<size_t>(split.begin(piece));
-    overwriting_.of(piece).run(slot,
-                               {at(dy, first * image_bytes(d_, true)), filter, at(dx, first * image_bytes(d_, false))},
-                               scratch + static_cast<size_t>(slot) * scratch_bytes_);
+    const int64_t first = split.begin(piece), images = split.size(piece);
+    char* own = of_slot(scratch, slot);
+    char* own_dy = at(own, scratch_bytes_);
+    char* own_dx = at(own_dy, dy_.bytes());
+    const void* from = dy_.read(dy, first, images, own_dy);
+    overwriting_.of(piece).run(slot, {from, filter, dx_.target(dx, first, own_dx)}, own);
+    dx_.store(dx, first, images, own_dx);
   });
 }
 
@@ -120,11 +134,13 @@ void DirectBackwardData::run_adding(const void* dy, const void* filter, void* dx
   adding_.prepare();
   const BatchSplit& split = adding_.split();
   split.for_each([&](int slot, int64_t piece) {
-    const auto first = static_cast<size_t>(split.begin(piece));
-    char* own = scratch + static_cast<size_t>(slot) * (scratch_bytes_ + piece_bytes_);
-    auto* sums = reinterpret_cast<float*>(own + scratch_bytes_);
-    adding_.of(piece).run(slot, {at(dy, first * image_bytes(d_, true)), filter, sums}, own);
-    add_to(at(dx, first * image_bytes(d_, false)), d_.dtype, sums, split.size(piece) * d_.h * d_.w * d_.c);
+    const int64_t first = split.begin(piece), images = split.size(piece);
+    char* own = of_slot(scratch, slot);
+    char* own_dy = at(own, scratch_bytes_);
+    auto* sums = reinterpret_cast<float*>(at(own_dy, dy_.bytes()));
+    const void* from = dy_.read(dy, first, images, own_dy);
+    adding_.of(piece).run(slot, {from, filter, sums}, own);
+    add_to(at(dx, static_cast<size_t>(first) * image_bytes(d_, false)), d_.dtype, sums, images * d_.h * d_.w * d_.c);
   });
 }
 
@@ -138,15 +154,21 @@ class DirectBackwardFilter final : public BackwardFilterPlan {
  private:
   int threads_;
   int64_t filter_elements_;
+  int64_t images_;
+  PieceSide x_, dy_;
   Execution execution_;
   FilterReorder reorder_;
-  size_t filter_bytes_ = 0, plain_bytes_ = 0;
+  size_t filter_bytes_ = 0, plain_bytes_ = 0, scratch_bytes_ = 0;
 };
 
 DirectBackwardFilter::DirectBackwardFilter(const ConvDesc& d, int threads)
-    : threads_(threads), filter_elements_(d.filter_shape().elements()) {
+    : threads_(threads),
+      filter_elements_(d.filter_shape().elements()),
+      images_(d.n),
+      x_(d, false, d.n),
+      dy_(d, true, d.n) {
   const ThreadScope scope(threads);
-  ConvSpec spec = spec_for(d, d.n);
+  ConvSpec spec = spec_for(computed(d), d.n);
   const auto hint = training_desc(spec);
   spec.weights = Desc({d.k, d.c, d.r, d.s}, Type::f32, Tag::any);
   const auto descriptor = fast([&] { return backward_filter_desc(cpu_engine(), spec, hint, user_scratchpad()); });
@@ -154,13 +176,16 @@ DirectBackwardFilter::DirectBackwardFilter(const ConvDesc& d, int threads)
   reorder_ = FilterReorder(descriptor.diff_weights_desc(), plain_filter(d), threads);
   filter_bytes_ = padded(descriptor.diff_weights_desc().get_size());
   plain_bytes_ = padded(static_cast<size_t>(filter_elements_) * sizeof(float));
-  workspace_bytes_ =
-      filter_bytes_ + plain_bytes_ + std::max(execution_.scratchpad_bytes(), reorder_.scratchpad_bytes());
+  scratch_bytes_ = padded(std::max(execution_.scratchpad_bytes(), reorder_.scratchpad_bytes()));
+  workspace_bytes_ = filter_bytes_ + plain_bytes_ + scratch_bytes_ + x_.bytes() + dy_.bytes();
 }
 
 void DirectBackwardFilter::run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) {
   execution_.prepare();
-  void* scratch = at(workspace, filter_bytes_ + plain_bytes_);
+  char* scratch = at(workspace, filter_bytes_ + plain_bytes_);
+  char* own_x = at(scratch, scratch_bytes_);
+  x = x_.read(x, 0, images_, own_x);
+  dy = dy_.read(dy, 0, images_, at(own_x, x_.bytes()));
   {
     const ThreadScope scope(threads_);
     execution_.run(0, {x, dy, workspace}, scratch);
@@ -182,21 +207,13 @@ void DirectBackwardFilter::run(const void* x, const void* dy, float* dfilter, Ac
 
 // ---- By kernels of our own ------------------------------------------------------------------------------------------
 
-/// In bf16, where oneDNN has instructions for it that do two or more products in the time of one, only the filter
-/// gradient is left to gain from: 4x4 tiles need a quarter of the products, and nothing of theirs is written per pixel.
+/// Where the processor multiplies bf16, two or more products in the time of one in f32, only the filter gradient is
+/// left to gain from: 4x4 tiles need a quarter of the products, and nothing of theirs is written per pixel. Not with
+/// AMX.
 bool winograd_pays(const ConvDesc& d, ConvPass pass) {
   if (!winograd_supports(d)) return false;
-  if (d.dtype == DType::f32) return true;
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::sse41:
-    case dnnl::cpu_isa::avx:
-    case dnnl::cpu_isa::avx2:
-      return true;
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return pass == ConvPass::backward_filter;
-    default:  // AMX, or AVX-512 that emulates bf16 (not measured)
-      return false;
-  }
+  if (computed(d).dtype == DType::f32) return true;
+  return pass == ConvPass::backward_filter && dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16;
 }
 
 class WinogradForward final : public ForwardPlan {
