@@ -25,7 +25,8 @@ struct FloorConv::State {
 };
 
 FloorConv::FloorConv(const ConvDesc& d, ConvPass pass, bool inference) : state_(std::make_unique<State>()) {
-  const auto type = d.dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+  const bool bf16 = d.dtype == DType::bf16 && onednn::multiplies_bf16();
+  const auto type = bf16 ? memory::data_type::bf16 : memory::data_type::f32;
   const auto any = memory::format_tag::any;
   onednn::ConvSpec spec;
   spec.src = {{d.n, d.c, d.h, d.w}, type, any};

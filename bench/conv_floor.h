@@ -1,5 +1,5 @@
 // The floor of this machine: one convolution by oneDNN in the layouts it likes best, whole batch, all threads, no
-// reorders.
+// reorders. That of bf16 on a processor that cannot multiply it is that of f32.
 #pragma once
 
 #include <memory>

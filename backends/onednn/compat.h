@@ -1,4 +1,5 @@
-// The one place that knows what differs between oneDNN 2.x and 3.x: how a convolution is described.
+// The one place that knows what differs between oneDNN 2.x and 3.x: how a convolution is described, and the values of
+// instruction sets.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +23,13 @@ inline void set_geometry(const ConvDesc& d, ConvSpec& spec) {
   spec.strides = {d.stride, d.stride};
   spec.pad_begin = {d.pad, d.pad};
   spec.pad_end = {pad_end(d.out_h(), d.r, d.h), pad_end(d.out_w(), d.s, d.w)};
+}
+
+/// Whether the processor multiplies bf16. AVX-512 alone does not: oneDNN emulates it there, slower than f32.
+inline bool multiplies_bf16() {
+  // Every version's values are sets of instructions.
+  const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
 }
 
 using Forward = dnnl::convolution_forward;

@@ -1,7 +1,6 @@
 #include "onednn/widening.h"
 
 #include "core/parallel.h"
-#include "onednn/compat.h"
 #include "onednn/conv_specs.h"
 #include "onednn/kernels.h"
 
@@ -11,12 +10,6 @@ namespace {
 constexpr int64_t kGrain = int64_t{1} << 16;  // values at a time, where a piece is shared by all threads
 
 }  // namespace
-
-bool multiplies_bf16() {
-  // Every version's values are sets of instructions.
-  const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
-}
 
 ConvDesc computed(ConvDesc d) {
   if (d.dtype == DType::bf16 && !multiplies_bf16()) d.dtype = DType::f32;

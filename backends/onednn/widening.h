@@ -4,13 +4,11 @@
 #pragma once
 
 #include "core/ops.h"
+#include "onednn/compat.h"
 
 namespace dcl::onednn {
 
-/// Whether the processor multiplies bf16. AVX-512 alone does not: oneDNN emulates it there, slower than f32.
-bool multiplies_bf16();
-
-/// `d` as it is computed: itself, or in f32.
+/// `d` as it is computed: itself, or in f32 (multiplies_bf16()).
 ConvDesc computed(ConvDesc d);
 
 /// x or y of the pieces of a convolution (NHWC), as computed(d) wants it: the caller's own memory, or an f32 copy of
