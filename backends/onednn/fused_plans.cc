@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "onednn/conv_plans.h"
-#include "onednn/widening.h"
+#include "onednn/pieces.h"
 #include "onednn/winograd.h"
 
 namespace dcl::onednn {
@@ -14,7 +14,7 @@ using Type = dnnl::memory::data_type;
 Forward::primitive_desc fused_desc(const FusedConvDesc& d, Residual residual, int64_t images, const Desc& filter) {
   // oneDNN 2.6 adds the wrong values to what is there in the last channels of such a block on SSE4.1.
   if (residual == Residual::in_y && d.conv.k % 8 != 0) throw NotFast();
-  ConvSpec spec = spec_for(computed(d.conv), images);
+  ConvSpec spec = spec_for(d.conv, images);
   spec.weights = filter;
   spec.bias = Desc({d.conv.k}, Type::f32, Tag::x);
   dnnl::post_ops ops;
@@ -47,55 +47,47 @@ class DirectFused final : public FusedPlan {
            void* workspace) override;
 
  private:
-  Residual residual_;  // for oneDNN: where y is widened, the residual is widened into it
-  PieceExecutions pieces_;
-  PieceSide x_, y_;
+  Residual residual_;  // for oneDNN
+  PieceConvolution pieces_;
   FilterReorder reorder_;  // from the packed layout, where this batch size cannot use it
-  size_t filter_bytes_, scratch_bytes_;
 };
 
+/// Where y is a copy in f32, the residual is copied into it.
+Residual residual_for(const FusedConvDesc& d, Residual residual) {
+  return residual == Residual::apart && computed(d.conv).dtype != d.conv.dtype ? Residual::in_y : residual;
+}
+
+PieceExecutions fused_pieces(const FusedConvDesc& d, Residual residual, int threads) {
+  return PieceExecutions(split_batch(computed(d.conv), threads), fused_arguments(residual),
+                         [&, filter = packed_layout(d)](int64_t images) mutable {
+                           try {
+                             return fused_desc(d, residual, images, filter);
+                           } catch (const NotFast&) {
+                             const auto descriptor = fused_desc(d, residual, images, any_layout(d.conv));
+                             filter = descriptor.weights_desc();
+                             return descriptor;
+                           }
+                         });
+}
+
 DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, int threads)
-    : residual_(residual == Residual::apart && computed(d.conv).dtype != d.conv.dtype ? Residual::in_y : residual),
-      pieces_(split_batch(computed(d.conv), threads), fused_arguments(residual_),
-              [&, filter = packed_layout(d)](int64_t images) mutable {
-                try {
-                  return fused_desc(d, residual_, images, filter);
-                } catch (const NotFast&) {
-                  const auto descriptor = fused_desc(d, residual_, images, any_layout(d.conv));
-                  filter = descriptor.weights_desc();
-                  return descriptor;
-                }
-              }),
-      x_(d.conv, false, pieces_.split().largest()),
-      y_(d.conv, true, pieces_.split().largest()),
-      reorder_(packed_layout(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
-      filter_bytes_(reorder_.copy_bytes()),
-      scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
-  const size_t slot_bytes = scratch_bytes_ + x_.bytes() + y_.bytes();
-  workspace_bytes_ =
-      filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * slot_bytes, reorder_.scratchpad_bytes());
+    : residual_(residual_for(d, residual)),
+      pieces_(d.conv, false, Accum::overwrite, fused_pieces(d, residual_, threads)),
+      reorder_(packed_layout(d), pieces_.filter_layout(), threads) {
+  workspace_bytes_ = reorder_.copy_bytes() + std::max(pieces_.workspace_bytes(), reorder_.scratchpad_bytes());
 }
 
 void DirectFused::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
                       void* workspace) {
-  char* scratch = at(workspace, filter_bytes_);
+  void* scratch = at(workspace, reorder_.copy_bytes());
   packed = reorder_.apply(packed, workspace, scratch);
-  pieces_.prepare();
-  const BatchSplit& split = pieces_.split();
-  split.for_each([&](int slot, int64_t piece) {
-    const int64_t first = split.begin(piece), images = split.size(piece);
-    char* own = at(scratch, static_cast<size_t>(slot) * (scratch_bytes_ + x_.bytes() + y_.bytes()));
-    char* own_x = at(own, scratch_bytes_);
-    char* own_y = at(own_x, x_.bytes());
-    const void* from = x_.read(x, first, images, own_x);
-    void* to = y_.target(y, first, own_y);
-    if (residual_ == Residual::apart) {
-      pieces_.of(piece).run(slot, {from, packed, bias, to, y_.read(residual, first, images, nullptr)}, own);
-    } else {
-      if (residual_ == Residual::in_y) y_.read(residual, first, images, to);
-      pieces_.of(piece).run(slot, {from, packed, bias, to}, own);
-    }
-    y_.store(y, first, images, own_y);
+  pieces_.run(x, y, scratch, [&](const Piece& piece) {
+    const void* added = nullptr;
+    if (residual_ != Residual::none) added = pieces_.out().read(residual, piece.first, piece.images, piece.out);
+    if (residual_ == Residual::apart)
+      piece.run({piece.in, packed, bias, piece.out, added});
+    else
+      piece.run({piece.in, packed, bias, piece.out});
   });
 }
 

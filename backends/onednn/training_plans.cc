@@ -3,7 +3,7 @@
 #include "onednn/conv_plans.h"
 #include "onednn/filter_gradient.h"
 #include "onednn/kernels.h"
-#include "onednn/widening.h"
+#include "onednn/pieces.h"
 #include "onednn/winograd.h"
 
 namespace dcl::onednn {
@@ -25,45 +25,31 @@ class DirectForward final : public ForwardPlan {
   void run(const void* x, const void* filter, void* y, void* workspace) override;
 
  private:
-  PieceExecutions pieces_;
-  PieceSide x_, y_;
+  PieceConvolution pieces_;
   FilterReorder reorder_;
-  size_t filter_bytes_, scratch_bytes_;
 };
 
+PieceExecutions forward_pieces(const ConvDesc& d, int threads) {
+  return PieceExecutions(split_batch(computed(d), threads), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+                         [&, filter = Desc()](int64_t images) mutable {
+                           ConvSpec spec = spec_for(d, images);
+                           if (!filter.is_zero()) spec.weights = filter;
+                           const auto descriptor = training_desc(spec);
+                           filter = descriptor.weights_desc();
+                           return descriptor;
+                         });
+}
+
 DirectForward::DirectForward(const ConvDesc& d, int threads)
-    : pieces_(split_batch(computed(d), threads), {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-              [&, filter = Desc()](int64_t images) mutable {
-                ConvSpec spec = spec_for(computed(d), images);
-                if (!filter.is_zero()) spec.weights = filter;
-                const auto descriptor = training_desc(spec);
-                filter = descriptor.weights_desc();
-                return descriptor;
-              }),
-      x_(d, false, pieces_.split().largest()),
-      y_(d, true, pieces_.split().largest()),
-      reorder_(plain_filter(d), pieces_.argument(DNNL_ARG_WEIGHTS), threads),
-      filter_bytes_(reorder_.copy_bytes()),
-      scratch_bytes_(padded(pieces_.scratchpad_bytes())) {
-  const size_t slot_bytes = scratch_bytes_ + x_.bytes() + y_.bytes();
-  workspace_bytes_ =
-      filter_bytes_ + std::max(static_cast<size_t>(pieces_.split().slots()) * slot_bytes, reorder_.scratchpad_bytes());
+    : pieces_(d, false, Accum::overwrite, forward_pieces(d, threads)),
+      reorder_(plain_filter(d), pieces_.filter_layout(), threads) {
+  workspace_bytes_ = reorder_.copy_bytes() + std::max(pieces_.workspace_bytes(), reorder_.scratchpad_bytes());
 }
 
 void DirectForward::run(const void* x, const void* filter, void* y, void* workspace) {
-  char* scratch = at(workspace, filter_bytes_);
+  void* scratch = at(workspace, reorder_.copy_bytes());
   filter = reorder_.apply(filter, workspace, scratch);
-  pieces_.prepare();
-  const BatchSplit& split = pieces_.split();
-  split.for_each([&](int slot, int64_t piece) {
-    const int64_t first = split.begin(piece), images = split.size(piece);
-    char* own = at(scratch, static_cast<size_t>(slot) * (scratch_bytes_ + x_.bytes() + y_.bytes()));
-    char* own_x = at(own, scratch_bytes_);
-    char* own_y = at(own_x, x_.bytes());
-    const void* from = x_.read(x, first, images, own_x);
-    pieces_.of(piece).run(slot, {from, filter, y_.target(y, first, own_y)}, own);
-    y_.store(y, first, images, own_y);
-  });
+  pieces_.run(x, y, scratch, [&](const Piece& piece) { piece.run({piece.in, filter, piece.out}); });
 }
 
 // ---- Backward: data -------------------------------------------------------------------------------------------------
@@ -74,21 +60,14 @@ class DirectBackwardData final : public BackwardDataPlan {
   void run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) override;
 
  private:
-  void run_adding(const void* dy, const void* filter, void* dx, char* scratch);
-
-  char* of_slot(char* scratch, int slot) const { return at(scratch, static_cast<size_t>(slot) * slot_bytes_); }
-
-  ConvDesc d_;
-  PieceExecutions overwriting_, adding_;  // adding_ gives f32 sums for the images of a piece
-  PieceSide dy_, dx_;
+  PieceConvolution overwriting_, adding_;
   FilterReorder reorder_;
-  size_t filter_bytes_, scratch_bytes_, slot_bytes_;  // of a slot: scratchpad, dy, sums or dx
 };
 
 PieceExecutions backward_data_pieces(const ConvDesc& d, int threads, Type dx_type, Desc filter) {
   return PieceExecutions(
       split_batch(computed(d), threads), {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC}, [&](int64_t images) {
-        ConvSpec spec = spec_for(computed(d), images);
+        ConvSpec spec = spec_for(d, images);
         const auto hint = training_desc(spec);
         spec.src = Desc({images, d.c, d.h, d.w}, dx_type, Tag::nhwc);
         if (!filter.is_zero()) spec.weights = filter;
@@ -99,48 +78,19 @@ PieceExecutions backward_data_pieces(const ConvDesc& d, int threads, Type dx_typ
 }
 
 DirectBackwardData::DirectBackwardData(const ConvDesc& d, int threads)
-    : d_(d),
-      overwriting_(backward_data_pieces(d, threads, data_type_of(computed(d).dtype), Desc())),
-      adding_(backward_data_pieces(d, threads, Type::f32, overwriting_.argument(DNNL_ARG_WEIGHTS))),
-      dy_(d, true, overwriting_.split().largest()),
-      dx_(d, false, overwriting_.split().largest()),
-      reorder_(plain_filter(d), overwriting_.argument(DNNL_ARG_WEIGHTS), threads),
-      filter_bytes_(reorder_.copy_bytes()),
-      scratch_bytes_(padded(std::max(overwriting_.scratchpad_bytes(), adding_.scratchpad_bytes()))),
-      slot_bytes_(scratch_bytes_ + dy_.bytes() +
-                  padded(static_cast<size_t>(overwriting_.split().largest() * d.h * d.w * d.c) * sizeof(float))) {
-  workspace_bytes_ = filter_bytes_ + std::max(static_cast<size_t>(overwriting_.split().slots()) * slot_bytes_,
-                                              reorder_.scratchpad_bytes());
+    : overwriting_(d, true, Accum::overwrite,
+                   backward_data_pieces(d, threads, data_type_of(computed(d).dtype), Desc())),
+      adding_(d, true, Accum::add, backward_data_pieces(d, threads, Type::f32, overwriting_.filter_layout())),
+      reorder_(plain_filter(d), overwriting_.filter_layout(), threads) {
+  workspace_bytes_ = reorder_.copy_bytes() +
+                     std::max({overwriting_.workspace_bytes(), adding_.workspace_bytes(), reorder_.scratchpad_bytes()});
 }
 
 void DirectBackwardData::run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) {
-  char* scratch = at(workspace, filter_bytes_);
+  void* scratch = at(workspace, reorder_.copy_bytes());
   filter = reorder_.apply(filter, workspace, scratch);
-  if (accum == Accum::add) return run_adding(dy, filter, dx, scratch);
-  overwriting_.prepare();
-  const BatchSplit& split = overwriting_.split();
-  split.for_each([&](int slot, int64_t piece) {
-    const int64_t first = split.begin(piece), images = split.size(piece);
-    char* own = of_slot(scratch, slot);
-    char* own_dy = at(own, scratch_bytes_);
-    char* own_dx = at(own_dy, dy_.bytes());
-    const void* from = dy_.read(dy, first, images, own_dy);
-    overwriting_.of(piece).run(slot, {from, filter, dx_.target(dx, first, own_dx)}, own);
-    dx_.store(dx, first, images, own_dx);
-  });
-}
-
-void DirectBackwardData::run_adding(const void* dy, const void* filter, void* dx, char* scratch) {
-  adding_.prepare();
-  const BatchSplit& split = adding_.split();
-  split.for_each([&](int slot, int64_t piece) {
-    const int64_t first = split.begin(piece), images = split.size(piece);
-    char* own = of_slot(scratch, slot);
-    char* own_dy = at(own, scratch_bytes_);
-    auto* sums = reinterpret_cast<float*>(at(own_dy, dy_.bytes()));
-    const void* from = dy_.read(dy, first, images, own_dy);
-    adding_.of(piece).run(slot, {from, filter, sums}, own);
-    add_to(at(dx, static_cast<size_t>(first) * image_bytes(d_, false)), d_.dtype, sums, images * d_.h * d_.w * d_.c);
+  (accum == Accum::add ? adding_ : overwriting_).run(dy, dx, scratch, [&](const Piece& piece) {
+    piece.run({piece.in, filter, piece.out});
   });
 }
 
@@ -165,10 +115,10 @@ DirectBackwardFilter::DirectBackwardFilter(const ConvDesc& d, int threads)
     : threads_(threads),
       filter_elements_(d.filter_shape().elements()),
       images_(d.n),
-      x_(d, false, d.n),
-      dy_(d, true, d.n) {
+      x_(d, false, d.n, Accum::overwrite),
+      dy_(d, true, d.n, Accum::overwrite) {
   const ThreadScope scope(threads);
-  ConvSpec spec = spec_for(computed(d), d.n);
+  ConvSpec spec = spec_for(d, d.n);
   const auto hint = training_desc(spec);
   spec.weights = Desc({d.k, d.c, d.r, d.s}, Type::f32, Tag::any);
   const auto descriptor = fast([&] { return backward_filter_desc(cpu_engine(), spec, hint, user_scratchpad()); });
