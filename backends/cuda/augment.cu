@@ -10,8 +10,10 @@
 namespace dcl::cuda {
 namespace {
 
-/// Larger views go through global memory: below, at least two blocks share a multiprocessor.
+/// Larger views go through global memory: below, at least two blocks share a Hopper's multiprocessor.
 constexpr int64_t kLargestInShared = 96 << 10;
+constexpr int64_t kDeclaredShared = 16 << 10;
+static_assert(sizeof(ViewResize) + kAugmentThreads * sizeof(int64_t) <= kDeclaredShared);
 
 /// One channel of the blur between its passes follows the image.
 int64_t image_bytes(int64_t pixels) { return round_up(3 * pixels, 2) + 2 * pixels; }
@@ -127,17 +129,24 @@ __device__ void write_in_place(const AugmentDesc& d, const View& view, T* out) {
   }
 }
 
+/// Blocks on a multiprocessor, as far as registers go: four make 512 views one wave of a Hopper. For newer ones the
+/// compiler needs a few more than the 64 registers this leaves.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int kAugmentBlocks = 3;
+#else
+constexpr int kAugmentBlocks = 4;
+#endif
+
 template <class T, bool kInShared>
-__global__ void __launch_bounds__(kAugmentThreads, 4)
-    augment_kernel(AugmentDesc d, const uint8_t* pool, const ViewParams* views, T* out) {
-  DCL_SHARED(StripTaps, x_taps, [1]);
-  DCL_SHARED(StripTaps, y_taps, [1]);
+__global__ void __launch_bounds__(kAugmentThreads, kInShared ? kAugmentBlocks : 2)
+    augment_kernel(const __grid_constant__ AugmentDesc d, const uint8_t* pool, const ViewParams* views, T* out) {
+  DCL_SHARED(ViewResize, resize, [1]);
   const ViewParams& v = views[blockIdx.x];
   out += blockIdx.x * (3 * d.h * d.w);
   uint8_t* image = kInShared ? dynamic_shared<uint8_t>() : reinterpret_cast<uint8_t*>(out);
   const View view{image, static_cast<int32_t>(d.h), static_cast<int32_t>(d.w)};
   const int32_t rounding = luma_rounding(d.luma);
-  resize_view(d, pool, v, x_taps[0], y_taps[0], image);
+  resize_view(d, pool, v, resize[0], image);
   __syncthreads();
   jitter(view, v, rounding);
   if (v.gray)
@@ -158,7 +167,7 @@ void make_views(Context& context, const AugmentDesc& d, const uint8_t* pool, con
   if (count == 0) return;
   const auto blocks = static_cast<unsigned>(count);
   const int64_t bytes = image_bytes(d.h * d.w);
-  if (bytes <= kLargestInShared)
+  if (bytes <= min(kLargestInShared, static_cast<int64_t>(context.device().shared_memory) - kDeclaredShared))
     launch(augment_kernel<T, true>, blocks, kAugmentThreads, static_cast<size_t>(bytes), context.stream(), d, pool,
            views, out);
   else

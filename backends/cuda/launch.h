@@ -23,13 +23,12 @@
 
 namespace dcl::cuda {
 
-constexpr size_t kDefaultDynamicShared = 48 << 10;
-
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream stream,
             Arguments&&... arguments) {
   require_context();
-  if (shared_bytes > kDefaultDynamicShared)
+  // Without it the declared arrays and these may not exceed 48 KiB together.
+  if (shared_bytes > 0)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
           "shared memory of a kernel");
   kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Parameters>(arguments)...);

@@ -65,6 +65,7 @@ Device open_device() {
   return {std::string(properties.name) + ", " + mib(properties.totalGlobalMem) + ", compute capability " + capability,
           attribute(cudaDevAttrMultiProcessorCount, device),
           10 * properties.major + properties.minor,
+          static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device)),
           {{"CUDA driver", version_text(driver)}, {"CUDA runtime", version_text(runtime)}}};
 }
 

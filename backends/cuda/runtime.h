@@ -20,6 +20,7 @@ struct Device {
   std::string name;  ///< in words, with memory and compute capability
   int multiprocessors = 1;
   int capability = 0;                                          ///< 10 major + minor
+  size_t shared_memory = 48 << 10;                             ///< most bytes of a block, declared and dynamic together
   std::vector<std::pair<std::string, std::string>> libraries;  ///< driver, runtime
 };
 

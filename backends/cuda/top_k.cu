@@ -74,13 +74,13 @@ __device__ Key select(const float* scores, int64_t n, unsigned k) {
   return search[0].prefix;
 }
 
-/// Descending; count is a power of two. All threads call it.
-__device__ void bitonic_sort(Key* keys, int64_t count) {
-  for (int64_t width = 2; width <= count; width *= 2)
-    for (int64_t step = width / 2; step > 0; step /= 2) {
+/// Descending; count is a power of two, and 32 bits are enough for it. All threads call it.
+__device__ void bitonic_sort(Key* keys, unsigned count) {
+  for (unsigned width = 2; width <= count && width != 0; width *= 2)
+    for (unsigned step = width / 2; step > 0; step /= 2) {
       __syncthreads();
-      for (int64_t t = threadIdx.x; t < count / 2; t += kThreads) {
-        const int64_t low = t / step * step * 2 + t % step, high = low + step;
+      for (unsigned t = threadIdx.x; t < count / 2; t += kThreads) {
+        const unsigned low = 2 * t - (t & (step - 1)), high = low + step;
         const bool descending = (low & width) == 0;
         const Key a = keys[low], b = keys[high];
         if ((a < b) == descending) keys[low] = b, keys[high] = a;
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kThreads) top_k_kernel(const float* all_scores
     const Key key = key_of(scores[i], i);
     if (key >= smallest) keys[atomicAdd(taken, 1u)] = key;
   }
-  bitonic_sort(keys, kept);
+  bitonic_sort(keys, static_cast<unsigned>(kept));
   for (int64_t i = threadIdx.x; i < k; i += kThreads) {
     const int32_t index = index_of(keys[i]);
     values[row * k + i] = scores[index];

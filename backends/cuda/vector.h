@@ -10,6 +10,12 @@
 
 namespace dcl::cuda {
 
+#ifdef __CUDACC__
+__device__ __forceinline__ void vector_access(const void*, size_t) {}  // the device traps
+#else
+using emulation::vector_access;
+#endif
+
 /// Elements of one vector access.
 template <class T>
 inline constexpr int kVector = 16 / sizeof(T);
@@ -47,9 +53,11 @@ __device__ __forceinline__ void load(const T* from, float (&lanes)[N]) {
   if constexpr (N == 1) {
     lanes[0] = to_float(*from);
   } else if constexpr (sizeof(T) == 4) {
+    vector_access(from, sizeof(float4));
     const float4 v = *reinterpret_cast<const float4*>(from);
     lanes[0] = v.x, lanes[1] = v.y, lanes[2] = v.z, lanes[3] = v.w;
   } else {
+    vector_access(from, sizeof(uint4));
     const uint4 v = *reinterpret_cast<const uint4*>(from);
     const unsigned words[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
@@ -65,8 +73,10 @@ __device__ __forceinline__ void store(T* to, const float (&lanes)[N]) {
   if constexpr (N == 1) {
     *to = from_float<T>(lanes[0]);
   } else if constexpr (sizeof(T) == 4) {
+    vector_access(to, sizeof(float4));
     *reinterpret_cast<float4*>(to) = make_float4(lanes[0], lanes[1], lanes[2], lanes[3]);
   } else {
+    vector_access(to, sizeof(uint4));
     unsigned words[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i)

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "core/error.h"
+#include "cuda/emulation/memory.h"
 #include "cuda/launch.h"
+#include "cuda/vector.h"
 
 namespace dcl::cuda {
 namespace {
@@ -155,8 +157,77 @@ TEST(Emulator, WritesOutsideSharedArraysAreReported) {
   EXPECT_EQ(report([] { launch(write_outside, 1, 10, 0, nullptr, 9); }), "");
   EXPECT_NE(report([] { launch(write_outside, 1, 10, 0, nullptr, 10); }).find("past shared array tile"),
             std::string::npos);
-  EXPECT_NE(report([] { launch(write_outside, 1, 10, 0, nullptr, -1); }).find("kernel wrote"),
+  EXPECT_NE(report([] { launch(write_outside, 1, 10, 0, nullptr, -1); }).find("kernel wrote"), std::string::npos);
+}
+
+__global__ void declare_much() {
+  DCL_SHARED(char, tile, [40 << 10]);
+  tile[0] = dynamic_shared<char>()[0];
+}
+
+TEST(Emulator, DeclaredAndDynamicSharedMemoryCountTogether) {
+  EXPECT_EQ(report([] { launch(declare_much, 1, 1, 24 << 10, nullptr); }), "");
+  EXPECT_NE(report([] { launch(declare_much, 1, 1, (24 << 10) + 1, nullptr); }).find("beyond the shared memory"),
             std::string::npos);
+}
+
+__global__ void copy_vector(const float* from, float* to) {
+  float lanes[4];
+  load(from, lanes);
+  store(to, lanes);
+}
+
+TEST(Emulator, MisalignedVectorsAreReported) {
+  alignas(16) float from[8] = {1, 2, 3, 4, 5, 6, 7, 8}, to[8] = {};
+  EXPECT_EQ(report([&] { launch(copy_vector, 1, 1, 0, nullptr, from + 4, to); }), "");
+  EXPECT_EQ(to[3], 8);
+  EXPECT_NE(report([&] { launch(copy_vector, 1, 1, 0, nullptr, from + 1, to); }).find("misaligned"), std::string::npos);
+  EXPECT_NE(report([&] { launch(copy_vector, 1, 1, 0, nullptr, from, to + 2); }).find("misaligned"), std::string::npos);
+}
+
+__global__ void read_at(const float* from, int at, float* to) { *to = from[at]; }
+
+TEST(EmulatorDeathTest, ReadsPastTheEndOfDeviceMemoryCrash) {
+  auto* data = static_cast<float*>(emulation::allocate_device(5000 * sizeof(float)));
+  float value = 1;
+  launch(read_at, 1, 1, 0, nullptr, data, 4999, &value);
+  EXPECT_EQ(value, 0);
+  EXPECT_DEATH(launch(read_at, 1, 1, 0, nullptr, data, 5000 + 64, &value), "");
+  emulation::release_device(data);
+}
+
+bool deferred_work_waits() {
+  emulation::defer_work();
+  int first = 0, second = 0;
+  emulation::enqueue([&] { first = 1; });
+  const uint64_t mark = emulation::enqueued();
+  emulation::enqueue([&] { second = 2; });
+  bool ok = first == 0;
+  emulation::wait_until(mark);
+  ok = ok && first == 1 && second == 0;
+  emulation::wait_until(emulation::enqueued());
+  ok = ok && second == 2;
+  emulation::enqueue([] { fail(ErrorKind::internal, "planted"); });
+  emulation::drain();
+  return ok && report([] { emulation::wait_until(emulation::enqueued()); }) == "planted";
+}
+
+/// A child process, since deferral stays.
+TEST(EmulatorDeathTest, DeferredWorkWaitsUntilItIsWaitedFor) {
+  EXPECT_EXIT(std::_Exit(deferred_work_waits() ? 0 : 1), testing::ExitedWithCode(0), "");
+}
+
+TEST(Emulator, WhatAGraphCannotHoldIsRefused) {
+  emulation::begin_recording();
+  EXPECT_NE(report([] { emulation::forbid_while_recording("an allocation"); }).find("an allocation while"),
+            std::string::npos);
+  int done = 0;
+  emulation::enqueue([&] { ++done; });
+  const emulation::Recording work = emulation::end_recording();
+  EXPECT_EQ(done, 0);
+  ASSERT_EQ(work.size(), 1u);
+  work[0]();
+  EXPECT_EQ(done, 1);
 }
 
 __global__ void read_fresh(float* out) {

@@ -290,5 +290,9 @@ void* shared_array(const void* key, const char* name, size_t bytes) {
   return emulator().shared().array(key, name, bytes);
 }
 void* dynamic_shared() { return emulator().shared().dynamic(); }
+void vector_access(const void* at, size_t alignment) {
+  if (reinterpret_cast<uintptr_t>(at) % alignment != 0)
+    fail(ErrorKind::internal, "an access to " + std::to_string(alignment) + " bytes at once is misaligned");
+}
 
 }  // namespace dcl::cuda::emulation

@@ -2,6 +2,7 @@
 // tested. What it finds is what a GPU would hide or turn into chance:
 //  * Threads run in an order that changes with every launch and at every barrier: a missing barrier changes results.
 //  * Shared memory is all ones (NaN) when a block starts, and guarded: writes past an array are reported.
+//  * Sixteen bytes at a time from an address that is not a multiple of sixteen are reported.
 //  * A barrier that some threads of the block do not reach, or reach at another line, is reported, and so is a warp
 //    operation that some lanes of its mask do not reach, and a shuffle from a lane outside the mask.
 // Reports are Error{internal} naming file and line. Blocks cannot wait for each other: there are no cooperative
@@ -23,6 +24,9 @@ struct Index3 {
   unsigned x = 0, y = 0, z = 0;
 };
 
+/// Shared memory that a block may have: that of the smallest GPU there are kernels for (7.5).
+inline constexpr size_t kSharedMemoryOfBlock = 64 << 10;
+
 /// Calls body once for every thread of the grid; one launch at a time. DCL_EMULATION_SEED chooses the first order.
 void run_grid(dim3 grid, dim3 block, size_t dynamic_shared_bytes, const std::function<void()>& body);
 
@@ -40,5 +44,7 @@ void warp_exchange(const WarpCall& call, void* value, size_t bytes, const std::s
 /// The block's array that belongs to `key`, the same for all its threads.
 void* shared_array(const void* key, const char* name, size_t bytes);
 void* dynamic_shared();
+/// An access to as many bytes at once as `alignment`.
+void vector_access(const void* at, size_t alignment);
 
 }  // namespace dcl::cuda::emulation

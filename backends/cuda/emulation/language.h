@@ -16,6 +16,8 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
+#define __noinline__
+#define __grid_constant__
 #define __launch_bounds__(...)
 
 /// Of the running thread; the emulator sets them before it resumes one.

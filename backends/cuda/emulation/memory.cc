@@ -7,11 +7,21 @@
 #include <mutex>
 #include <string_view>
 
+#include "core/extent.h"
+
 namespace dcl::cuda::emulation {
 namespace {
 
+constexpr size_t kPage = 4096, kAlignment = 256;
+
+/// What lies behind the address that was given out.
+struct Block {
+  void* pages;
+  size_t bytes;  // whole pages; a guard page follows
+};
+
 std::mutex mutex;
-std::map<void*, size_t> blocks;
+std::map<void*, Block> blocks;
 int accesses = 0;
 
 bool protects() {
@@ -21,7 +31,7 @@ bool protects() {
 
 void protect_all(int protection) {
   if (!protects()) return;
-  for (const auto& [data, bytes] : blocks) mprotect(data, bytes, protection);
+  for (const auto& [data, block] : blocks) mprotect(block.pages, block.bytes, protection);
 }
 
 }  // namespace
@@ -29,11 +39,13 @@ void protect_all(int protection) {
 void* allocate_device(size_t bytes) {
   const std::lock_guard lock(mutex);
   const bool open = accesses > 0 || !protects();
-  void* data = mmap(nullptr, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (data == MAP_FAILED) return nullptr;
-  madvise(data, bytes, MADV_HUGEPAGE);  // fewer pages to protect
-  blocks[data] = bytes;
+  const size_t whole = padded(bytes, kPage);
+  void* pages = mmap(nullptr, whole + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (pages == MAP_FAILED) return nullptr;
+  if (open) mprotect(pages, whole, PROT_READ | PROT_WRITE);
+  madvise(pages, whole, MADV_HUGEPAGE);  // fewer pages to protect
+  void* data = static_cast<char*>(pages) + (whole - padded(bytes, kAlignment));
+  blocks[data] = {pages, whole};
   return data;
 }
 
@@ -41,7 +53,7 @@ void release_device(void* data) noexcept {
   if (!data) return;
   const std::lock_guard lock(mutex);
   const auto found = blocks.find(data);
-  munmap(data, found->second);
+  munmap(found->second.pages, found->second.bytes + kPage);
   blocks.erase(found);
 }
 

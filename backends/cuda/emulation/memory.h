@@ -1,5 +1,6 @@
 // Memory of the emulated device. Between launches and copies it can be neither read nor written, so that a host that
-// follows a device pointer crashes here as it would on a GPU (DCL_EMULATION_PROTECT=0 leaves it open).
+// follows a device pointer crashes here as it would on a GPU (DCL_EMULATION_PROTECT=0 leaves it open). So does a kernel
+// that reads or writes past the end of a block, rounded up to 256 bytes.
 #pragma once
 
 #include <cstddef>

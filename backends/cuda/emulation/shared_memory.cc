@@ -5,32 +5,35 @@
 
 #include "core/error.h"
 #include "core/extent.h"
+#include "cuda/emulation/emulator.h"
 
 namespace dcl::cuda::emulation {
 namespace {
 
-constexpr size_t kMaxStatic = 48 << 10, kMaxAll = 227 << 10;  // of a Hopper block
-constexpr size_t kGuard = 64;                                 // bytes on each side; also the alignment
+constexpr size_t kMaxStatic = 48 << 10;
+constexpr size_t kGuard = 64;  // bytes on each side; also the alignment
 constexpr size_t kMostArrays = 64;
 constexpr std::byte kGuardByte{0xA5}, kPoison{0xFF};
 
 }  // namespace
 
 void SharedMemory::start_launch(size_t dynamic_bytes) {
-  if (dynamic_bytes > kMaxAll) fail(ErrorKind::internal, std::to_string(dynamic_bytes) + " bytes of shared memory");
-  memory_.resize(kMaxAll + kMostArrays * 4 * kGuard);
+  if (dynamic_bytes > kSharedMemoryOfBlock)
+    fail(ErrorKind::internal, std::to_string(dynamic_bytes) + " bytes of shared memory");
+  memory_.resize(kSharedMemoryOfBlock + kMostArrays * 4 * kGuard);
   dynamic_bytes_ = dynamic_bytes;
 }
 
 void SharedMemory::start_block() {
   arrays_.clear();
-  used_ = static_bytes_ = 0;
+  used_ = static_bytes_ = taken_ = 0;
 }
 
 std::byte* SharedMemory::place(const void* key, const char* name, size_t bytes) {
   for (const Array& array : arrays_)
     if (array.key == key) return memory_.data() + array.offset;
-  if (arrays_.size() == kMostArrays || bytes > kMaxAll || used_ + bytes > kMaxAll)
+  taken_ += bytes;
+  if (arrays_.size() == kMostArrays || bytes > kSharedMemoryOfBlock || taken_ > kSharedMemoryOfBlock)
     fail(ErrorKind::internal, "shared array " + std::string(name) + " is beyond the shared memory of a block");
   std::byte* at = memory_.data() + (kGuard - reinterpret_cast<uintptr_t>(memory_.data()) % kGuard) % kGuard + used_;
   std::memset(at, static_cast<int>(kGuardByte), 2 * kGuard + padded(bytes, kGuard));

@@ -26,7 +26,8 @@ class SharedMemory {
 
   std::vector<std::byte> memory_;
   std::vector<Array> arrays_;  // of the running block
-  size_t dynamic_bytes_ = 0, static_bytes_ = 0, used_ = 0;
+  size_t dynamic_bytes_ = 0, static_bytes_ = 0;
+  size_t taken_ = 0, used_ = 0;  // by arrays; with their guards
 };
 
 }  // namespace dcl::cuda::emulation
