@@ -8,10 +8,16 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr size_t kAlignment = 256;
+constexpr size_t kAlignment = 256;  // of what libraries get, as cudaMalloc gives it
 
 size_t aligned(size_t bytes) { return padded(bytes, kAlignment); }
 void* at(void* workspace, size_t offset) { return static_cast<char*>(workspace) + offset; }
+
+/// Room for `bytes` from an aligned address on, in a workspace that need not begin at one.
+size_t with_slack(size_t bytes) { return bytes == 0 ? 0 : bytes + kAlignment - kCacheLine; }
+void* aligned_start(const Workspace& workspace) {
+  return reinterpret_cast<void*>(aligned(reinterpret_cast<uintptr_t>(workspace.data)));
+}
 
 size_t filter_bytes(const ConvDesc& d, DType type) {
   return static_cast<size_t>(d.filter_shape().elements()) * size_of(type);
@@ -26,13 +32,14 @@ size_t Convolutions::workspace(const ConvDesc& d, ConvPass pass, F32Math math) {
   if (!plan) return 0;
   switch (pass) {
     case ConvPass::forward:
-      return typed_filter_bytes(d) + plan->workspace_bytes();
+      return with_slack(typed_filter_bytes(d) + plan->workspace_bytes());
     case ConvPass::backward_data: {
       const ConvPlan* adding = planner_.find(pattern_of(d, pass, Accum::add, math));
-      return typed_filter_bytes(d) + std::max(plan->workspace_bytes(), adding ? adding->workspace_bytes() : 0);
+      return with_slack(typed_filter_bytes(d) +
+                        std::max(plan->workspace_bytes(), adding ? adding->workspace_bytes() : 0));
     }
     case ConvPass::backward_filter:
-      return aligned(filter_bytes(d, d.dtype)) + plan->workspace_bytes();
+      return with_slack(aligned(filter_bytes(d, d.dtype)) + plan->workspace_bytes());
   }
   return 0;
 }
@@ -47,25 +54,28 @@ void Convolutions::forward(const ConvDesc& d, F32Math math, ConstTensorRef x, Co
                            Workspace workspace) {
   ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::forward, Accum::overwrite, math));
   if (!plan) return reference::conv_forward(context_, d, x, filter, y);
-  const void* typed = typed_filter(d, filter, workspace.data);
-  plan->run({.x = x.data, .filter = typed, .y = y.data}, at(workspace.data, typed_filter_bytes(d)));
+  void* room = aligned_start(workspace);
+  const void* typed = typed_filter(d, filter, room);
+  plan->run({.x = x.data, .filter = typed, .y = y.data}, at(room, typed_filter_bytes(d)));
 }
 
 void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef dy, ConstTensorRef filter,
                                  TensorRef dx, Accum accum, Workspace workspace) {
   ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_data, accum, math));
   if (!plan) return reference::conv_backward_data(context_, d, dy, filter, dx, accum);
-  const void* typed = typed_filter(d, filter, workspace.data);
-  plan->run({.x = dx.data, .filter = typed, .y = dy.data}, at(workspace.data, typed_filter_bytes(d)));
+  void* room = aligned_start(workspace);
+  const void* typed = typed_filter(d, filter, room);
+  plan->run({.x = dx.data, .filter = typed, .y = dy.data}, at(room, typed_filter_bytes(d)));
 }
 
 void Convolutions::backward_filter(const ConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef dy,
                                    TensorRef dfilter, Accum accum, Workspace workspace) {
   ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_filter, Accum::overwrite, math));
   if (!plan) return reference::conv_backward_filter(context_, d, x, dy, dfilter, accum);
+  void* room = aligned_start(workspace);
   const bool in_place = d.dtype == DType::f32 && accum == Accum::overwrite;
-  const TensorRef sums{in_place ? dfilter.data : workspace.data, dfilter.shape, d.dtype};
-  plan->run({.x = x.data, .filter = sums.data, .y = dy.data}, at(workspace.data, aligned(filter_bytes(d, d.dtype))));
+  const TensorRef sums{in_place ? dfilter.data : room, dfilter.shape, d.dtype};
+  plan->run({.x = x.data, .filter = sums.data, .y = dy.data}, at(room, aligned(filter_bytes(d, d.dtype))));
   if (accum == Accum::add)
     accumulate(context_, sums, dfilter);
   else if (!in_place)
@@ -80,7 +90,7 @@ void Convolutions::pack_filter(const FusedConvDesc& d, ConstTensorRef filter, Te
 }
 
 size_t Convolutions::fused_workspace(const FusedConvDesc& d, F32Math math) {
-  if (const ConvPlan* plan = planner_.find(pattern_of(d, math))) return plan->workspace_bytes();
+  if (const ConvPlan* plan = planner_.find(pattern_of(d, math))) return with_slack(plan->workspace_bytes());
   return d.conv.dtype == DType::f32 ? 0 : filter_bytes(d.conv, DType::f32);
 }
 
@@ -88,7 +98,7 @@ void Convolutions::fused(const FusedConvDesc& d, F32Math math, ConstTensorRef x,
                          ConstTensorRef bias, ConstTensorRef residual, TensorRef y, Workspace workspace) {
   if (ConvPlan* plan = planner_.find(pattern_of(d, math)))
     return plan->run({.x = x.data, .filter = packed.data, .y = y.data, .bias = bias.data, .residual = residual.data},
-                     workspace.data);
+                     aligned_start(workspace));
   TensorRef filter{workspace.data, d.conv.filter_shape(), DType::f32};
   if (d.conv.dtype == DType::f32)
     filter.data = const_cast<void*>(packed.data);

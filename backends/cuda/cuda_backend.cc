@@ -66,7 +66,9 @@ void CudaBackend::do_conv_backward_filter(const ConvDesc& d, ConstTensorRef x, C
   convolutions_.backward_filter(d, f32_math(), x, dy, dfilter, accum, workspace);
 }
 
-size_t CudaBackend::do_packed_filter_bytes(const FusedConvDesc& d) const { return convolutions_.packed_filter_bytes(d); }
+size_t CudaBackend::do_packed_filter_bytes(const FusedConvDesc& d) const {
+  return convolutions_.packed_filter_bytes(d);
+}
 
 void CudaBackend::do_pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
   convolutions_.pack_filter(d, filter, packed);

@@ -113,7 +113,12 @@ class CudnnPlan final : public ConvPlan {
                                        "' does not fit this cuDNN: delete it and start again");
     std::array<void*, 8> pointers{};
     for (size_t i = 0; i < ids_.size(); ++i) pointers.at(i) = pointer(operands, ids_[i]);
-    plan->run(handle_.get(), ids_, std::span(pointers).first(ids_.size()), workspace);
+    try {
+      plan->run(handle_.get(), ids_, std::span(pointers).first(ids_.size()), workspace);
+    } catch (const Error&) {
+      require_intact_context();
+      throw;
+    }
   }
 
  private:
@@ -195,9 +200,10 @@ class ConvPlanner::Plans {
         plans.push_back(plan.get());
       }
     if (usable.empty()) return nullptr;
-    const size_t best =
-        timing_wanted() && usable.size() > 1 ? fastest_plan(context_, handle_.get(), description, plans) : 0;
-    return keep(pattern, description, usable[best]);
+    if (!timing_wanted()) return keep(pattern, description, usable.front());
+    const auto best = fastest_plan(context_, handle_.get(), description, plans);
+    if (!best) return nullptr;
+    return keep(pattern, description, usable[*best]);
   }
 
   std::unique_ptr<CudnnPlan> keep(const ConvPattern& pattern, const Graph& description,

@@ -67,9 +67,9 @@ DeviceBlock operand(const GraphTensor& t, Stream stream) {
   return block;
 }
 
-/// The median of a few runs, in milliseconds; infinite when the plan does not run.
+/// The median of a few runs, in milliseconds; infinite, and why, when the plan does not run.
 template <class Run>
-float median_time(Stream stream, Run&& run) {
+float median_time(Stream stream, std::string& failure, Run&& run) {
   const Event begin, end;
   std::vector<float> times;
   try {
@@ -83,8 +83,9 @@ float median_time(Stream stream, Run&& run) {
       check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "reading a time");
       times.push_back(milliseconds);
     }
-  } catch (const Error&) {
-    require_context();
+  } catch (const Error& error) {
+    require_intact_context();
+    failure = error.what();
     return std::numeric_limits<float>::infinity();
   }
   std::nth_element(times.begin(), times.begin() + kRepeats / 2, times.end());
@@ -93,8 +94,8 @@ float median_time(Stream stream, Run&& run) {
 
 }  // namespace
 
-size_t fastest_plan(Context& context, cudnnHandle_t handle, const Graph& graph,
-                    std::span<const ExecutionPlan* const> plans) {
+std::optional<size_t> fastest_plan(Context& context, cudnnHandle_t handle, const Graph& graph,
+                                   std::span<const ExecutionPlan* const> plans) {
   const std::vector<int64_t> ids = graph.operands();
   std::vector<DeviceBlock> blocks;
   std::vector<void*> pointers;
@@ -109,14 +110,17 @@ size_t fastest_plan(Context& context, cudnnHandle_t handle, const Graph& graph,
     log(LogLevel::warning, "too little free memory to time convolutions: the first engine that fits is taken");
     return 0;
   }
-  size_t best = 0;
+  std::optional<size_t> best;
+  std::string failure;
   float least = std::numeric_limits<float>::infinity();
   for (size_t i = 0; i < plans.size(); ++i) {
     const float time =
-        median_time(context.stream(), [&] { plans[i]->run(handle, ids, pointers, blocks.back().data()); });
+        median_time(context.stream(), failure, [&] { plans[i]->run(handle, ids, pointers, blocks.back().data()); });
     if (time < least * kClearlyFaster) best = i, least = time;
   }
   synchronize(context.stream());
+  if (!best)
+    log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
   return best;
 }
 

@@ -33,13 +33,13 @@ bool spoils_context(cudaError_t status) {
   }
 }
 
-std::string words(cudaError_t status) {
-  return std::string(cudaGetErrorString(status)) + " (" + cudaGetErrorName(status) + ")";
-}
-
 constexpr const char* kLost = "the CUDA context is lost: end this process and resume from the last checkpoint";
 
 }  // namespace
+
+std::string words(cudaError_t status) {
+  return std::string(cudaGetErrorString(status)) + " (" + cudaGetErrorName(status) + ")";
+}
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
@@ -50,6 +50,12 @@ void check(cudaError_t status, const char* what) {
   if (status == cudaErrorMemoryAllocation)
     fail(ErrorKind::out_of_memory, std::string(what) + ": out of device memory: use a smaller batch");
   fail(ErrorKind::environment, std::string(what) + ": " + words(status));
+}
+
+void require_intact_context() {
+  require_context();
+  const cudaError_t status = cudaDeviceSynchronize();
+  if (spoils_context(status)) check(status, "work on the GPU");
 }
 
 void require_context() {

@@ -12,6 +12,12 @@ namespace dcl::cuda {
 /// `what`: what was being done, in words.
 void check(cudaError_t status, const char* what);
 
+/// CUDA's words for a status, with its name.
+std::string words(cudaError_t status);
+
+/// After a library of NVIDIA's has failed: throws, as check() does, when the cause is that the context is lost.
+void require_intact_context();
+
 /// Throws Error{environment} when the context is lost. Before every group of CUDA calls.
 void require_context();
 bool context_lost() noexcept;

@@ -18,6 +18,13 @@ std::string mib(size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
   fail(ErrorKind::environment, why + "; this program was built with CUDA " + version_text(CUDART_VERSION));
 }
 
+/// For what happens before there is a context, so that none is lost.
+void check_opening(cudaError_t status, const char* what) {
+  if (status == cudaErrorMemoryAllocation)
+    fail(ErrorKind::out_of_memory, std::string(what) + ": the GPU has no memory left for a program: end others on it");
+  if (status != cudaSuccess) unusable(std::string(what) + ": " + words(status));
+}
+
 /// The version of CUDA that the driver supports; says why when there is no driver.
 int driver_version() {
   if (void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL))
@@ -32,7 +39,7 @@ int driver_version() {
 
 int attribute(cudaDeviceAttr which, int device) {
   int value = 0;
-  check(cudaDeviceGetAttribute(&value, which, device), "device attribute");
+  check_opening(cudaDeviceGetAttribute(&value, which, device), "device attribute");
   return value;
 }
 
@@ -47,21 +54,21 @@ Device open_device() {
   if (status == cudaErrorInsufficientDriver) unusable("the NVIDIA driver is too old" + supports);
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
     unusable("the NVIDIA driver sees no GPU" + supports + "; is CUDA_VISIBLE_DEVICES set?");
-  check(status, "looking for a GPU");
+  check_opening(status, "looking for a GPU");
   int device = 0;
-  check(cudaGetDevice(&device), "choosing a GPU");
-  check(cudaSetDevice(device), "choosing a GPU");
+  check_opening(cudaGetDevice(&device), "choosing a GPU");
+  check_opening(cudaSetDevice(device), "choosing a GPU");
   cudaDeviceProp properties;
-  check(cudaGetDeviceProperties(&properties, device), "properties of the GPU");
+  check_opening(cudaGetDeviceProperties(&properties, device), "properties of the GPU");
   const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
   const cudaError_t runs = probe_kernels();
   if (runs == cudaErrorNoKernelImageForDevice || runs == cudaErrorInvalidDeviceFunction ||
       runs == cudaErrorUnsupportedPtxVersion)
     unusable(std::string(properties.name) + " has compute capability " + capability +
              ", for which no kernels were built: configure with -Dgpu_archs");
-  check(runs, "loading the kernels");
+  check_opening(runs, "loading the kernels");
   int runtime = 0;
-  check(cudaRuntimeGetVersion(&runtime), "version of the runtime");
+  check_opening(cudaRuntimeGetVersion(&runtime), "version of the runtime");
   return {std::string(properties.name) + ", " + mib(properties.totalGlobalMem) + ", compute capability " + capability,
           attribute(cudaDevAttrMultiProcessorCount, device),
           10 * properties.major + properties.minor,

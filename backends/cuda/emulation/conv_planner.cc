@@ -12,6 +12,12 @@ namespace {
 /// So that the room for the library's workspace is tested too: every byte is written.
 constexpr size_t kWorkspace = 64;
 
+/// What cuDNN is told of its operands (cudnn_descriptors.cc), or takes for granted.
+void require_alignment(const void* data, uintptr_t alignment, const char* what) {
+  if (reinterpret_cast<uintptr_t>(data) % alignment != 0)
+    fail(ErrorKind::internal, std::string("the ") + what + " of a convolution is not aligned");
+}
+
 class ReferencePlan final : public ConvPlan {
  public:
   ReferencePlan(Context& context, const ConvPattern& pattern) : context_(context), pattern_(pattern) {
@@ -21,6 +27,8 @@ class ReferencePlan final : public ConvPlan {
   const ConvPattern& pattern() const { return pattern_; }
 
   void run(const ConvOperands& o, void* workspace) override {
+    require_alignment(workspace, 256, "workspace");
+    for (const void* operand : {o.x, o.filter, o.y, o.bias, o.residual}) require_alignment(operand, 16, "operand");
     fill(context_, {workspace, {kWorkspace / sizeof(float)}, DType::f32}, 1.0f);
     const ConvDesc& d = pattern_.conv;
     const Shape filter = d.filter_shape();
