@@ -51,9 +51,11 @@ Device open_device() {
   const std::string supports = " (it supports CUDA " + version_text(driver) + ")";
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status == cudaErrorInsufficientDriver) unusable("the NVIDIA driver is too old" + supports);
+  if (status == cudaErrorInsufficientDriver) unusable("the NVIDIA driver is too old" + supports + ": update it");
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
     unusable("the NVIDIA driver sees no GPU" + supports + "; is CUDA_VISIBLE_DEVICES set?");
+  if (status == cudaErrorSystemDriverMismatch)
+    unusable("the NVIDIA driver was updated while it ran: restart the machine (" + words(status) + ")");
   check_opening(status, "looking for a GPU");
   int device = 0;
   check_opening(cudaGetDevice(&device), "choosing a GPU");
