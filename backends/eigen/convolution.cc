@@ -2,6 +2,7 @@
 // packed filter in slices of the inner axis, and stored with their epilogue. Tiles, pieces and their order depend on
 // the shape only. Backward data is the same product with dy as the source, once per residue of the stride, so that
 // every dx is written once; the filter gradient multiplies transposed dy with gathered x, in pieces of positions.
+// Shapes that have it go by Winograd's algorithm instead (winograd.h).
 #include "eigen/kernels/convolution.h"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/scratch.h"
+#include "eigen/winograd.h"
 
 DCL_DISPATCH(ConvolutionTable, convolution)
 
@@ -98,6 +100,20 @@ void pack_forward(const ConvDesc& d, const float* filter, float* packed) {
   const int64_t depth = d.r * d.s * d.c;
   pack_slices(depth, d.k, packed, [&](int64_t begin, int64_t k, int64_t first, int64_t count, float* to) {
     product().pack_b(filter + first * depth + begin, 1, depth, k, count, to);
+  });
+}
+
+/// The filter [k, r s c] that was packed.
+void unpack_forward(const ConvDesc& d, const float* packed, float* filter) {
+  const int64_t depth = d.r * d.s * d.c, panel = product().nr;
+  parallel_for(ceil_div(d.k, panel), [&](int64_t index) {
+    const int64_t first = index * panel, count = std::min(panel, d.k - first);
+    for (int64_t begin = 0; begin < depth; begin += kGemmDepth) {
+      const int64_t k = std::min(kGemmDepth, depth - begin);
+      const float* from = packed + packed_floats(begin, d.k) + first * k;
+      for (int64_t column = 0; column < count; ++column)
+        for (int64_t p = 0; p < k; ++p) filter[(first + column) * depth + begin + p] = from[p * panel + column];
+    }
   });
 }
 
@@ -227,12 +243,16 @@ void with_type(DType dtype, Body&& body) {
 }  // namespace
 
 size_t EigenBackend::do_conv_workspace(const ConvDesc& d, ConvPass pass) const {
+  const bool winograd = winograd_supports(d);
   switch (pass) {
     case ConvPass::forward:
+      if (winograd) return WinogradConvolution::forward(d, thread_count()).workspace_bytes();
       return static_cast<size_t>(packed_floats(d.r * d.s * d.c, d.k)) * sizeof(float);
     case ConvPass::backward_data:
+      if (winograd) return WinogradConvolution::backward_data(d, thread_count()).workspace_bytes();
       return static_cast<size_t>(packed_floats(d.r * d.s * d.k, d.c)) * sizeof(float);
     case ConvPass::backward_filter:
+      if (winograd) return WinogradFilterGradient(d, thread_count()).workspace_bytes();
       return static_cast<size_t>(FilterCut(d).partial_floats(d)) * sizeof(float);
   }
   return 0;
@@ -240,6 +260,8 @@ size_t EigenBackend::do_conv_workspace(const ConvDesc& d, ConvPass pass) const {
 
 void EigenBackend::do_conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
                                    Workspace workspace) {
+  if (winograd_supports(d))
+    return WinogradConvolution::forward(d, thread_count()).run(x.data, filter.as<float>(), y.data, {}, workspace.data);
   float* packed = static_cast<float*>(workspace.data);
   pack_forward(d, filter.as<float>(), packed);
   with_type(d.dtype, [&](auto type) {
@@ -250,6 +272,9 @@ void EigenBackend::do_conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTen
 
 void EigenBackend::do_conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx,
                                          Accum accum, Workspace workspace) {
+  if (winograd_supports(d))
+    return WinogradConvolution::backward_data(d, thread_count())
+        .run(dy.data, filter.as<float>(), dx.data, {.add = accum == Accum::add}, workspace.data);
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
     backward_data(d, dy.as<T>(), filter.as<float>(), dx.as<T>(), accum, static_cast<float*>(workspace.data));
@@ -258,6 +283,8 @@ void EigenBackend::do_conv_backward_data(const ConvDesc& d, ConstTensorRef dy, C
 
 void EigenBackend::do_conv_backward_filter(const ConvDesc& d, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter,
                                            Accum accum, Workspace workspace) {
+  if (winograd_supports(d))
+    return WinogradFilterGradient(d, thread_count()).run(x.data, dy.data, dfilter.as<float>(), accum, workspace.data);
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
     backward_filter(d, x.as<T>(), dy.as<T>(), dfilter.as<float>(), accum, static_cast<float*>(workspace.data));
@@ -272,10 +299,25 @@ void EigenBackend::do_pack_filter(const FusedConvDesc& d, ConstTensorRef filter,
   pack_forward(d.conv, filter.as<float>(), static_cast<float*>(packed.data));
 }
 
-size_t EigenBackend::do_fused_conv_workspace(const FusedConvDesc&) const { return 0; }
+/// With Winograd's algorithm: the filter unpacked, and what the algorithm needs.
+size_t EigenBackend::do_fused_conv_workspace(const FusedConvDesc& d) const {
+  if (!winograd_supports_fused(d.conv)) return 0;
+  return padded(static_cast<size_t>(d.conv.filter_shape().elements()) * sizeof(float)) +
+         WinogradConvolution::forward(d.conv, thread_count()).workspace_bytes();
+}
 
 void EigenBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
-                                 ConstTensorRef residual, TensorRef y, Workspace) {
+                                 ConstTensorRef residual, TensorRef y, Workspace workspace) {
+  if (winograd_supports_fused(d.conv)) {
+    auto* filter = static_cast<float*>(workspace.data);
+    unpack_forward(d.conv, static_cast<const float*>(packed.data), filter);
+    const kernels::WinogradEpilogue epilogue{
+        .relu = d.relu, .bias = bias.as<float>(), .residual = static_cast<const char*>(residual.data)};
+    return WinogradConvolution::forward(d.conv, thread_count())
+        .run(x.data, filter, y.data, epilogue,
+             static_cast<char*>(workspace.data) +
+                 padded(static_cast<size_t>(d.conv.filter_shape().elements()) * sizeof(float)));
+  }
   with_type(d.conv.dtype, [&](auto type) {
     using T = decltype(type);
     const Epilogue<T> epilogue{bias.as<float>(), residual ? residual.as<T>() : nullptr, d.relu, false};

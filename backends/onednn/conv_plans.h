@@ -1,6 +1,7 @@
 // Convolutions planned once per descriptor: primitives, filter layouts and the shares of the workspace.
 // Filters come as f32 KRSC and are brought into the layout of the primitive at the start of each call.
-// Constructors throw NotFast where oneDNN has nothing better than its reference loops.
+// make() gives null where the base class has something better, and throws NotFast where oneDNN has nothing better than
+// its reference loops.
 #pragma once
 
 #include <memory>
@@ -20,7 +21,6 @@ class ConvPlan {
   size_t workspace_bytes_ = 0;
 };
 
-/// By Winograd's algorithm (winograd.h) where that is fewer operations, else by oneDNN.
 class ForwardPlan : public ConvPlan {
  public:
   static std::unique_ptr<ForwardPlan> make(const ConvDesc& d, int threads);
@@ -33,7 +33,7 @@ class BackwardDataPlan : public ConvPlan {
   virtual void run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) = 0;
 };
 
-/// By Winograd's algorithm or kernels of our own (filter_gradient.h) where the processor has them, else by oneDNN.
+/// By kernels of our own (filter_gradient.h) where the processor has them, else by oneDNN.
 class BackwardFilterPlan : public ConvPlan {
  public:
   static std::unique_ptr<BackwardFilterPlan> make(const ConvDesc& d, int threads);
@@ -43,7 +43,7 @@ class BackwardFilterPlan : public ConvPlan {
 /// Where the residual of a fused convolution is.
 enum class Residual { none, in_y, apart };
 
-/// By Winograd's algorithm for many pixels in f32, else by oneDNN.
+/// By Winograd's algorithm (eigen/winograd.h) for many pixels, else by oneDNN.
 class FusedPlan : public ConvPlan {
  public:
   static std::unique_ptr<FusedPlan> make(const FusedConvDesc& d, Residual residual, int threads);

@@ -1,7 +1,6 @@
 // Running oneDNN primitives without allocating: memory objects are made once and pointed at the operands of a call.
 #pragma once
 
-#include <atomic>
 #include <string>
 #include <vector>
 
@@ -39,17 +38,6 @@ class ThreadScope {
   int before_;
 };
 
-/// body(slot, index) for every index below `count`, by as many threads as there are slots; no two calls with one slot
-/// run at the same time. Slots are for memory of a thread's own.
-template <class Body>
-void for_each_on_slots(int slots, int64_t count, Body&& body) {
-  std::atomic<int64_t> next{0};
-  parallel_for(slots, [&](int64_t slot) {
-    for (int64_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;)
-      body(static_cast<int>(slot), index);
-  });
-}
-
 /// How the images of a batch are shared out: pieces of a few images, each run by one thread alone, or (one piece) the
 /// whole batch by all threads together. The first `larger` pieces hold one image more than `images`.
 struct BatchSplit {
@@ -66,7 +54,7 @@ struct BatchSplit {
   /// body(slot, piece) for every piece.
   template <class Body>
   void for_each(Body&& body) const {
-    if (alone) return for_each_on_slots(slots(), pieces, body);
+    if (alone) return parallel_for_on_slots(slots(), pieces, body);
     const ThreadScope scope(threads);
     body(0, 0);
   }

@@ -110,7 +110,7 @@ void FilterGradient::run(const void* x, const void* dy, float* dfilter, Accum ac
   auto* panels = static_cast<uint32_t*>(workspace);
   float* partial = reinterpret_cast<float*>(panels + slots_ * panel_cells_);
   const int64_t weights = d_.filter_shape().elements();
-  for_each_on_slots(slots_, parts_ * k_parts_ * c_parts_, [&](int slot, int64_t index) {
+  parallel_for_on_slots(slots_, parts_ * k_parts_ * c_parts_, [&](int slot, int64_t index) {
     const Task work = task(index);
     float* to = parts_ > 1 ? partial + work.part * weights : dfilter;
     run_task(work, x, dy, to, parts_ == 1 && accum == Accum::add, panels + slot * panel_cells_);

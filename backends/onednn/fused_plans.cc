@@ -1,8 +1,8 @@
 #include <algorithm>
 
+#include "eigen/winograd.h"
 #include "onednn/conv_plans.h"
 #include "onednn/pieces.h"
-#include "onednn/winograd.h"
 
 namespace dcl::onednn {
 namespace {
@@ -107,7 +107,7 @@ class WinogradFused final : public FusedPlan {
            void* workspace) override {
     void* scratch = at(workspace, filter_bytes_);
     packed = reorder_.apply(packed, workspace, scratch);
-    WinogradEpilogue epilogue{.add = residual_ == Residual::in_y, .relu = relu_, .bias = bias};
+    kernels::WinogradEpilogue epilogue{.add = residual_ == Residual::in_y, .relu = relu_, .bias = bias};
     if (residual_ == Residual::apart) epilogue.residual = static_cast<const char*>(residual);
     own_.run(x, static_cast<const float*>(packed), y, epilogue, scratch);
   }
@@ -120,14 +120,10 @@ class WinogradFused final : public FusedPlan {
   size_t filter_bytes_;
 };
 
-/// Fewer pixels do not pay for transforming the filter at every call.
-constexpr int64_t kFewestPixels = 2048;
-
 }  // namespace
 
 std::unique_ptr<FusedPlan> FusedPlan::make(const FusedConvDesc& d, Residual residual, int threads) {
-  if (computed(d.conv).dtype == DType::f32 && winograd_supports(d.conv) &&
-      d.conv.n * d.conv.out_h() * d.conv.out_w() >= kFewestPixels)
+  if (computed(d.conv).dtype == DType::f32 && winograd_supports_fused(d.conv))
     return std::make_unique<WinogradFused>(d, residual, threads);
   return std::make_unique<DirectFused>(d, residual, threads);
 }

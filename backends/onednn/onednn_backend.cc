@@ -12,7 +12,7 @@ namespace dcl {
 
 using namespace onednn;
 
-/// Plans by what they were made for. A null plan means that oneDNN has nothing fast and the base class does it.
+/// Plans by what they were made for. A null plan means that the base class does it.
 class OneDnnBackend::Plans {
  public:
   template <class Plan, class... Rest>

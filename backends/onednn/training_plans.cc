@@ -1,10 +1,10 @@
 #include <algorithm>
 
+#include "eigen/winograd.h"
 #include "onednn/conv_plans.h"
 #include "onednn/filter_gradient.h"
 #include "onednn/kernels.h"
 #include "onednn/pieces.h"
-#include "onednn/winograd.h"
 
 namespace dcl::onednn {
 namespace {
@@ -157,43 +157,6 @@ void DirectBackwardFilter::run(const void* x, const void* dy, float* dfilter, Ac
 
 // ---- By kernels of our own ------------------------------------------------------------------------------------------
 
-/// Where the processor multiplies bf16, two or more products in the time of one in f32, only the filter gradient is
-/// left to gain from: 4x4 tiles need a quarter of the products, and nothing of theirs is written per pixel. Not with
-/// AMX.
-bool winograd_pays(const ConvDesc& d, ConvPass pass) {
-  if (!winograd_supports(d)) return false;
-  if (computed(d).dtype == DType::f32) return true;
-  return pass == ConvPass::backward_filter && dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16;
-}
-
-class WinogradForward final : public ForwardPlan {
- public:
-  WinogradForward(const ConvDesc& d, int threads) : own_(WinogradConvolution::forward(d, threads)) {
-    workspace_bytes_ = own_.workspace_bytes();
-  }
-  void run(const void* x, const void* filter, void* y, void* workspace) override {
-    own_.run(x, static_cast<const float*>(filter), y, {}, workspace);
-  }
-
- private:
-  WinogradConvolution own_;
-};
-
-class WinogradBackwardData final : public BackwardDataPlan {
- public:
-  WinogradBackwardData(const ConvDesc& d, int threads) : own_(WinogradConvolution::backward_data(d, threads)) {
-    workspace_bytes_ = own_.workspace_bytes();
-  }
-  void run(const void* dy, const void* filter, void* dx, Accum accum, void* workspace) override {
-    own_.run(dy, static_cast<const float*>(filter), dx, {.add = accum == Accum::add}, workspace);
-  }
-
- private:
-  WinogradConvolution own_;
-};
-
-/// Kernels: FilterGradient or WinogradFilterGradient.
-template <class Kernels>
 class OwnBackwardFilter final : public BackwardFilterPlan {
  public:
   OwnBackwardFilter(const ConvDesc& d, int threads) : own_(d, threads) { workspace_bytes_ = own_.workspace_bytes(); }
@@ -202,25 +165,33 @@ class OwnBackwardFilter final : public BackwardFilterPlan {
   }
 
  private:
-  Kernels own_;
+  FilterGradient own_;
 };
+
+/// The base class's, with fewer products. Where the processor multiplies bf16, two or more in the time of one in f32,
+/// only the filter gradient is left to gain from: 4x4 tiles need a quarter of the products, and nothing of theirs is
+/// written per pixel. Not with AMX.
+bool winograd_pays(const ConvDesc& d, ConvPass pass) {
+  if (!winograd_supports(d)) return false;
+  if (computed(d).dtype == DType::f32) return true;
+  return pass == ConvPass::backward_filter && dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16;
+}
 
 }  // namespace
 
 std::unique_ptr<ForwardPlan> ForwardPlan::make(const ConvDesc& d, int threads) {
-  if (winograd_pays(d, ConvPass::forward)) return std::make_unique<WinogradForward>(d, threads);
+  if (winograd_pays(d, ConvPass::forward)) return nullptr;
   return std::make_unique<DirectForward>(d, threads);
 }
 
 std::unique_ptr<BackwardDataPlan> BackwardDataPlan::make(const ConvDesc& d, int threads) {
-  if (winograd_pays(d, ConvPass::backward_data)) return std::make_unique<WinogradBackwardData>(d, threads);
+  if (winograd_pays(d, ConvPass::backward_data)) return nullptr;
   return std::make_unique<DirectBackwardData>(d, threads);
 }
 
 std::unique_ptr<BackwardFilterPlan> BackwardFilterPlan::make(const ConvDesc& d, int threads) {
-  if (winograd_pays(d, ConvPass::backward_filter))
-    return std::make_unique<OwnBackwardFilter<WinogradFilterGradient>>(d, threads);
-  if (FilterGradient::supports(d)) return std::make_unique<OwnBackwardFilter<FilterGradient>>(d, threads);
+  if (winograd_pays(d, ConvPass::backward_filter)) return nullptr;
+  if (FilterGradient::supports(d)) return std::make_unique<OwnBackwardFilter>(d, threads);
   return std::make_unique<DirectBackwardFilter>(d, threads);
 }
 

@@ -3,6 +3,7 @@
 // combine partial results in the order of the pieces.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -29,6 +30,17 @@ void parallel_for(int64_t count, Body&& body) {
   detail::parallel_for_raw(
       count, [](void* context, int64_t i) { (*static_cast<Plain*>(context))(i); },
       const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+/// body(slot, index) for every index below `count`, by at most `slots` threads; no two calls with one slot run at the
+/// same time. Slots are for memory of a thread's own.
+template <class Body>
+void parallel_for_on_slots(int slots, int64_t count, Body&& body) {
+  std::atomic<int64_t> next{0};
+  parallel_for(slots, [&](int64_t slot) {
+    for (int64_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;)
+      body(static_cast<int>(slot), index);
+  });
 }
 
 /// Cuts [0, total) into pieces of `grain` (the last may be shorter) and calls body(begin, end) for each in parallel.

@@ -1,7 +1,7 @@
 // The kernels of Winograd convolution compiled for vectors of 8 and of 16 floats, side by side on a processor with
 // AVX2: the code that AVX-512 runs gives the same bits, whatever the remainder of a row block or the border of an
 // image.
-#include "onednn/winograd_kernels.h"
+#include "eigen/kernels/winograd.h"
 
 #include <gtest/gtest.h>
 
@@ -11,13 +11,13 @@
 #include "math/bfloat16.h"
 #include "math/philox.h"
 
-namespace dcl::onednn {
+namespace dcl::kernels {
 
-namespace avx2 {
-extern const WinogradKernels winograd_table;
+namespace v3 {
+extern const WinogradTable winograd_table;
 }
 namespace wide {
-extern const WinogradKernels winograd_table;
+extern const WinogradTable winograd_table;
 }
 
 namespace {
@@ -38,7 +38,7 @@ class WinogradWidths : public testing::TestWithParam<int> {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) GTEST_SKIP() << "no AVX2";
 #endif
   }
-  static const WinogradTransforms& of(const WinogradKernels& kernels) {
+  static const WinogradTransforms& of(const WinogradTable& kernels) {
     return GetParam() == 2 ? kernels.tiles_of_2 : kernels.tiles_of_4;
   }
 
@@ -46,7 +46,7 @@ class WinogradWidths : public testing::TestWithParam<int> {
   template <class Call>
   static void expect_same(int64_t floats, Call&& call) {
     std::vector<float> narrow = random_values(floats, 9), broad = narrow;
-    call(avx2::winograd_table, narrow.data());
+    call(v3::winograd_table, narrow.data());
     call(wide::winograd_table, broad.data());
     EXPECT_NE(narrow, random_values(floats, 9));
     EXPECT_EQ(std::memcmp(narrow.data(), broad.data(), narrow.size() * sizeof(float)), 0);  // NaN too: bf16 in pairs
@@ -71,22 +71,22 @@ TEST_P(WinogradWidths, TransformTilesAlike) {
   for (const int which : {0, 1, 2, 3}) {
     const int cut = which % 2;
     const bool in_bf16 = which >= 2;
-    expect_same(window_ * window_ * kPosition, [&](const WinogradKernels& kernels, float* to) {
+    expect_same(window_ * window_ * kPosition, [&](const WinogradTable& kernels, float* to) {
       of(kernels).input(pixels(image(in_bf16), window_, cut, in_bf16), to, kPosition);
     });
-    expect_same(window_ * window_ * kPosition, [&](const WinogradKernels& kernels, float* to) {
+    expect_same(window_ * window_ * kPosition, [&](const WinogradTable& kernels, float* to) {
       of(kernels).gradient(pixels(image(in_bf16), tile_, cut, in_bf16), to, kPosition);
     });
     for (const bool add : {false, true}) {
       WinogradEpilogue epilogue{.add = add, .relu = !add};
       if (add) epilogue.bias = image_.data();
       if (!add) epilogue.residual = image(in_bf16);
-      expect_same(8 * 8 * kChannels, [&](const WinogradKernels& kernels, float* to) {
+      expect_same(8 * 8 * kChannels, [&](const WinogradTable& kernels, float* to) {
         of(kernels).inverse_output(matrices_.data(), kPosition,
                                    pixels(reinterpret_cast<char*>(to), tile_, cut, in_bf16), epilogue);
       });
-      expect_same(9 * kChannels, [&](const WinogradKernels& kernels, float* to) {
-        of(kernels).inverse_filter(matrices_.data(), kPosition, to, kChannels, kChannels, add);
+      expect_same(9 * kChannels, [&](const WinogradTable& kernels, float* to) {
+        of(kernels).inverse_filter({matrices_.data(), kPosition, kChannels, 2}, to, kChannels, kChannels, add);
       });
     }
   }
@@ -96,7 +96,7 @@ TEST_P(WinogradWidths, TransformFiltersAlike) {
   constexpr int64_t kInputs = 5, kOutputs = 32;
   const std::vector<float> filter = random_values(kOutputs * 9 * kInputs, 3);
   const WinogradFilter from{filter.data(), kInputs, 9 * kInputs, 1, kInputs};
-  const auto transformed = [&](const WinogradKernels& kernels) {
+  const auto transformed = [&](const WinogradTable& kernels) {
     const int panel = kernels.columns_per_panel;
     std::vector<float> plain;  // [position][input][output]
     std::vector<float> panels(static_cast<size_t>(window_ * window_ * kInputs * kOutputs));
@@ -112,7 +112,7 @@ TEST_P(WinogradWidths, TransformFiltersAlike) {
                                                      input * panel + output % panel)]);
     return plain;
   };
-  EXPECT_EQ(transformed(avx2::winograd_table), transformed(wide::winograd_table));
+  EXPECT_EQ(transformed(v3::winograd_table), transformed(wide::winograd_table));
 }
 
 TEST_P(WinogradWidths, MultiplyAlike) {
@@ -122,7 +122,7 @@ TEST_P(WinogradWidths, MultiplyAlike) {
     for (int64_t rows = 1; rows <= 26; ++rows) {
       const std::vector<float> a = random_values(rows * kSteps, 5);
       for (const bool add : {false, true})
-        expect_same(rows * kColumns, [&](const WinogradKernels& kernels, float* to) {
+        expect_same(rows * kColumns, [&](const WinogradTable& kernels, float* to) {
           WinogradProduct product;
           product.rows = rows;
           product.columns = kColumns;
@@ -144,4 +144,4 @@ TEST_P(WinogradWidths, MultiplyAlike) {
 INSTANTIATE_TEST_SUITE_P(Tiles, WinogradWidths, testing::Values(2, 4));
 
 }  // namespace
-}  // namespace dcl::onednn
+}  // namespace dcl::kernels

@@ -6,7 +6,9 @@
 
 namespace dcl::kernels::DCL_ISA {
 
-#if defined(__AVX512F__)
+#if defined(DCL_VECTOR_BYTES)  // wider than the registers, for a test
+inline constexpr int kVectorBytes = DCL_VECTOR_BYTES;
+#elif defined(__AVX512F__)
 inline constexpr int kVectorBytes = 64;
 #elif defined(__AVX__)
 inline constexpr int kVectorBytes = 32;

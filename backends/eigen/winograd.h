@@ -1,4 +1,4 @@
-// 3x3 convolutions of stride one by Winograd's algorithm (winograd_kernels.h), computed in f32 whatever the
+// 3x3 convolutions of stride one by Winograd's algorithm (kernels/winograd.h), computed in f32 whatever the
 // activations.
 //
 // Forward in tiles of 2x2: 4/9 of the multiplications, and errors as small as those of summing the products directly.
@@ -12,9 +12,9 @@
 
 #include "core/extent.h"
 #include "core/ops.h"
-#include "onednn/winograd_kernels.h"
+#include "eigen/kernels/winograd.h"
 
-namespace dcl::onednn {
+namespace dcl {
 
 /// The outputs of a batch, cut into tiles.
 struct WinogradGrid {
@@ -35,8 +35,10 @@ struct WinogradMatrices {
   WinogradMatrices(int64_t positions, int64_t rows, int64_t columns);
 };
 
-/// Whether this processor and shape have it, for all passes.
+/// Whether this shape has it, for all passes.
 bool winograd_supports(const ConvDesc& d);
+/// For inference with enough pixels to pay for transforming the filter at every call.
+bool winograd_supports_fused(const ConvDesc& d);
 
 /// Forward, and with respect to the data, which is the same with the filter turned and channels exchanged.
 class WinogradConvolution {
@@ -46,30 +48,30 @@ class WinogradConvolution {
 
   size_t workspace_bytes() const;
   /// in: x or dy; out: y or dx. epilogue.residual: a tensor like out.
-  void run(const void* in, const float* filter, void* out, const WinogradEpilogue& epilogue, void* workspace) const;
+  void run(const void* in, const float* filter, void* out, const kernels::WinogradEpilogue& epilogue,
+           void* workspace) const;
 
  private:
   struct Side {
     int64_t h, w, channels;
   };
-  WinogradConvolution(const WinogradTransforms& transforms, const ConvDesc& d, Side in, Side out, int64_t pad,
-                      WinogradFilter filter, int threads);
+  WinogradConvolution(const kernels::WinogradTransforms& transforms, const ConvDesc& d, Side in, Side out, int64_t pad,
+                      kernels::WinogradFilter filter, int threads);
 
   struct Task {
     int64_t tile_begin, tile_end, out_begin, out_end;  // tiles and output channels
   };
   Task task(int64_t index) const;
-  void run_task(const Task& task, const void* in, const float* filters, void* out, const WinogradEpilogue& epilogue,
-                float* own) const;
+  void run_task(const Task& task, const void* in, const float* filters, void* out,
+                const kernels::WinogradEpilogue& epilogue, float* own) const;
   void transform_filters(const float* filter, float* filters) const;
 
-  const WinogradKernels* kernels_;
-  const WinogradTransforms* transforms_;
+  const kernels::WinogradTransforms* transforms_;
   WinogradGrid grid_;
   DType dtype_;
   Side in_, out_;
   int64_t pad_;
-  WinogradFilter filter_;  // strides; data is that of a call
+  kernels::WinogradFilter filter_;  // strides; data is that of a call
   int64_t block_tiles_, blocks_, out_parts_;
   int slots_;  // tasks at a time, each with memory of its own
   int64_t filter_position_;
@@ -91,12 +93,11 @@ class WinogradFilterGradient {
   void run_task(const Task& task, const void* x, const void* dy, float* own) const;
 
   ConvDesc d_;
-  const WinogradKernels* kernels_;
-  const WinogradTransforms* transforms_;
+  const kernels::WinogradTransforms* transforms_;
   WinogradGrid grid_;
   int64_t block_tiles_, parts_, k_parts_;
   int slots_;
   WinogradMatrices inputs_, gradients_, sums_;
 };
 
-}  // namespace dcl::onednn
+}  // namespace dcl

@@ -1,10 +1,10 @@
-// The one-dimensional transforms of Winograd convolution (winograd_kernels.h). Vector: a type with arithmetic, also
+// The one-dimensional transforms of Winograd convolution (winograd.h). Vector: a type with arithmetic, also
 // with float; elements are `stride` apart. Inlined always, so that no copy for one instruction set reaches another.
 #pragma once
 
 #define DCL_WINOGRAD_INLINE __attribute__((always_inline)) inline
 
-namespace dcl::onednn {
+namespace dcl::kernels::DCL_ISA {
 
 /// Points 0, 1, -1 and infinity.
 template <class Vector>
@@ -155,4 +155,4 @@ struct TileOf4 {
   }
 };
 
-}  // namespace dcl::onednn
+}  // namespace dcl::kernels::DCL_ISA

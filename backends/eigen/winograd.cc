@@ -1,19 +1,26 @@
-#include "onednn/winograd.h"
+#include "eigen/winograd.h"
 
 #include <algorithm>
 
-#include "core/extent.h"
 #include "core/parallel.h"
-#include "onednn/execution.h"
-#include "onednn/kernels.h"
+#include "eigen/kernels/isa.h"
 
-namespace dcl::onednn {
+DCL_DISPATCH(WinogradTable, winograd)
+
+namespace dcl {
 namespace {
+
+using kernels::WinogradEpilogue;
+using kernels::WinogradFilter;
+using kernels::WinogradPixels;
+using kernels::WinogradProduct;
+using kernels::WinogradTransforms;
 
 constexpr int64_t kLine = 16;  // floats of a cache line
 
 // Measured on Zen 3.
-constexpr int64_t kFewestTiles = 32;       // below, transforming the filter costs more than is won
+constexpr int64_t kFewestTiles = 32;  // below, transforming the filter costs more than is won
+constexpr int64_t kFewestFusedPixels = 2048;
 constexpr int64_t kBlockTiles = 48;        // transformed inputs and sums of a block near the second-level cache
 constexpr int64_t kSumChannels = 64;       // summed at a time: rounding errors grow with the number
 constexpr int64_t kGradientTiles = 96;     // sums of all weights are visited once a block
@@ -55,6 +62,8 @@ WinogradPixels<Byte> pixels_of(const Images<Byte>& images, const WinogradGrid& g
   return pixels;
 }
 
+int64_t panel_columns() { return kernels::winograd().columns_per_panel; }
+
 /// The part'th of `parts` nearly equal ranges of `count` units.
 void share(int64_t count, int64_t unit, int64_t part, int64_t parts, int64_t& begin, int64_t& end) {
   const int64_t units = count / unit;
@@ -68,27 +77,29 @@ WinogradMatrices::WinogradMatrices(int64_t positions, int64_t rows, int64_t colu
     : row(round_up(columns, kLine) + kLine), position((rows * row / kLine | 1) * kLine), floats(positions * position) {}
 
 bool winograd_supports(const ConvDesc& d) {
-  const WinogradKernels* kernels = winograd_kernels();
-  return kernels && d.r == 3 && d.s == 3 && d.stride == 1 && d.pad <= 1 && d.c % kernels->columns_per_panel == 0 &&
-         d.k % kernels->columns_per_panel == 0 && WinogradGrid{d.n, d.out_h(), d.out_w(), 4}.tiles() >= kFewestTiles;
+  return d.r == 3 && d.s == 3 && d.stride == 1 && d.pad <= 1 && d.c % panel_columns() == 0 &&
+         d.k % panel_columns() == 0 && WinogradGrid{d.n, d.out_h(), d.out_w(), 4}.tiles() >= kFewestTiles;
+}
+
+bool winograd_supports_fused(const ConvDesc& d) {
+  return winograd_supports(d) && d.n * d.out_h() * d.out_w() >= kFewestFusedPixels;
 }
 
 // ---- Forward, backward data -----------------------------------------------------------------------------------------
 
 WinogradConvolution WinogradConvolution::forward(const ConvDesc& d, int threads) {
   const WinogradFilter filter{nullptr, d.c, 9 * d.c, 1, d.c};
-  return {winograd_kernels()->tiles_of_2, d, {d.h, d.w, d.c}, {d.out_h(), d.out_w(), d.k}, d.pad, filter, threads};
+  return {kernels::winograd().tiles_of_2, d, {d.h, d.w, d.c}, {d.out_h(), d.out_w(), d.k}, d.pad, filter, threads};
 }
 
 WinogradConvolution WinogradConvolution::backward_data(const ConvDesc& d, int threads) {
   const WinogradFilter turned{nullptr, -d.c, 1, 9 * d.c, d.k};
-  return {winograd_kernels()->tiles_of_4, d, {d.out_h(), d.out_w(), d.k}, {d.h, d.w, d.c}, 2 - d.pad, turned, threads};
+  return {kernels::winograd().tiles_of_4, d, {d.out_h(), d.out_w(), d.k}, {d.h, d.w, d.c}, 2 - d.pad, turned, threads};
 }
 
 WinogradConvolution::WinogradConvolution(const WinogradTransforms& transforms, const ConvDesc& d, Side in, Side out,
                                          int64_t pad, WinogradFilter filter, int threads)
-    : kernels_(winograd_kernels()),
-      transforms_(&transforms),
+    : transforms_(&transforms),
       grid_{d.n, out.h, out.w, transforms.tile},
       dtype_(d.dtype),
       in_(in),
@@ -97,7 +108,7 @@ WinogradConvolution::WinogradConvolution(const WinogradTransforms& transforms, c
       filter_(filter),
       block_tiles_(std::min(kBlockTiles, grid_.tiles())),
       blocks_(ceil_div(grid_.tiles(), block_tiles_)),
-      out_parts_(std::min<int64_t>(ceil_div(threads, blocks_), out.channels / kernels_->columns_per_panel)),
+      out_parts_(std::min<int64_t>(ceil_div(threads, blocks_), out.channels / panel_columns())),
       slots_(static_cast<int>(std::min<int64_t>(threads, blocks_ * out_parts_))),
       filter_position_((in.channels * out.channels / kLine | 1) * kLine),
       inputs_(transforms.positions(), block_tiles_, in.channels),
@@ -109,7 +120,7 @@ size_t WinogradConvolution::workspace_bytes() const {
 }
 
 void WinogradConvolution::transform_filters(const float* filter, float* filters) const {
-  const int64_t panel = kernels_->columns_per_panel;
+  const int64_t panel = panel_columns();
   const int64_t first_tap = filter_.tap < 0 ? -8 * filter_.tap : 0;
   parallel_for(out_.channels / panel, [&](int64_t index) {
     WinogradFilter from = filter_;
@@ -121,7 +132,7 @@ void WinogradConvolution::transform_filters(const float* filter, float* filters)
 WinogradConvolution::Task WinogradConvolution::task(int64_t index) const {
   Task task;
   share(grid_.tiles(), 1, index / out_parts_, blocks_, task.tile_begin, task.tile_end);
-  share(out_.channels, kernels_->columns_per_panel, index % out_parts_, out_parts_, task.out_begin, task.out_end);
+  share(out_.channels, panel_columns(), index % out_parts_, out_parts_, task.out_begin, task.out_end);
   return task;
 }
 
@@ -130,7 +141,7 @@ void WinogradConvolution::run(const void* in, const float* filter, void* out, co
   auto* filters = static_cast<float*>(workspace);
   float* own = filters + transforms_->positions() * filter_position_;
   transform_filters(filter, filters);
-  for_each_on_slots(slots_, blocks_ * out_parts_, [&](int slot, int64_t index) {
+  parallel_for_on_slots(slots_, blocks_ * out_parts_, [&](int slot, int64_t index) {
     run_task(task(index), in, filters, out, epilogue, own + slot * (inputs_.floats + sums_.floats));
   });
 }
@@ -149,7 +160,7 @@ void WinogradConvolution::run_task(const Task& task, const void* in, const float
   product.columns = channels;
   product.a_row = inputs_.row;
   product.a_step = 1;
-  product.b_step = kernels_->columns_per_panel;
+  product.b_step = panel_columns();
   product.b_panel = product.b_step * in_.channels;
   product.c_row = sums_.row;
   for (int position = 0; position < transforms_->positions(); ++position)
@@ -159,7 +170,7 @@ void WinogradConvolution::run_task(const Task& task, const void* in, const float
       product.b = filters + position * filter_position_ + task.out_begin * in_.channels + channel * product.b_step;
       product.c = sums + position * sums_.position;
       product.add = channel > 0;
-      kernels_->multiply(product);
+      kernels::winograd().multiply(product);
     }
 
   const Images<char> to{static_cast<char*>(out), out_.h, out_.w, out_.channels, dtype_};
@@ -176,15 +187,12 @@ void WinogradConvolution::run_task(const Task& task, const void* in, const float
 // ---- Backward filter ------------------------------------------------------------------------------------------------
 
 WinogradFilterGradient::WinogradFilterGradient(const ConvDesc& d, int threads)
-    : d_(d),
-      kernels_(winograd_kernels()),
-      transforms_(&kernels_->tiles_of_4),
-      grid_{d.n, d.out_h(), d.out_w(), transforms_->tile} {
+    : d_(d), transforms_(&kernels::winograd().tiles_of_4), grid_{d.n, d.out_h(), d.out_w(), transforms_->tile} {
   const int64_t weights = d.filter_shape().elements(), tiles = grid_.tiles();
   parts_ = 1;
   while (parts_ < kMostParts && 2 * parts_ * weights <= kPartWeights && 2 * parts_ * kGradientTiles <= tiles)
     parts_ *= 2;
-  k_parts_ = std::min<int64_t>(ceil_div(threads, parts_), d.k / kernels_->columns_per_panel);
+  k_parts_ = std::min<int64_t>(ceil_div(threads, parts_), d.k / panel_columns());
   slots_ = static_cast<int>(std::min<int64_t>(threads, parts_ * k_parts_));
   block_tiles_ = std::min(kGradientTiles, ceil_div(tiles, parts_));
   inputs_ = {transforms_->positions(), block_tiles_, d.c};
@@ -199,21 +207,17 @@ size_t WinogradFilterGradient::workspace_bytes() const {
 void WinogradFilterGradient::run(const void* x, const void* dy, float* dfilter, Accum accum, void* workspace) const {
   auto* sums = static_cast<float*>(workspace);
   float* own = sums + parts_ * sums_.floats;
-  for_each_on_slots(slots_, parts_ * k_parts_, [&](int slot, int64_t index) {
+  parallel_for_on_slots(slots_, parts_ * k_parts_, [&](int slot, int64_t index) {
     Task task;
     const int64_t part = index / k_parts_;
     share(grid_.tiles(), 1, part, parts_, task.tile_begin, task.tile_end);
-    share(d_.k, kernels_->columns_per_panel, index % k_parts_, k_parts_, task.k_begin, task.k_end);
+    share(d_.k, panel_columns(), index % k_parts_, k_parts_, task.k_begin, task.k_end);
     task.sums = sums + part * sums_.floats;
     run_task(task, x, dy, own + slot * (inputs_.floats + gradients_.floats));
   });
   parallel_for(d_.k, [&](int64_t k) {
-    float* total = sums + k * sums_.row;
-    for (int64_t part = 1; part < parts_; ++part)
-      for (int position = 0; position < transforms_->positions(); ++position)
-        add_to(total + position * sums_.position, DType::f32, total + part * sums_.floats + position * sums_.position,
-               d_.c);
-    transforms_->inverse_filter(total, sums_.position, dfilter + k * 9 * d_.c, d_.c, d_.c, accum == Accum::add);
+    const kernels::WinogradSums of_k{sums + k * sums_.row, sums_.position, sums_.floats, parts_};
+    transforms_->inverse_filter(of_k, dfilter + k * 9 * d_.c, d_.c, d_.c, accum == Accum::add);
   });
 }
 
@@ -228,7 +232,7 @@ void WinogradFilterGradient::run_task(const Task& task, const void* x, const voi
   product.a_row = 1;
   product.a_step = gradients_.row;
   product.b_step = inputs_.row;
-  product.b_panel = kernels_->columns_per_panel;
+  product.b_panel = panel_columns();
   product.c_row = sums_.row;
   for (int64_t begin = task.tile_begin; begin < task.tile_end; begin += block_tiles_) {
     product.steps = std::min(block_tiles_, task.tile_end - begin);
@@ -242,10 +246,10 @@ void WinogradFilterGradient::run_task(const Task& task, const void* x, const voi
       product.a = gradients + position * gradients_.position;
       product.b = own + position * inputs_.position;
       product.c = task.sums + position * sums_.position + task.k_begin * sums_.row;
-      kernels_->multiply(product);
+      kernels::winograd().multiply(product);
     }
     product.add = true;
   }
 }
 
-}  // namespace dcl::onednn
+}  // namespace dcl

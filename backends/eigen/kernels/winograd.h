@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-namespace dcl::onednn {
+namespace dcl::kernels {
 
 /// A square of pixels in f32 or bf16, of which those outside [row_begin, row_end) x [column_begin, column_end) are not
 /// there: zeros when read, left alone when written. Byte: char or const char.
@@ -52,6 +52,12 @@ struct WinogradEpilogue {
   const char* residual = nullptr;  ///< at pixel (0, 0), laid out as the outputs; null: none
 };
 
+/// Sums of one row at every position, in parts.
+struct WinogradSums {
+  const float* data = nullptr;
+  int64_t position = 0, part = 0, parts = 1;
+};
+
 /// For one m.
 struct WinogradTransforms {
   int tile;  ///< m
@@ -63,20 +69,20 @@ struct WinogradTransforms {
   void (*inverse_output)(const float* from, int64_t position, const WinogradPixels<char>&, const WinogradEpilogue&);
   /// A tile of gradients of outputs.
   void (*gradient)(const WinogradPixels<const char>&, float* to, int64_t position);
-  /// Filter gradients of consecutive input channels from sums; taps are `tap` floats apart.
-  void (*inverse_filter)(const float* from, int64_t position, float* to, int64_t tap, int64_t channels, bool add);
+  /// Filter gradients of consecutive input channels from sums in parts, added in their order; taps are `tap` floats
+  /// apart.
+  void (*inverse_filter)(const WinogradSums& from, float* to, int64_t tap, int64_t channels, bool add);
 
   int window() const { return tile + 2; }
   int positions() const { return window() * window(); }
 };
 
-struct WinogradKernels {
+struct WinogradTable {
   int columns_per_panel;
   WinogradTransforms tiles_of_2, tiles_of_4;
   void (*multiply)(const WinogradProduct&);
 };
 
-/// Null where the processor lacks the instructions.
-const WinogradKernels* winograd_kernels();
+const WinogradTable& winograd();
 
-}  // namespace dcl::onednn
+}  // namespace dcl::kernels

@@ -1,33 +1,30 @@
-// Built once per instruction set: DCL_LEVEL names the namespace, DCL_LANES is the number of floats in a vector and
-// DCL_ROWS the number of rows multiplied at a time. Called only after the processor was asked (winograd_kernels.cc).
-// No inline function of the standard library may be emitted from here: another file might be given this copy of it.
-#include "onednn/winograd_kernels.h"
-#include "onednn/winograd_tiles.h"
+// Built with contraction, as gemm.cc.
+#include "eigen/kernels/winograd.h"
 
-namespace dcl::onednn::DCL_LEVEL {
+#include "eigen/kernels/vector.h"
+#include "eigen/kernels/winograd_tiles.h"
+
+namespace dcl::kernels::DCL_ISA {
 namespace {
 
-constexpr int kLanes = DCL_LANES, kRows = DCL_ROWS, kPanelVectors = 2, kPanel = kPanelVectors * kLanes;
+using Vector = Vec<float>;
 
-typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
-typedef float Unaligned __attribute__((vector_size(kLanes * sizeof(float)), aligned(sizeof(float)), may_alias));
-
-DCL_WINOGRAD_INLINE Vector load(const void* from) { return *static_cast<const Unaligned*>(from); }
-DCL_WINOGRAD_INLINE void store(void* to, Vector value) { *static_cast<Unaligned*>(to) = value; }
+constexpr int kWidth = kLanes<float>, kPanelVectors = 2, kPanel = kPanelVectors * kWidth;
+constexpr int kRows = kVectorBytes == 64 ? 12 : 6;  // sums take 24 of 32 registers, or 12 of 16
 
 /// How pixels are stored.
 struct InF32 {
   static constexpr int64_t kBytes = 4;
-  static DCL_WINOGRAD_INLINE Vector get(const char* from) { return load(from); }
-  static DCL_WINOGRAD_INLINE void put(char* to, Vector value) { store(to, value); }
+  static DCL_WINOGRAD_INLINE Vector get(const char* from) { return load(reinterpret_cast<const float*>(from)); }
+  static DCL_WINOGRAD_INLINE void put(char* to, Vector value) { store(reinterpret_cast<float*>(to), value); }
 };
 
 struct InBf16 {
   static constexpr int64_t kBytes = 2;
-  typedef uint16_t Halves __attribute__((vector_size(kLanes * sizeof(uint16_t))));
+  typedef uint16_t Halves __attribute__((vector_size(kWidth * sizeof(uint16_t))));
   typedef uint16_t UnalignedHalves
-      __attribute__((vector_size(kLanes * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias));
-  typedef uint32_t Bits __attribute__((vector_size(kLanes * sizeof(uint32_t))));
+      __attribute__((vector_size(kWidth * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias));
+  typedef uint32_t Bits __attribute__((vector_size(kWidth * sizeof(uint32_t))));
 
   static DCL_WINOGRAD_INLINE Vector get(const char* from) {
     const Halves halves = *reinterpret_cast<const UnalignedHalves*>(from);
@@ -71,7 +68,7 @@ DCL_WINOGRAD_INLINE bool is_whole(const WinogradPixels<Byte>& pixels, int size) 
 
 template <class Step, class Stored, bool kWhole>
 void transform_pixels(const WinogradPixels<const char>& pixels, float* to, int64_t position) {
-  for (int64_t channel = 0; channel < pixels.channels; channel += kLanes) {
+  for (int64_t channel = 0; channel < pixels.channels; channel += kWidth) {
     Vector from[Step::kFrom * Step::kFrom], out[Step::kTo * Step::kTo];
 #pragma GCC unroll 6
     for (int row = 0; row < Step::kFrom; ++row)
@@ -105,7 +102,7 @@ template <class Tile, class Stored>
 void inverse_stored(const float* from, int64_t position, const WinogradPixels<char>& pixels,
                     const WinogradEpilogue& epilogue) {
   const bool whole = is_whole(pixels, Tile::kTile);
-  for (int64_t channel = 0; channel < pixels.channels; channel += kLanes) {
+  for (int64_t channel = 0; channel < pixels.channels; channel += kWidth) {
     Vector sums[Tile::kWindow * Tile::kWindow], out[Tile::kTile * Tile::kTile];
 #pragma GCC unroll 36
     for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) sums[at] = load(from + at * position + channel);
@@ -145,20 +142,24 @@ void transform_filter(const WinogradFilter& filter, float* to, int64_t position)
     for (int part = 0; part < kPanelVectors; ++part) {
       Vector from[9], out[Tile::kWindow * Tile::kWindow];
 #pragma GCC unroll 9
-      for (int tap = 0; tap < 9; ++tap) from[tap] = load(lanes[tap] + part * kLanes);
+      for (int tap = 0; tap < 9; ++tap) from[tap] = load(lanes[tap] + part * kWidth);
       apply_twice<typename Tile::Filter>(from, out);
 #pragma GCC unroll 36
-      for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) store(to + at * position + part * kLanes, out[at]);
+      for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) store(to + at * position + part * kWidth, out[at]);
     }
   }
 }
 
 template <class Tile>
-void inverse_filter(const float* from, int64_t position, float* to, int64_t tap, int64_t channels, bool add) {
-  for (int64_t channel = 0; channel < channels; channel += kLanes) {
+void inverse_filter(const WinogradSums& from, float* to, int64_t tap, int64_t channels, bool add) {
+  for (int64_t channel = 0; channel < channels; channel += kWidth) {
     Vector sums[Tile::kWindow * Tile::kWindow], out[9];
 #pragma GCC unroll 36
-    for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) sums[at] = load(from + at * position + channel);
+    for (int at = 0; at < Tile::kWindow * Tile::kWindow; ++at) {
+      const float* part = from.data + at * from.position + channel;
+      sums[at] = load(part);
+      for (int64_t i = 1; i < from.parts; ++i) sums[at] += load(part + i * from.part);
+    }
     apply_twice<typename Tile::FilterGradient>(sums, out);
 #pragma GCC unroll 9
     for (int at = 0; at < 9; ++at) {
@@ -181,7 +182,7 @@ void multiply_rows(const WinogradProduct& p, const float* a, const float* b, flo
     for (int part = 0; part < kPanelVectors; ++part) sum[row][part] = Vector{};
   const int64_t a_row = kTogether ? 1 : p.a_row, a_step = kTogether ? p.a_step : 1;
   for (int64_t step = 0; step < p.steps; ++step, a += a_step, b += p.b_step) {
-    const Vector b0 = load(b), b1 = load(b + kLanes);
+    const Vector b0 = load(b), b1 = load(b + kWidth);
 #pragma GCC unroll 16
     for (int row = 0; row < kCount; ++row) {
       const float value = a[row * a_row];
@@ -193,7 +194,7 @@ void multiply_rows(const WinogradProduct& p, const float* a, const float* b, flo
   for (int row = 0; row < kCount; ++row)
 #pragma GCC unroll 2
     for (int part = 0; part < kPanelVectors; ++part) {
-      float* to = c + row * p.c_row + part * kLanes;
+      float* to = c + row * p.c_row + part * kWidth;
       store(to, p.add ? load(to) + sum[row][part] : sum[row][part]);
     }
 }
@@ -229,7 +230,7 @@ constexpr WinogradTransforms transforms() {
 
 }  // namespace
 
-extern const WinogradKernels winograd_table{kPanel, transforms<TileOf2<Vector>>(), transforms<TileOf4<Vector>>(),
-                                            multiply};
+extern const WinogradTable winograd_table{kPanel, transforms<TileOf2<Vector>>(), transforms<TileOf4<Vector>>(),
+                                          multiply};
 
-}  // namespace dcl::onednn::DCL_LEVEL
+}  // namespace dcl::kernels::DCL_ISA
