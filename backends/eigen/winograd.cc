@@ -20,7 +20,7 @@ constexpr int64_t kLine = 16;  // floats of a cache line
 
 // Measured on Zen 3.
 constexpr int64_t kFewestTiles = 32;  // below, transforming the filter costs more than is won
-constexpr int64_t kFewestFusedPixels = 2048;
+constexpr int64_t kFewestFusedPixels = 512;
 constexpr int64_t kBlockTiles = 48;        // transformed inputs and sums of a block near the second-level cache
 constexpr int64_t kSumChannels = 64;       // summed at a time: rounding errors grow with the number
 constexpr int64_t kGradientTiles = 96;     // sums of all weights are visited once a block
