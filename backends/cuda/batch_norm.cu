@@ -39,7 +39,7 @@ struct RunningStatistics {
 
 /// One block per kCombineChannels channels; groups follow each other, which is the order of the running updates.
 template <class T>
-__global__ void __launch_bounds__(kCombineChannels* kCombineLines)
+__global__ void __launch_bounds__(kCombineChannels* kCombineLines, 1)
     finish_statistics(BatchNormShape s, const T* x, const float* partial, double eps, RunningStatistics running,
                       float* saved) {
   const int64_t c = int64_t{blockIdx.x} * kCombineChannels + threadIdx.x;
@@ -144,7 +144,7 @@ void batch_norm_apply(Context& context, const BatchNormDesc& d, ConstTensorRef x
     launch(apply_kernel_for<N, T>(d.relu, d.residual), s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(),
            saved.as<float>(), gamma.as<float>(), beta.as<float>(), residual ? residual.as<T>() : nullptr, y.as<T>());
   };
-  with_lanes(d.dtype, d.channels, run, x.data, residual.data, y.data);
+  with_lanes(d.dtype, d.channels, run, x.data, residual.data, y.data, saved.data, gamma.data, beta.data);
 }
 
 }  // namespace dcl::cuda

@@ -18,7 +18,7 @@ struct Operands {
 };
 
 template <int N, Mask kMask, bool kWrite, class T>
-__global__ void __launch_bounds__(kBatchNormThreads) sums_kernel(BatchNormShape s, Operands<T> o, float* partial) {
+__global__ void __launch_bounds__(kBatchNormThreads, 2) sums_kernel(BatchNormShape s, Operands<T> o, float* partial) {
   const BatchNormPlace<N> p(s);
   float sum[N] = {}, product_sum[N] = {};
   if (p.inside) {
@@ -86,9 +86,9 @@ __global__ void __launch_bounds__(kBatchNormThreads)
   const BatchNormAffine<N> affine(s, p.channel, o.saved, o.gamma, o.beta);
   const float* own = factors + int64_t{blockIdx.z} * 3 * s.channels + p.channel;
   float g_factor[N], x_factor[N], offset[N];
-#pragma unroll
-  for (int k = 0; k < N; ++k)
-    g_factor[k] = own[k], x_factor[k] = own[s.channels + k], offset[k] = own[2 * s.channels + k];
+  load_channels(own, g_factor);
+  load_channels(own + s.channels, x_factor);
+  load_channels(own + 2 * s.channels, offset);
   const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
   each_row(s, p, [&](int64_t row, auto rows) {
     constexpr int U = decltype(rows)::count;
@@ -149,7 +149,8 @@ void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNo
     launch(mask == Mask::from_x ? data_kernel<N, true, T> : data_kernel<N, false, T>, data.grid(), kBatchNormThreads, 0,
            context.stream(), data, o.masked ? o.masked : o.dy, o, factors, b.dx.as<T>());
   };
-  with_lanes(d.dtype, d.channels, run, b.dy.data, b.x.data, b.y.data, b.dx.data, b.dresidual.data);
+  with_lanes(d.dtype, d.channels, run, b.dy.data, b.x.data, b.y.data, b.dx.data, b.dresidual.data, b.saved.data,
+             b.gamma.data, b.beta.data);
 }
 
 }  // namespace dcl::cuda

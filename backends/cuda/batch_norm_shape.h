@@ -64,6 +64,19 @@ __device__ __forceinline__ void each_row(const BatchNormShape& s, const BatchNor
   for (; row < p.end; row += s.lines) body(row, Lanes<1>{});
 }
 
+/// f32 of N channels, sixteen bytes at a time where N allows; `from` is aligned then.
+template <int N>
+__device__ __forceinline__ void load_channels(const float* from, float (&to)[N]) {
+  constexpr int kAtOnce = N % kVector<float> == 0 ? kVector<float> : 1;
+#pragma unroll
+  for (int first = 0; first < N; first += kAtOnce) {
+    float part[kAtOnce];
+    load(from + first, part);
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) to[first + k] = part[k];
+  }
+}
+
 /// Normalisation of the thread's channels in its group, as f32 lanes.
 template <int N>
 struct BatchNormAffine {
@@ -73,12 +86,13 @@ struct BatchNormAffine {
                              const float* beta_all) {
     const float* means = saved + int64_t{blockIdx.z} * s.channels + channel;
     const float* inv_stds = means + int64_t{s.groups} * s.channels;
+    float inv_std[N];
+    load_channels(means, mean);
+    load_channels(inv_stds, inv_std);
+    load_channels(gamma + channel, scale);
+    load_channels(beta_all + channel, beta);
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
-      mean[k] = means[k];
-      scale[k] = gamma[channel + k] * inv_stds[k];
-      beta[k] = beta_all[channel + k];
-    }
+    for (int k = 0; k < N; ++k) scale[k] *= inv_std[k];
   }
   __device__ __forceinline__ float operator()(float x, int k) const {
     return __fmaf_rn(x - mean[k], scale[k], beta[k]);
