@@ -124,9 +124,18 @@ void best_of_both(int repeats, OpConv& op, const ConvDesc& d, ConvPass pass, boo
 #else
 void best_of_both(int repeats, OpConv& op, const ConvDesc&, ConvPass, bool, double& ours, double& floor) {
   ours = best_seconds(repeats, [&] { op.run(); });
-  floor = ours;
+  floor = 0;
 }
 #endif
+
+std::string beside_floor(double seconds, double floor) {
+  char text[80];
+  if (floor > 0)
+    std::snprintf(text, sizeof text, "%.4f s, floor %.4f s, ratio %.3f", seconds, floor, seconds / floor);
+  else
+    std::snprintf(text, sizeof text, "%.5f s", seconds);
+  return text;
+}
 
 void run(const Options& options) {
   const auto backend = make_backend(options.backend);
@@ -142,7 +151,8 @@ void run(const Options& options) {
       best_of_both(options.repeats, op, conv.desc, kPasses[pass], options.inference, mine, floor);
       ours[pass] += conv.count * mine;
       floors[pass] += conv.count * floor;
-      std::printf(" | %s %.0f of %.0f", kPassNames[pass], gflop / mine, gflop / floor);
+      std::printf(" | %s %.0f", kPassNames[pass], gflop / mine);
+      if (floor > 0) std::printf(" of %.0f", gflop / floor);
     }
     std::printf(" GFLOP/s\n");
     std::fflush(stdout);
@@ -151,13 +161,11 @@ void run(const Options& options) {
   for (int pass = 0; pass < 3; ++pass) {
     total += ours[pass];
     floor_total += floors[pass];
-    if (ours[pass] > 0)
-      std::printf("%-8s %.4f s, floor %.4f s, ratio %.3f\n", kPassNames[pass], ours[pass], floors[pass],
-                  ours[pass] / floors[pass]);
+    if (ours[pass] > 0) std::printf("%-8s %s\n", kPassNames[pass], beside_floor(ours[pass], floors[pass]).c_str());
   }
-  std::printf("total    %.4f s, floor %.4f s, ratio %.3f, %.1f images/s (%s, %s, batch %lld, %d threads)\n", total,
-              floor_total, total / floor_total, static_cast<double>(options.batch) / total, options.backend.c_str(),
-              name_of(options.dtype).data(), static_cast<long long>(options.batch), thread_count());
+  std::printf("total    %s, %.1f images/s (%s, %s, batch %lld, %d threads)\n", beside_floor(total, floor_total).c_str(),
+              static_cast<double>(options.batch) / total, options.backend.c_str(), name_of(options.dtype).data(),
+              static_cast<long long>(options.batch), thread_count());
 }
 
 }  // namespace

@@ -182,13 +182,15 @@ def main():
     for values in combinations:
         flags = [word for axis, value in zip(axes, values) for word in ("--" + axis, value)]
         same = ["--batch", str(args.batch), "--steps", str(args.steps), "--arch", args.arch, "--device", args.device]
+        process = subprocess.Popen([sys.executable, os.path.abspath(__file__), *flags, *same], text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            run = subprocess.run([sys.executable, os.path.abspath(__file__), *flags, *same], capture_output=True, text=True,
-                                 timeout=args.limit)
-            lines = run.stdout.strip().splitlines()
-            error = (run.stderr.strip().splitlines() or ["no output"])[-1]
+            out, err = process.communicate(timeout=args.limit)
+            lines = [line for line in out.splitlines() if line.startswith("{")]
+            error = (err.strip().splitlines() or ["no output"])[-1]
         except subprocess.TimeoutExpired:
             lines, error = [], f"took longer than {args.limit:.0f} s"
+            process.kill()
         print(lines[-1] if lines else json.dumps({**dict(zip(axes, values)), "error": error}), flush=True)
 
 
