@@ -25,12 +25,16 @@ inline void set_geometry(const ConvDesc& d, ConvSpec& spec) {
   spec.pad_end = {pad_end(d.out_h(), d.r, d.h), pad_end(d.out_w(), d.s, d.w)};
 }
 
-/// Whether the processor multiplies bf16. AVX-512 alone does not: oneDNN emulates it there, slower than f32.
-inline bool multiplies_bf16() {
-  // Every version's values are sets of instructions.
-  const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+/// Every version's values are sets of instructions.
+inline bool has_isa(dnnl::cpu_isa wanted) {
+  const auto all = static_cast<unsigned>(wanted);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & all) == all;
 }
+
+/// Whether the processor multiplies bf16. AVX-512 alone does not: oneDNN emulates it there, slower than f32.
+inline bool multiplies_bf16() { return has_isa(dnnl::cpu_isa::avx512_core_bf16); }
+/// By whole tiles (AMX), sixteen times as many in a cycle.
+inline bool multiplies_bf16_tiles() { return has_isa(dnnl::cpu_isa::avx512_core_amx); }
 
 using Forward = dnnl::convolution_forward;
 using BackwardData = dnnl::convolution_backward_data;

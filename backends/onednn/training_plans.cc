@@ -157,6 +157,7 @@ void DirectBackwardFilter::run(const void* x, const void* dy, float* dfilter, Ac
 
 // ---- By kernels of our own ------------------------------------------------------------------------------------------
 
+/// Without the tiles of AMX, which oneDNN's have.
 class OwnBackwardFilter final : public BackwardFilterPlan {
  public:
   OwnBackwardFilter(const ConvDesc& d, int threads) : own_(d, threads) { workspace_bytes_ = own_.workspace_bytes(); }
@@ -168,13 +169,13 @@ class OwnBackwardFilter final : public BackwardFilterPlan {
   FilterGradient own_;
 };
 
-/// The base class's, with fewer products. Where the processor multiplies bf16, two or more in the time of one in f32,
-/// only the filter gradient is left to gain from: 4x4 tiles need a quarter of the products, and nothing of theirs is
-/// written per pixel. Not with AMX.
+/// The base class's, with fewer products. Where the processor multiplies bf16, two in the time of one in f32, only the
+/// filter gradient is left to gain from: 4x4 tiles need a quarter of the products, and nothing of theirs is written per
+/// pixel. Not with AMX.
 bool winograd_pays(const ConvDesc& d, ConvPass pass) {
   if (!winograd_supports(d)) return false;
   if (computed(d).dtype == DType::f32) return true;
-  return pass == ConvPass::backward_filter && dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16;
+  return pass == ConvPass::backward_filter && !multiplies_bf16_tiles();
 }
 
 }  // namespace
@@ -191,7 +192,8 @@ std::unique_ptr<BackwardDataPlan> BackwardDataPlan::make(const ConvDesc& d, int 
 
 std::unique_ptr<BackwardFilterPlan> BackwardFilterPlan::make(const ConvDesc& d, int threads) {
   if (winograd_pays(d, ConvPass::backward_filter)) return nullptr;
-  if (FilterGradient::supports(d)) return std::make_unique<OwnBackwardFilter>(d, threads);
+  const bool tiles = d.dtype == DType::bf16 && multiplies_bf16_tiles();
+  if (!tiles && FilterGradient::supports(d)) return std::make_unique<OwnBackwardFilter>(d, threads);
   return std::make_unique<DirectBackwardFilter>(d, threads);
 }
 
