@@ -70,6 +70,8 @@ def ours(build, batch, device):
     command = [f"{build}/bench/objective_bench", f"--benchmark_filter=^objective/debiased/{batch}/{DIM}/",
                "--benchmark_min_time=0.2", "--benchmark_format=json"]
     environment = {**os.environ, "DCL_BENCH_DEVICE": "cuda" if device.type == "cuda" else "eigen"}
+    if libraries := os.environ.get("DCL_LIBRARY_PATH"):  # of tools/gpu-check
+        environment["LD_LIBRARY_PATH"] = libraries
     run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
     figures = run["benchmarks"][0]
     return {"milliseconds": round(figures["real_time"], 4), "beyond_mib": round(figures["beyond_MiB"], 2)}
