@@ -93,11 +93,12 @@ std::optional<EngineConfig> first_supported(const ConvPattern& pattern, const De
   return {};
 }
 
-/// Other engines take several times as long.
+/// Whether an engine uses them where that is allowed: others take several times as long.
 bool offers_tensor_cores(const ConvPattern& pattern, const DeviceProperties& device, const OperationGraph& graph) {
+  if (graph_of(pattern).f32_products || pattern.conv.c % 8 != 0) return true;
   for (const EngineConfig& proposal : propose_engines(graph, device))
     if (const EngineTraits traits = proposal.traits(); traits.tensor_cores && is_admissible(traits, false)) return true;
-  return graph_of(pattern).f32_products || pattern.conv.c % 8 != 0;
+  return false;
 }
 
 TEST_F(CudnnSupport, EveryConvolutionOfTheNetworksHasAnEngine) {
