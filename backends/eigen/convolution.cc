@@ -103,7 +103,10 @@ void pack_forward(const ConvDesc& d, const float* filter, float* packed) {
   });
 }
 
-/// The filter [k, r s c] that was packed.
+/// The filter [k, r s c] that was packed, in unpacked_bytes() of memory.
+size_t unpacked_bytes(const ConvDesc& d) {
+  return padded(static_cast<size_t>(d.filter_shape().elements()) * sizeof(float));
+}
 void unpack_forward(const ConvDesc& d, const float* packed, float* filter) {
   const int64_t depth = d.r * d.s * d.c, panel = product().nr;
   parallel_for(ceil_div(d.k, panel), [&](int64_t index) {
@@ -302,8 +305,7 @@ void EigenBackend::do_pack_filter(const FusedConvDesc& d, ConstTensorRef filter,
 /// With Winograd's algorithm: the filter unpacked, and what the algorithm needs.
 size_t EigenBackend::do_fused_conv_workspace(const FusedConvDesc& d) const {
   if (!winograd_supports_fused(d.conv)) return 0;
-  return padded(static_cast<size_t>(d.conv.filter_shape().elements()) * sizeof(float)) +
-         WinogradConvolution::forward(d.conv, thread_count()).workspace_bytes();
+  return unpacked_bytes(d.conv) + WinogradConvolution::forward(d.conv, thread_count()).workspace_bytes();
 }
 
 void EigenBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
@@ -314,9 +316,7 @@ void EigenBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, Const
     const kernels::WinogradEpilogue epilogue{
         .relu = d.relu, .bias = bias.as<float>(), .residual = static_cast<const char*>(residual.data)};
     return WinogradConvolution::forward(d.conv, thread_count())
-        .run(x.data, filter, y.data, epilogue,
-             static_cast<char*>(workspace.data) +
-                 padded(static_cast<size_t>(d.conv.filter_shape().elements()) * sizeof(float)));
+        .run(x.data, filter, y.data, epilogue, static_cast<char*>(workspace.data) + unpacked_bytes(d.conv));
   }
   with_type(d.conv.dtype, [&](auto type) {
     using T = decltype(type);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "core/extent.h"
 #include "core/parallel.h"
-#include "onednn/execution.h"
 #include "onednn/kernels.h"
 
 namespace dcl::onednn {
