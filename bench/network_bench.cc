@@ -60,7 +60,7 @@ class Step {
   Step(Backend& backend, int64_t batch, DType dtype)
       : backend_(backend),
         store_(backend, ModelConfig{}, true),
-        plan_(backend, ModelConfig{}, {.batch = batch, .views = 2, .height = 32, .width = 32, .dtype = dtype}),
+        plan_(backend, ModelConfig{}, {.batch = batch, .views = 2, .height = 32, .width = 32, .dtype = dtype, .activations = Activations::keep_if_roomy}),
         exp_avg_(backend, store_.values().bytes()),
         exp_avg_sq_(backend, store_.values().bytes()),
         scalars_(backend, kStepScalars * sizeof(float)),

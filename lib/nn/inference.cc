@@ -34,6 +34,7 @@ InferencePlan::InferencePlan(Backend& backend, const ModelConfig& config, const 
                              x, features_);
   if (shape.head) add_head();
   plan_.finish();
+  plan_.allocate();
 }
 
 Operand InferencePlan::add(Layer layer, Operand x, Operand residual, Operand y) {

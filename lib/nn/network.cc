@@ -85,19 +85,29 @@ NetworkShape checked(const ModelConfig& config, NetworkShape shape) {
 
 TrainingPlan::TrainingPlan(Backend& backend, const ModelConfig& config, const NetworkShape& shape)
     : config_(config), shape_(checked(config, shape)), plan_(backend, parameter_layout(config)) {
+  const bool roomy = shape_.activations == Activations::keep_if_roomy && shape_.backward;
+  write(shape_.activations == Activations::keep || roomy);
+  if (roomy && plan_.memory().arena_bytes > backend.free_memory() / 2) {
+    plan_ = Plan(backend, parameter_layout(config));
+    write(false);
+  }
+  plan_.allocate();
+}
+
+void TrainingPlan::write(bool keep_activations) {
   const int64_t images = shape_.batch * shape_.views;
   input_ = plan_.pinned({images, shape_.height, shape_.width, 3}, shape_.dtype);
-  features_ = plan_.pinned({images, feature_width(config)}, DType::f32);
-  TrunkWriter trunk(plan_, config, shape_, images, shape_.norm_groups);
-  HeadWriter head(plan_, trunk, config, images, shape_.norm_groups, shape_.backward);
+  features_ = plan_.pinned({images, feature_width(config_)}, DType::f32);
+  TrunkWriter trunk(plan_, config_, shape_, keep_activations);
+  HeadWriter head(plan_, trunk, config_, images, shape_.norm_groups, shape_.backward);
   trunk.forward(input_, features_);
-  if (config.head) {
-    embeddings_ = plan_.pinned({images, config.feature_dim}, DType::f32);
+  if (config_.head) {
+    embeddings_ = plan_.pinned({images, config_.feature_dim}, DType::f32);
     head.forward(features_, embeddings_);
   }
   forward_end_ = plan_.size();
   if (shape_.backward) {
-    embedding_gradients_ = plan_.pinned({images, config.feature_dim}, DType::f32);
+    embedding_gradients_ = plan_.pinned({images, config_.feature_dim}, DType::f32);
     trunk.backward(head.backward(embedding_gradients_));
   }
   plan_.finish();

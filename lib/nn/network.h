@@ -1,6 +1,5 @@
 // Encoder and projection head with batch statistics: the training step's network.
-// Memory: forward keeps the convolution outputs (batch norm's backward needs them) and the block outputs; activations
-// inside a block are recomputed from them during backward.
+// Memory: forward keeps the convolution outputs (batch norm's backward needs them) and the block outputs.
 #pragma once
 
 #include "nn/plan.h"
@@ -10,6 +9,12 @@ namespace dcl {
 /// batch: statistics of the batch, as in PyTorch's train(). running: those of the store, as in eval().
 enum class NormMode : uint8_t { batch, running };
 
+/// Whether backward finds the activations inside blocks where forward left them, or makes them again from the
+/// convolutions' outputs, to the same bits: a sixth of the memory less for one more pass over those outputs.
+/// keep_if_roomy: kept when all memory of the plan is then at most half of what the backend has left; recomputed where
+/// that is unknown.
+enum class Activations : uint8_t { recompute, keep, keep_if_roomy };
+
 struct NetworkShape {
   int64_t batch = 1;  ///< images per view
   int64_t views = 2;
@@ -18,6 +23,7 @@ struct NetworkShape {
   int64_t norm_groups = 0;          ///< parts of the batch normalised separately; 0: one per view (SEMANTICS 2.4-14)
   bool backward = true;             ///< false: forward only, with a fraction of the memory
   NormMode norm = NormMode::batch;  ///< running: only without backward
+  Activations activations = Activations::recompute;
 };
 
 class TrainingPlan {
@@ -50,6 +56,8 @@ class TrainingPlan {
   const Plan& plan() const { return plan_; }
 
  private:
+  void write(bool keep_activations);
+
   ModelConfig config_;
   NetworkShape shape_;
   Plan plan_;

@@ -76,7 +76,7 @@ void Plan::touch(int slot) {
 }
 
 Operand Plan::use(std::initializer_list<Operand> operands, size_t scratch) {
-  if (arena_.data()) fail(ErrorKind::internal, "a finished plan cannot grow");
+  if (finished_) fail(ErrorKind::internal, "a finished plan cannot grow");
   for (const Operand& operand : operands)
     if (operand.where == Operand::Where::slot) touch(operand.index);
   if (scratch == 0) return {};
@@ -95,7 +95,12 @@ void Plan::finish() {
   offsets_ = std::move(layout.offsets);
   memory_.arena_bytes = layout.bytes;
   memory_.live_peak_bytes = layout.live_peak;
-  arena_ = Buffer(*backend_, layout.bytes);
+  finished_ = true;
+}
+
+void Plan::allocate() {
+  if (!finished_) fail(ErrorKind::internal, "a plan's memory is known when it is finished");
+  arena_ = Buffer(*backend_, memory_.arena_bytes);
 }
 
 TensorRef Plan::tensor(const Operand& slot) const {

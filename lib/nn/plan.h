@@ -67,13 +67,15 @@ class Plan {
 
   /// Ops written so far: the border between parts that are run separately.
   int size() const { return static_cast<int>(ops_.size()); }
-  /// Lays out and allocates the arena; nothing can be written afterwards.
+  /// Lays out the arena: memory() is known, and nothing can be written afterwards.
   void finish();
+  /// Takes the arena's memory, after finish().
+  void allocate();
 
   // ---- Running it ---------------------------------------------------------------------------------------------------
-  /// Ops [first, last). The store may be null when no op names a parameter.
+  /// Ops [first, last), after allocate(). The store may be null when no op names a parameter.
   void run(int first, int last, ParameterStore* store, bool update_running) const;
-  /// The memory of a slot; after finish().
+  /// The memory of a slot; after allocate().
   TensorRef tensor(const Operand& slot) const;
   const PlanMemory& memory() const { return memory_; }
   Backend& backend() const { return *backend_; }
@@ -99,6 +101,7 @@ class Plan {
   std::vector<size_t> offsets_;
   Buffer arena_;
   PlanMemory memory_;
+  bool finished_ = false;
 };
 
 }  // namespace dcl

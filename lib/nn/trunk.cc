@@ -2,15 +2,15 @@
 
 namespace dcl {
 
-TrunkWriter::TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkShape& shape, int64_t images,
-                         int64_t groups)
+TrunkWriter::TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkShape& shape, bool keep_activations)
     : plan_(plan),
       spec_(resnet_spec(config)),
       dtype_(shape.dtype),
       norm_mode_(shape.norm),
-      keep_(shape.backward),
-      images_(images),
-      groups_(groups) {}
+      backward_(shape.backward),
+      keep_activations_(keep_activations),
+      images_(shape.batch * shape.views),
+      groups_(shape.norm_groups) {}
 
 // ---- Forward
 // ----------------------------------------------------------------------------------------------------------
@@ -32,7 +32,7 @@ int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
                .groups = groups_,
                .dtype = dtype_,
                .relu = true};
-  unit.input = source < 0 ? x : Operand{};
+  unit.input = source < 0 || keep_activations_ ? x : Operand{};
   unit.source = source;
   unit.y = plan_.slot(unit.conv.y_shape(), dtype_);
   unit.saved = plan_.slot(unit.norm.saved_shape(), DType::f32);
@@ -51,7 +51,7 @@ void TrunkWriter::apply(const Unit& unit, Operand residual, Operand y) {
 
 Operand TrunkWriter::activation(int index) {
   const Unit& unit = units_[static_cast<size_t>(index)];
-  const Operand y = keep_ ? plan_.slot(unit.y.shape, dtype_) : unit.y;
+  const Operand y = backward_ ? plan_.slot(unit.y.shape, dtype_) : unit.y;
   apply(unit, {}, y);
   return y;
 }
@@ -74,7 +74,7 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
   Unit& last = units_.back();
   last.norm.residual = true;
   // The residual's memory takes the result unless backward needs it: the input of a block is an input of convolutions.
-  block.output = spec.downsample || !keep_ ? residual : plan_.slot(last.y.shape, dtype_);
+  block.output = spec.downsample || !backward_ ? residual : plan_.slot(last.y.shape, dtype_);
   apply(last, residual, block.output);
   blocks_.push_back(block);
   return block.output;
@@ -102,9 +102,7 @@ void TrunkWriter::forward(Operand images, Operand features) {
 // ---- Backward
 // ---------------------------------------------------------------------------------------------------------
 
-Operand TrunkWriter::input_for_backward(const Unit& unit) {
-  return unit.source < 0 ? unit.input : activation(unit.source);
-}
+Operand TrunkWriter::input_for_backward(const Unit& unit) { return unit.input ? unit.input : activation(unit.source); }
 
 void TrunkWriter::norm_backward(const Unit& unit, Operand dy, Operand output, Operand dx, Operand dresidual) {
   const Shape rows = unit.norm.x_shape();

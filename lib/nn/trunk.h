@@ -10,7 +10,8 @@ namespace dcl {
 
 class TrunkWriter {
  public:
-  TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkShape& shape, int64_t images, int64_t groups);
+  /// keep_activations: from forward to backward, instead of recomputing them.
+  TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkShape& shape, bool keep_activations);
 
   /// images [n,h,w,3] -> features f32 [n,F].
   void forward(Operand images, Operand features);
@@ -36,7 +37,7 @@ class TrunkWriter {
     Operand output;
   };
 
-  /// Convolution and statistics of a new unit; `source` >= 0: x is that unit's activation and need not be kept.
+  /// Convolution and statistics of a new unit; `source` >= 0: x is that unit's activation.
   int add_unit(const ConvNormSpec& spec, Operand x, int source);
   void apply(const Unit& unit, Operand residual, Operand y);
   /// relu(norm(y)) of a unit: in place when nothing needs y any more.
@@ -55,7 +56,8 @@ class TrunkWriter {
   ResNetSpec spec_;
   DType dtype_;
   NormMode norm_mode_;
-  bool keep_;
+  bool backward_;          ///< follows, and reads the convolutions' outputs
+  bool keep_activations_;  ///< so that it reads these too
   int64_t images_, groups_;
   std::vector<Unit> units_;  ///< [0] is the stem
   std::vector<Block> blocks_;

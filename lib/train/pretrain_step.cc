@@ -18,7 +18,8 @@ NetworkShape shape_of(const PretrainSettings& settings) {
           .views = settings.views(),
           .height = settings.augment.size,
           .width = settings.augment.size,
-          .dtype = settings.dtype};
+          .dtype = settings.dtype,
+          .activations = Activations::keep_if_roomy};
 }
 
 /// Read on the host: for messages, not for every step.

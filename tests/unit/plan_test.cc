@@ -63,6 +63,7 @@ TEST_F(PlanTest, LifetimesFollowTheOps) {
   plan.l2_normalize_forward(in, middle, norms);
   plan.column_sum(middle, out);
   plan.finish();
+  plan.allocate();
   const auto lifetime = [&](const Operand& o) { return plan.lifetimes()[static_cast<size_t>(o.index)]; };
   EXPECT_EQ(lifetime(middle).first, 0);
   EXPECT_EQ(lifetime(middle).last, 1);
@@ -97,6 +98,32 @@ TEST_F(PlanTest, TensorsOfTrainingAndForwardPlansDoNotCollide) {
   }
 }
 
+TEST_F(PlanTest, KeptActivationsGiveTheBitsOfRecomputedOnes) {
+  for (const char* arch : {"resnet18", "resnet50"})
+    for (const Stem stem : {Stem::cifar, Stem::imagenet}) {
+      ModelConfig config;
+      config.arch = arch, config.stem = stem;
+      ParameterStore store(*backend_, config, true);
+      store.initialise(3);
+      const auto gradients = [&](Activations activations) {
+        const TrainingPlan network(*backend_, config,
+                                   {.batch = 2, .height = 16, .width = 16, .activations = activations});
+        const auto fill = [](TensorRef tensor, uint64_t seed) {
+          RandomStream random(seed, RandomPurpose::test);
+          for (int64_t i = 0; i < tensor.shape.elements(); ++i)
+            tensor.as<float>()[i] = static_cast<float>(random.uniform(-1, 1));
+        };
+        fill(network.input(), 1);
+        network.forward(store, false);
+        fill(network.embedding_gradients(), 2);
+        network.backward(store);
+        const TensorRef all = store.gradients();
+        return std::vector<float>(all.as<float>(), all.as<float>() + all.shape.elements());
+      };
+      EXPECT_TRUE(gradients(Activations::keep) == gradients(Activations::recompute)) << arch;
+    }
+}
+
 /// Reserves address space only: plans of any size can be measured.
 class ReservingBackend : public EigenBackend {
  public:
@@ -105,6 +132,8 @@ class ReservingBackend : public EigenBackend {
     return data == MAP_FAILED ? nullptr : data;
   }
   void release(void* data, size_t bytes) noexcept override { munmap(data, bytes); }
+  size_t free_memory() const override { return free_bytes; }
+  size_t free_bytes = 0;
 };
 
 // ResNet-50, 32 images in two views, 32x32: PyTorch peaks at 3.0 to 3.2 GB for the process; the bound is 0.7 of it,
@@ -120,6 +149,19 @@ TEST(PlanMemory, OfTheTrainingStepStaysWithinItsBound) {
   EXPECT_LE(arena(), full * 6 / 10);
   shape.dtype = DType::f32, shape.backward = false;
   EXPECT_LE(arena(), full / 5);
+}
+
+TEST(PlanMemory, ActivationsAreKeptWhereThereIsRoom) {
+  ReservingBackend backend;
+  const auto arena = [&](Activations activations, size_t free_bytes) {
+    backend.free_bytes = free_bytes;
+    return TrainingPlan(backend, {}, {.batch = 32, .activations = activations}).memory().arena_bytes;
+  };
+  const size_t kept = arena(Activations::keep, 0), recomputed = arena(Activations::recompute, 0);
+  EXPECT_GT(kept, recomputed * 9 / 8);
+  EXPECT_EQ(arena(Activations::keep_if_roomy, 2 * kept), kept);
+  EXPECT_EQ(arena(Activations::keep_if_roomy, 2 * kept - 2), recomputed);
+  EXPECT_EQ(arena(Activations::keep_if_roomy, 0), recomputed);
 }
 
 }  // namespace
