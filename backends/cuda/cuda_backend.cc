@@ -36,7 +36,7 @@ size_t CudaBackend::free_memory() const { return cuda::free_memory(); }
 void* CudaBackend::allocate_host(size_t bytes) { return cuda::allocate_host(bytes); }
 void CudaBackend::release_host(void* data, size_t) noexcept { cuda::release_host(data); }
 std::unique_ptr<Fence> CudaBackend::make_fence() { return cuda::make_fence(context_); }
-std::unique_ptr<StepGraph> CudaBackend::capture(const std::function<void()>& step) {
+std::unique_ptr<StepGraph> CudaBackend::do_capture(const std::function<void()>& step) {
   return cuda::capture(context_, step);
 }
 void CudaBackend::synchronize() { cuda::synchronize(context_.stream()); }

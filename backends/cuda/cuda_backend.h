@@ -26,10 +26,10 @@ class CudaBackend final : public Backend {
   void enqueue_out(void* host, ConstTensorRef from) override;
   void synchronize() override;
   std::unique_ptr<Fence> make_fence() override;
-  std::unique_ptr<StepGraph> capture(const std::function<void()>& step) override;
 
  protected:
   bool has_tf32() const override { return context_.device().capability >= 80; }
+  std::unique_ptr<StepGraph> do_capture(const std::function<void()>& step) override;
   void do_copy(ConstTensorRef from, TensorRef to) override;
   void do_fill(TensorRef to, float value) override;
   size_t do_conv_workspace(const ConvDesc&, ConvPass) const override;

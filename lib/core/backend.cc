@@ -124,6 +124,10 @@ void Backend::release_host(void* data, size_t) noexcept { std::free(data); }
 std::unique_ptr<Fence> Backend::make_fence() { return std::make_unique<Fence>(); }
 
 std::unique_ptr<StepGraph> Backend::capture(const std::function<void()>& step) {
+  return OpTimer::enabled() ? Backend::do_capture(step) : do_capture(step);
+}
+
+std::unique_ptr<StepGraph> Backend::do_capture(const std::function<void()>& step) {
   class Repeated : public StepGraph {
    public:
     explicit Repeated(std::function<void()> step) : step_(std::move(step)) {}
@@ -143,13 +147,13 @@ void Backend::set_f32_math(F32Math math) {
 }
 
 void Backend::copy(ConstTensorRef from, TensorRef to) {
-  const OpTimer timer("copy");
+  const OpTimer timer("copy", *this);
   expect("copy", "to", to, from.shape, from.dtype);
   do_copy(from, to);
 }
 
 void Backend::fill(TensorRef to, float value) {
-  const OpTimer timer("fill");
+  const OpTimer timer("fill", *this);
   require(to.dtype == DType::f32 || to.dtype == DType::bf16 || to.dtype == DType::f64, "fill", "dtype must be a float");
   do_fill(to, value);
 }
@@ -162,7 +166,7 @@ size_t Backend::conv_workspace(const ConvDesc& d, ConvPass pass) const {
 void Backend::conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
                            Workspace workspace) {
   const char* op = "conv_forward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_conv(op, d);
   expect(op, "x", x, d.x_shape(), d.dtype);
   expect(op, "filter", filter, d.filter_shape(), DType::f32);
@@ -174,7 +178,7 @@ void Backend::conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef f
 void Backend::conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum accum,
                                  Workspace workspace) {
   const char* op = "conv_backward_data";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_conv(op, d);
   expect(op, "dy", dy, d.y_shape(), d.dtype);
   expect(op, "filter", filter, d.filter_shape(), DType::f32);
@@ -186,7 +190,7 @@ void Backend::conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTens
 void Backend::conv_backward_filter(const ConvDesc& d, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter,
                                    Accum accum, Workspace workspace) {
   const char* op = "conv_backward_filter";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_conv(op, d);
   expect(op, "x", x, d.x_shape(), d.dtype);
   expect(op, "dy", dy, d.y_shape(), d.dtype);
@@ -202,7 +206,7 @@ size_t Backend::packed_filter_bytes(const FusedConvDesc& d) const {
 
 void Backend::pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
   const char* op = "pack_filter";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_conv(op, d.conv);
   expect(op, "filter", filter, d.conv.filter_shape(), DType::f32);
   expect(op, "packed", packed, {static_cast<int64_t>(do_packed_filter_bytes(d))}, DType::u8);
@@ -217,7 +221,7 @@ size_t Backend::fused_conv_workspace(const FusedConvDesc& d) const {
 void Backend::fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
                          ConstTensorRef residual, TensorRef y, Workspace workspace) {
   const char* op = "fused_conv";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_conv(op, d.conv);
   expect(op, "x", x, d.conv.x_shape(), d.conv.dtype);
   expect(op, "packed", packed, {static_cast<int64_t>(do_packed_filter_bytes(d))}, DType::u8);
@@ -231,7 +235,7 @@ void Backend::fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRe
 
 void Backend::gemm(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c) {
   const char* op = "gemm";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   require(d.dtype == DType::f32 || d.dtype == DType::f64, op, "dtype must be f32 or f64");
   require(d.m > 0 && d.n > 0 && d.k > 0, op, "extents must be positive");
   expect(op, "a", a, d.trans_a ? Shape{d.k, d.m} : Shape{d.m, d.k}, d.dtype);
@@ -244,7 +248,7 @@ void Backend::gemm(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstT
 void Backend::batch_norm_statistics(const BatchNormDesc& d, ConstTensorRef x, TensorRef saved, TensorRef running_mean,
                                     TensorRef running_var) {
   const char* op = "batch_norm_statistics";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_batch_norm(op, d);
   expect(op, "x", x, d.x_shape(), d.dtype);
   expect(op, "saved", saved, d.saved_shape(), DType::f32);
@@ -258,7 +262,7 @@ void Backend::batch_norm_statistics(const BatchNormDesc& d, ConstTensorRef x, Te
 void Backend::batch_norm_running(const BatchNormDesc& d, ConstTensorRef running_mean, ConstTensorRef running_var,
                                  TensorRef saved) {
   const char* op = "batch_norm_running";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_batch_norm(op, d);
   expect(op, "running_mean", running_mean, {d.channels}, DType::f32);
   expect(op, "running_var", running_var, {d.channels}, DType::f32);
@@ -269,7 +273,7 @@ void Backend::batch_norm_running(const BatchNormDesc& d, ConstTensorRef running_
 void Backend::batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
                                ConstTensorRef beta, ConstTensorRef residual, TensorRef y) {
   const char* op = "batch_norm_apply";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_batch_norm(op, d);
   expect(op, "x", x, d.x_shape(), d.dtype);
   expect(op, "saved", saved, d.saved_shape(), DType::f32);
@@ -285,7 +289,7 @@ void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, Con
                                   ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                                   TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) {
   const char* op = "batch_norm_backward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_batch_norm(op, d);
   expect(op, "dy", dy, d.x_shape(), d.dtype);
   expect(op, "x", x, d.x_shape(), d.dtype);
@@ -305,7 +309,7 @@ void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, Con
 
 void Backend::max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, TensorRef y, TensorRef argmax) {
   const char* op = "max_pool_forward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect_activation_type(op, d.dtype);
   require(d.window > 0 && d.window <= 15 && d.stride > 0 && 2 * d.pad < d.window + 1, op,
           "window must be 1..15, pad at most half of it");
@@ -317,7 +321,7 @@ void Backend::max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, TensorRef
 
 void Backend::max_pool_backward(const MaxPoolDesc& d, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) {
   const char* op = "max_pool_backward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect(op, "dy", dy, d.y_shape(), d.dtype);
   expect(op, "argmax", argmax, d.y_shape(), DType::u8);
   expect(op, "dx", dx, d.x_shape(), d.dtype);
@@ -326,7 +330,7 @@ void Backend::max_pool_backward(const MaxPoolDesc& d, ConstTensorRef dy, ConstTe
 
 void Backend::average_pool_forward(const AveragePoolDesc& d, ConstTensorRef x, TensorRef y) {
   const char* op = "average_pool_forward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect_activation_type(op, d.dtype);
   expect(op, "x", x, {d.n, d.h, d.w, d.c}, d.dtype);
   expect(op, "y", y, {d.n, d.c}, DType::f32);
@@ -335,7 +339,7 @@ void Backend::average_pool_forward(const AveragePoolDesc& d, ConstTensorRef x, T
 
 void Backend::average_pool_backward(const AveragePoolDesc& d, ConstTensorRef dy, TensorRef dx) {
   const char* op = "average_pool_backward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect_activation_type(op, d.dtype);
   expect(op, "dy", dy, {d.n, d.c}, DType::f32);
   expect(op, "dx", dx, {d.n, d.h, d.w, d.c}, d.dtype);
@@ -344,7 +348,7 @@ void Backend::average_pool_backward(const AveragePoolDesc& d, ConstTensorRef dy,
 
 void Backend::l2_normalize_forward(ConstTensorRef x, TensorRef y, TensorRef norms) {
   const char* op = "l2_normalize_forward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   require(x.shape.rank() == 2, op, "x must be [rows, dim]");
   expect(op, "x", x, x.shape, DType::f32);
   check_same(op, "y", y, x);
@@ -354,7 +358,7 @@ void Backend::l2_normalize_forward(ConstTensorRef x, TensorRef y, TensorRef norm
 
 void Backend::l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, ConstTensorRef norms, TensorRef dx) {
   const char* op = "l2_normalize_backward";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   require(y.shape.rank() == 2, op, "y must be [rows, dim]");
   expect(op, "y", y, y.shape, DType::f32);
   check_same(op, "dy", dy, y);
@@ -371,7 +375,7 @@ size_t Backend::objective_workspace(const ObjectiveDesc& d) const {
 void Backend::objective(const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz,
                         Workspace workspace) {
   const char* op = "objective";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_objective(op, d);
   expect(op, "z", z, d.z_shape(), d.dtype);
   if (d.kind == ObjectiveKind::unbiased) expect(op, "labels", labels, {d.batch}, DType::i32);
@@ -384,7 +388,7 @@ void Backend::objective(const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef
 void Backend::cross_entropy(const CrossEntropyDesc& d, ConstTensorRef logits, ConstTensorRef labels, TensorRef loss,
                             TensorRef dlogits) {
   const char* op = "cross_entropy";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect(op, "logits", logits, {d.rows, d.classes}, DType::f32);
   expect(op, "labels", labels, {d.rows}, DType::i32);
   expect(op, "loss", loss, {d.rows}, DType::f32);
@@ -394,7 +398,7 @@ void Backend::cross_entropy(const CrossEntropyDesc& d, ConstTensorRef logits, Co
 
 void Backend::top_k(ConstTensorRef scores, TensorRef values, TensorRef indices) {
   const char* op = "top_k";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   require(scores.shape.rank() == 2 && values.shape.rank() == 2, op, "scores and values must be matrices");
   expect(op, "scores", scores, scores.shape, DType::f32);
   require(values.shape[1] >= 1 && values.shape[1] <= scores.shape[1], op, "k must be between 1 and the row length");
@@ -405,7 +409,7 @@ void Backend::top_k(ConstTensorRef scores, TensorRef values, TensorRef indices) 
 
 void Backend::column_sum(ConstTensorRef x, TensorRef sums, Accum accum) {
   const char* op = "column_sum";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   require(x.shape.rank() == 2, op, "x must be [rows, columns]");
   expect(op, "x", x, x.shape, DType::f32);
   expect(op, "sums", sums, {x.shape[1]}, DType::f32);
@@ -414,7 +418,7 @@ void Backend::column_sum(ConstTensorRef x, TensorRef sums, Accum accum) {
 
 void Backend::sum_of_squares(ConstTensorRef x, TensorRef result) {
   const char* op = "sum_of_squares";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect(op, "x", x, x.shape, DType::f32);
   expect(op, "result", result, {1}, DType::f64);
   do_sum_of_squares(x, result);
@@ -422,7 +426,7 @@ void Backend::sum_of_squares(ConstTensorRef x, TensorRef result) {
 
 void Backend::cast(ConstTensorRef from, TensorRef to) {
   const char* op = "cast";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect_activation_type(op, from.dtype);
   expect_activation_type(op, to.dtype);
   expect(op, "to", to, from.shape, to.dtype);
@@ -431,7 +435,7 @@ void Backend::cast(ConstTensorRef from, TensorRef to) {
 
 void Backend::adam(const AdamDesc& d, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v) {
   const char* op = "adam";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_optimizer(op, d.size, scalars, w, g, m);
   expect(op, "v", v, {d.size}, DType::f32);
   do_adam(d, scalars, w, g, m, v);
@@ -439,21 +443,21 @@ void Backend::adam(const AdamDesc& d, ConstTensorRef scalars, TensorRef w, Const
 
 void Backend::sgd(const SgdDesc& d, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) {
   const char* op = "sgd";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_optimizer(op, d.size, scalars, w, g, velocity);
   do_sgd(d, scalars, w, g, velocity);
 }
 
 void Backend::lars(const LarsDesc& d, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) {
   const char* op = "lars";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   check_optimizer(op, d.size, scalars, w, g, velocity);
   do_lars(d, scalars, w, g, velocity);
 }
 
 void Backend::guard_update(ConstTensorRef result, TensorRef scalars) {
   const char* op = "guard_update";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   expect(op, "result", result, {kObjectiveResults}, DType::f64);
   expect(op, "scalars", scalars, {kStepScalars}, DType::f32);
   do_guard_update(result, scalars);
@@ -461,7 +465,7 @@ void Backend::guard_update(ConstTensorRef result, TensorRef scalars) {
 
 void Backend::augment(const AugmentDesc& d, ConstTensorRef pool, ConstTensorRef views, TensorRef out) {
   const char* op = "augment";
-  const OpTimer timer(op);
+  const OpTimer timer(op, *this);
   require(d.h > 0 && d.h <= 4096 && d.w > 0 && d.w <= 4096, op, "output extent must be 1..4096");
   expect(op, "pool", pool, pool.shape, DType::u8);
   expect(op, "views", views, views_shape(views.shape[0]), DType::u8);

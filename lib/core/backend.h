@@ -86,8 +86,9 @@ class Backend {
   virtual std::unique_ptr<Fence> make_fence();
   /// Records what `step` enqueues, without doing it. `step` has run before with the same descriptors and memory, and calls
   /// ops only (no allocation, no copy to or from the host, no synchronize()). Everything it used must outlive the graph.
-  /// A device freezes all arguments: what changes from step to step must lie in backend memory.
-  virtual std::unique_ptr<StepGraph> capture(const std::function<void()>& step);
+  /// A device freezes all arguments: what changes from step to step must lie in backend memory. When profiling, nothing is
+  /// recorded and replay() calls `step`, so that ops are timed.
+  std::unique_ptr<StepGraph> capture(const std::function<void()>& step);
 
   // ---- Convolution --------------------------------------------------------------------------------------------
   size_t conv_workspace(const ConvDesc&, ConvPass) const;
@@ -170,6 +171,7 @@ class Backend {
  protected:
   F32Math f32_math() const { return f32_math_; }
   virtual bool has_tf32() const { return false; }
+  virtual std::unique_ptr<StepGraph> do_capture(const std::function<void()>& step);
 
   virtual void do_copy(ConstTensorRef from, TensorRef to) = 0;
   virtual void do_fill(TensorRef to, float value) = 0;

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/backend.h"
+
 namespace dcl {
 namespace {
 
@@ -23,6 +25,8 @@ std::map<std::string_view, Entry>& entries() {
   return instance;
 }
 
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
 }  // namespace
 
 bool OpTimer::enabled() {
@@ -30,13 +34,20 @@ bool OpTimer::enabled() {
   return on;
 }
 
-double OpTimer::now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+void OpTimer::start() {
+  backend_.synchronize();
+  start_ = now();
 }
 
-void OpTimer::record(const char* op, double seconds) {
+void OpTimer::stop() noexcept {
+  try {
+    backend_.synchronize();
+  } catch (...) {
+    return;  // what a device reports, it reports to the next who waits, too
+  }
+  const double seconds = now() - start_;
   const std::lock_guard lock(g_mutex);
-  Entry& entry = entries()[op];
+  Entry& entry = entries()[op_];
   ++entry.calls;
   entry.seconds += seconds;
 }
@@ -50,7 +61,7 @@ std::string profile_report() {
   std::string out;
   for (const auto& [op, entry] : rows) {
     char line[160];
-    std::snprintf(line, sizeof line, "%-26s %8lld calls %10.4f s %6.2f %%\n", std::string(op).c_str(),
+    std::snprintf(line, sizeof line, "%-26s %8lld calls %12.6f s %6.2f %%\n", std::string(op).c_str(),
                   static_cast<long long>(entry.calls), entry.seconds, total > 0 ? 100 * entry.seconds / total : 0.0);
     out += line;
   }

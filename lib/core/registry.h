@@ -11,7 +11,7 @@
 namespace dcl {
 
 /// The interface number a module must return; raised whenever Backend's virtual functions change.
-inline constexpr int kBackendInterface = 3;
+inline constexpr int kBackendInterface = 4;
 
 /// What a module exports as `extern "C" const dcl::BackendModule* dcl_backend_module()`.
 struct BackendModule {
