@@ -43,6 +43,7 @@ std::string words(cudaError_t status) {
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // CUDA would report it once more, after the next launch
   if (spoils_context(status)) {
     lost = true;
     fail(ErrorKind::environment, std::string(what) + ": " + words(status) + "; " + kLost);

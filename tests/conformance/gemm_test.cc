@@ -65,6 +65,13 @@ TEST_P(Gemm, EveryFormIsExactOnIntegers) {
               (form & 8) != 0, Fill::integers);
 }
 
+/// A device takes larger tiles for these.
+TEST_P(Gemm, LargeProductsAreExactOnIntegers) {
+  check({1500, 1480, 19, false, true}, false, Fill::integers);
+  check({1500, 1480, 19, true, false, DType::f32, Accum::add}, true, Fill::integers);
+  check({700, 900, 19, false, true, DType::f64}, false, Fill::integers);
+}
+
 TEST_P(Gemm, RoundingIsThatOfASum) {
   for (const Extents& e : kExtents)
     for (const DType dtype : {DType::f32, DType::f64}) check({e.m, e.n, e.k, false, true, dtype}, true, Fill::uniform);

@@ -31,6 +31,13 @@ TEST(CudaErrors, MemoryAndOtherErrorsLeaveTheContextUsable) {
   EXPECT_NO_THROW(require_context());
 }
 
+/// A failure that was dealt with is not that of the next launch.
+TEST(CudaErrors, AReportedErrorIsNotReportedAgain) {
+  if (cudaGetDeviceCount(nullptr) != cudaErrorInvalidValue) GTEST_SKIP() << "without a driver every call fails";
+  message_of(ErrorKind::environment, [] { check(cudaGetDeviceCount(nullptr), "looking for a GPU"); });
+  EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+}
+
 /// A child process, since a lost context stays lost.
 TEST(CudaErrorsDeathTest, AfterAStickyErrorNothingMoreIsAskedOfCuda) {
   for (const cudaError_t status : {cudaErrorIllegalAddress, cudaErrorLaunchFailure, cudaErrorECCUncorrectable})
