@@ -32,31 +32,57 @@ __global__ void __launch_bounds__(kBatchNormThreads) statistics_kernel(BatchNorm
   write_partial(s, p, sum, squares, partial);
 }
 
-struct RunningStatistics {
-  float *mean, *var;  // null: none
-  double momentum;
+/// Where statistics go, group after group, which is the order of the running updates.
+struct StatisticsOutput {
+  int groups;
+  int64_t channels;
+  double count, eps, momentum;                // count: rows of a group
+  float *saved, *running_mean, *running_var;  // running ones: null for none
+
+  StatisticsOutput(const BatchNormDesc& d, TensorRef to, TensorRef mean, TensorRef var)
+      : groups(static_cast<int>(d.groups)),
+        channels(d.channels),
+        count(static_cast<double>(d.rows / d.groups)),
+        eps(d.eps),
+        momentum(d.momentum),
+        saved(to.as<float>()),
+        running_mean(mean ? mean.as<float>() : nullptr),
+        running_var(var ? var.as<float>() : nullptr) {}
+
+  /// spread: the variance, below 0 by rounding only.
+  __device__ void store(int group, int64_t c, double mean, double spread) const {
+    const double var = spread < 0 ? 0.0 : spread;  // NaN stays NaN
+    saved[group * channels + c] = static_cast<float>(mean);
+    saved[(groups + group) * channels + c] = static_cast<float>(1.0 / sqrt(var + eps));
+    if (!running_mean) return;
+    const double keep = 1 - momentum, unbiased = count / (count - 1);
+    running_mean[c] = static_cast<float>(keep * static_cast<double>(running_mean[c]) + momentum * mean);
+    running_var[c] = static_cast<float>(keep * static_cast<double>(running_var[c]) + momentum * unbiased * var);
+  }
 };
 
-/// One block per kCombineChannels channels; groups follow each other, which is the order of the running updates.
+/// One block per kCombineChannels channels.
 template <class T>
 __global__ void __launch_bounds__(kCombineChannels* kCombineLines, 1)
-    finish_statistics(BatchNormShape s, const T* x, const float* partial, double eps, RunningStatistics running,
-                      float* saved) {
+    finish_statistics(BatchNormShape s, const T* x, const float* partial, StatisticsOutput out) {
   const int64_t c = int64_t{blockIdx.x} * kCombineChannels + threadIdx.x;
-  const double count = static_cast<double>(s.rows);
   for (int group = 0; group < s.groups; ++group) {
     const PartialSums sums = combine_pieces(s, partial, group, c);
     if (threadIdx.y != 0 || c >= s.channels) continue;
-    const double centre = sums.a / count;
+    const double centre = sums.a / out.count;
     const double mean = static_cast<double>(to_float(x[group * s.rows * s.channels + c])) + centre;
-    const double spread = sums.b / count - centre * centre;
-    const double var = spread < 0 ? 0.0 : spread;  // rounding only; NaN stays NaN
-    saved[group * s.channels + c] = static_cast<float>(mean);
-    saved[(s.groups + group) * s.channels + c] = static_cast<float>(1.0 / sqrt(var + eps));
-    if (!running.mean) continue;
-    const double keep = 1 - running.momentum, unbiased = count / (count - 1);
-    running.mean[c] = static_cast<float>(keep * static_cast<double>(running.mean[c]) + running.momentum * mean);
-    running.var[c] = static_cast<float>(keep * static_cast<double>(running.var[c]) + running.momentum * unbiased * var);
+    out.store(group, c, mean, sums.b / out.count - centre * centre);
+  }
+}
+
+__global__ void __launch_bounds__(kBatchNormThreads)
+    statistics_of_sums_kernel(const float* sums, StatisticsOutput out) {
+  const int64_t c = int64_t{blockIdx.x} * kBatchNormThreads + threadIdx.x;
+  if (c >= out.channels) return;
+  for (int group = 0; group < out.groups; ++group) {
+    const float* own = sums + group * 2 * out.channels + c;
+    const double mean = static_cast<double>(own[0]) / out.count;
+    out.store(group, c, mean, static_cast<double>(own[out.channels]) / out.count - mean * mean);
   }
 }
 
@@ -119,13 +145,17 @@ void batch_norm_statistics(Context& context, const BatchNormDesc& d, ConstTensor
     const BatchNormShape s(d, N, kBatchNormBlocks);
     float* partial = context.scratch<float>(s.groups * s.pieces * 2 * s.channels);
     launch(statistics_kernel<N, T>, s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(), partial);
-    const RunningStatistics running{running_mean ? running_mean.as<float>() : nullptr,
-                                    running_var ? running_var.as<float>() : nullptr, d.momentum};
     launch(finish_statistics<T>, static_cast<unsigned>(ceil_div(d.channels, kCombineChannels)),
-           dim3(kCombineChannels, kCombineLines), 0, context.stream(), s, x.as<T>(), partial, d.eps, running,
-           saved.as<float>());
+           dim3(kCombineChannels, kCombineLines), 0, context.stream(), s, x.as<T>(), partial,
+           StatisticsOutput(d, saved, running_mean, running_var));
   };
   with_lanes(d.dtype, d.channels, run, x.data);
+}
+
+void batch_norm_statistics_of_sums(Context& context, const BatchNormDesc& d, const float* sums, TensorRef saved,
+                                   TensorRef running_mean, TensorRef running_var) {
+  launch(statistics_of_sums_kernel, static_cast<unsigned>(ceil_div(d.channels, kBatchNormThreads)), kBatchNormThreads,
+         0, context.stream(), sums, StatisticsOutput(d, saved, running_mean, running_var));
 }
 
 void batch_norm_running(Context& context, const BatchNormDesc& d, ConstTensorRef running_mean,

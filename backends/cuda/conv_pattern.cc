@@ -52,7 +52,7 @@ class Builder {
     if (p_.bias) step(NodeKind::add, {last, tensor(kBias, DType::f32, channels_)});
     if (p_.residual) step(NodeKind::add, {last, tensor(kResidual, p_.conv.dtype, y_)});
     if (p_.relu) step(NodeKind::relu, {last});
-    if (p_.statistics)
+    if (p_.statistics_groups > 0)
       graph_.nodes.push_back({NodeKind::statistics,
                               {last},
                               {tensor(kSum, DType::f32, channels_), tensor(kSquareSum, DType::f32, channels_)}});
@@ -102,6 +102,13 @@ ConvPattern pattern_of(const FusedConvDesc& fused, F32Math math) {
   return p;
 }
 
+ConvPattern statistics_pattern_of(const ConvDesc& conv, int64_t groups, F32Math math) {
+  ConvPattern p = pattern_of(conv, ConvPass::forward, Accum::overwrite, math);
+  p.conv.n /= groups;
+  p.statistics_groups = groups;
+  return p;
+}
+
 std::string key_text(const ConvPattern& p) {
   const ConvDesc& d = p.conv;
   std::string text = name_of(p.pass);
@@ -113,7 +120,7 @@ std::string key_text(const ConvPattern& p) {
   if (p.bias) text += " bias";
   if (p.residual) text += " residual";
   if (p.relu) text += " relu";
-  if (p.statistics) text += " statistics";
+  if (p.statistics_groups > 0) number("statistics_groups", p.statistics_groups);
   if (p.add) text += " add";
   return text;
 }

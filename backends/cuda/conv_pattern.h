@@ -12,20 +12,25 @@ namespace dcl::cuda {
 
 /// A convolution pass with what is fused to it. Activations and filter have the descriptor's dtype; bias and sums are
 /// f32; the products are added up in f32 and every output is rounded once, to its own type.
-///  forward          y = [relu](conv(x, filter) [+ bias] [+ residual]); statistics: also sum and square_sum of y per
-///  channel backward_data    dx = [dx +] conv'(dy, filter) backward_filter  dfilter = conv''(x, dy), in the
-///  descriptor's dtype
+///  forward          y = [relu](conv(x, filter) [+ bias] [+ residual])
+///  backward_data    dx = [dx +] conv'(dy, filter)
+///  backward_filter  dfilter = conv''(x, dy), in the descriptor's dtype
 struct ConvPattern {
   ConvPass pass = ConvPass::forward;
   ConvDesc conv;
-  F32Math math = F32Math::exact;                                          ///< of f32 operands; always exact for bf16
-  bool bias = false, residual = false, relu = false, statistics = false;  ///< forward
-  bool add = false;                                                       ///< backward_data
+  F32Math math = F32Math::exact;                      ///< of f32 operands; always exact for bf16
+  bool bias = false, residual = false, relu = false;  ///< forward
+  /// forward: this is one of so many equal parts of a batch, and the sums of y and of its squares per channel are
+  /// wanted, too; 0: they are not.
+  int64_t statistics_groups = 0;
+  bool add = false;  ///< backward_data
   bool operator==(const ConvPattern&) const = default;
 };
 
 ConvPattern pattern_of(const ConvDesc& conv, ConvPass pass, Accum accum, F32Math math);
 ConvPattern pattern_of(const FusedConvDesc& fused, F32Math math);
+/// Forward with statistics of one of the groups of the batch.
+ConvPattern statistics_pattern_of(const ConvDesc& conv, int64_t groups, F32Math math);
 
 /// One word per property, no line breaks or tabs; different patterns have different texts. Key of the plan cache.
 std::string key_text(const ConvPattern& pattern);

@@ -16,6 +16,7 @@ namespace dcl::cuda {
 struct ConvOperands {
   const void *x = nullptr, *filter = nullptr, *y = nullptr;  ///< one of them is written (ConvPattern)
   const void *bias = nullptr, *residual = nullptr;
+  float *sum = nullptr, *square_sum = nullptr;
 };
 
 class ConvPlan {
@@ -36,7 +37,8 @@ class ConvPlanner {
   ~ConvPlanner();
 
   std::vector<std::pair<std::string, std::string>> libraries() const;
-  /// The pattern's plan, made at the first call and kept; null when the library has nothing that may serve it.
+  /// The pattern's plan, made at the first call and kept; null when the library has nothing that may serve it, or, of a
+  /// pattern with statistics, nothing that was measured to be faster than taking them in a pass of their own.
   ConvPlan* find(const ConvPattern& pattern);
 
  private:

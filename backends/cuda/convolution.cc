@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/conv_reference.h"
+#include "cuda/conv_statistics.h"
 #include "cuda/elementwise.h"
 
 namespace dcl::cuda {
@@ -57,6 +58,31 @@ void Convolutions::forward(const ConvDesc& d, F32Math math, ConstTensorRef x, Co
   void* room = aligned_start(workspace);
   const void* typed = typed_filter(d, filter, room);
   plan->run({.x = x.data, .filter = typed, .y = y.data}, at(room, typed_filter_bytes(d)));
+}
+
+ConvPlan* Convolutions::statistics_plan(const ConvDesc& d, const BatchNormDesc& norm, F32Math math) {
+  // Sums without a shift are enough for bf16. Every group's part of x and y must begin where plans want it.
+  const int64_t groups = norm.groups;
+  const bool divisible = d.dtype == DType::bf16 && d.n % groups == 0 && d.x_shape().elements() / groups % 8 == 0 &&
+                         d.y_shape().elements() / groups % 8 == 0;
+  return divisible ? planner_.find(statistics_pattern_of(d, groups, math)) : nullptr;
+}
+
+std::optional<size_t> Convolutions::statistics_workspace(const ConvDesc& d, const BatchNormDesc& norm, F32Math math) {
+  const ConvPlan* plan = statistics_plan(d, norm, math);
+  if (!plan) return {};
+  return with_slack(typed_filter_bytes(d) + aligned(sums_bytes(norm)) + plan->workspace_bytes());
+}
+
+void Convolutions::forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, F32Math math, ConstTensorRef x,
+                                      ConstTensorRef filter, TensorRef y, TensorRef saved, TensorRef running_mean,
+                                      TensorRef running_var, Workspace workspace) {
+  void* room = aligned_start(workspace);
+  const void* typed = typed_filter(d, filter, room);
+  auto* sums = static_cast<float*>(at(room, typed_filter_bytes(d)));
+  run_with_statistics(context_, *statistics_plan(d, norm, math), d, norm,
+                      {.x = x.data, .filter = typed, .y = y.data, .sum = sums}, at(sums, aligned(sums_bytes(norm))),
+                      saved, running_mean, running_var);
 }
 
 void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef dy, ConstTensorRef filter,

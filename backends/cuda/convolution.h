@@ -3,6 +3,8 @@
 // library does not take.
 #pragma once
 
+#include <optional>
+
 #include "core/backend.h"
 #include "cuda/conv_planner.h"
 
@@ -17,6 +19,10 @@ class Convolutions {
 
   size_t workspace(const ConvDesc&, ConvPass, F32Math);
   void forward(const ConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
+  /// Nothing when statistics are better taken afterwards.
+  std::optional<size_t> statistics_workspace(const ConvDesc&, const BatchNormDesc&, F32Math);
+  void forward_statistics(const ConvDesc&, const BatchNormDesc&, F32Math, ConstTensorRef x, ConstTensorRef filter,
+                          TensorRef y, TensorRef saved, TensorRef running_mean, TensorRef running_var, Workspace);
   void backward_data(const ConvDesc&, F32Math, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum,
                      Workspace);
   void backward_filter(const ConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum,
@@ -29,6 +35,7 @@ class Convolutions {
              ConstTensorRef residual, TensorRef y, Workspace);
 
  private:
+  ConvPlan* statistics_plan(const ConvDesc&, const BatchNormDesc&, F32Math);
   /// The filter as plans take it: itself, or rounded to bf16 at the start of the workspace.
   const void* typed_filter(const ConvDesc&, ConstTensorRef filter, void* workspace);
 

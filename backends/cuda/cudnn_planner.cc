@@ -9,11 +9,13 @@
 #include <semaphore>
 #include <thread>
 
+#include "core/log.h"
 #include "cuda/conv_planner.h"
 #include "cuda/cudnn_descriptors.h"
 #include "cuda/engine_timing.h"
 #include "cuda/errors.h"
 #include "cuda/plan_cache.h"
+#include "cuda/statistics_choice.h"
 
 namespace dcl::cuda {
 namespace {
@@ -123,6 +125,14 @@ class CudnnPlan final : public ConvPlan {
 
  private:
   static void* pointer(const ConvOperands& o, int64_t id) {
+    switch (id) {
+      case kSum:
+        return o.sum;
+      case kSquareSum:
+        return o.square_sum;
+      default:
+        break;
+    }
     const void* data = id == kX ? o.x : id == kFilter ? o.filter : id == kY ? o.y : id == kBias ? o.bias : o.residual;
     return const_cast<void*>(data);
   }
@@ -133,10 +143,13 @@ class CudnnPlan final : public ConvPlan {
   std::shared_future<Builder::Plan> plan_;
 };
 
-bool timing_wanted() {
-  const char* value = std::getenv("DCL_CUDNN_TIMING");
-  return !value || std::string(value) != "off";
+bool switched_off(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value && std::string(value) == "off";
 }
+
+bool timing_wanted() { return !switched_off("DCL_CUDNN_TIMING"); }
+bool statistics_wanted() { return timing_wanted() && !switched_off("DCL_CUDNN_STATISTICS"); }
 
 }  // namespace
 
@@ -165,15 +178,29 @@ class ConvPlanner::Plans {
  private:
   std::unique_ptr<CudnnPlan> make(const ConvPattern& pattern, const CudnnPlan* twin) {
     require_context();
+    const bool with_statistics = pattern.statistics_groups > 0;
+    if (with_statistics && !statistics_wanted()) return nullptr;
     const Graph description = graph_of(pattern);
     const auto graph = std::make_shared<const OperationGraph>(description);
-    if (const auto cached = cache_.find(key_text(pattern)); cached && cached->workspace_bytes <= kMostWorkspace)
+    const auto cached = cache_.find(key_text(pattern));
+    if (cached && cached->choice.engine == kNoEngine) return nullptr;
+    if (cached && cached->workspace_bytes <= kMostWorkspace)
       if (auto started = start(graph, cached->choice))
         return std::make_unique<CudnnPlan>(handle_, description, cached->choice, cached->workspace_bytes, *started);
     if (twin)
       if (const auto started = start(graph, twin->choice()))
         if (const Builder::Plan plan = started->get()) return keep(pattern, description, *started);
-    return choose(pattern, description, graph);
+    auto chosen = choose(pattern, description, graph);
+    if (!with_statistics || (chosen && pays(pattern, *chosen))) return chosen;
+    cache_.store(key_text(pattern), {{kNoEngine, {}}, 0});
+    return nullptr;
+  }
+
+  bool pays(const ConvPattern& pattern, ConvPlan& fused) {
+    ConvDesc whole = pattern.conv;
+    whole.n *= pattern.statistics_groups;
+    ConvPlan* separate = find(pattern_of(whole, ConvPass::forward, Accum::overwrite, pattern.math));
+    return separate && statistics_pay(context_, whole, pattern.statistics_groups, fused, *separate);
   }
 
   /// Nothing when this cuDNN does not know the engine for the graph.
@@ -201,9 +228,12 @@ class ConvPlanner::Plans {
       }
     if (usable.empty()) return nullptr;
     if (!timing_wanted()) return keep(pattern, description, usable.front());
-    const auto best = fastest_plan(context_, handle_.get(), description, plans);
-    if (!best) return nullptr;
-    return keep(pattern, description, usable[*best]);
+    std::string failure;
+    const auto best = fastest_plan(context_, handle_.get(), description, plans, failure);
+    if (best) return keep(pattern, description, usable[*best]);
+    if (pattern.statistics_groups == 0)
+      log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
+    return nullptr;
   }
 
   std::unique_ptr<CudnnPlan> keep(const ConvPattern& pattern, const Graph& description,

@@ -7,7 +7,9 @@
 
 namespace dcl::cuda {
 
-/// An engine of cuDNN for some graph, and the values of its knobs.
+constexpr int64_t kNoEngine = -1;
+
+/// An engine of cuDNN for some graph, and the values of its knobs; kNoEngine: none of them.
 struct EngineChoice {
   int64_t engine = 0;
   std::vector<std::pair<int64_t, int64_t>> knobs;  ///< type, value

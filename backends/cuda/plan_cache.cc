@@ -13,8 +13,8 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr std::string_view kFormat = "dcl cuDNN plans 1";
-constexpr std::string_view kChecksum = "checksum ";
+constexpr std::string_view kFormat = "dcl cuDNN plans 2";
+constexpr std::string_view kChecksum = "checksum ", kNone = "none";
 constexpr int64_t kMostBytes = 4 << 20;
 constexpr size_t kMostPlans = 20000, kMostKnobs = 64;
 
@@ -48,6 +48,12 @@ std::optional<int64_t> number(std::string_view text) {
   return value;
 }
 
+/// A number, or "none" for kNoEngine.
+std::optional<int64_t> engine_number(std::string_view text) {
+  if (text == kNone) return kNoEngine;
+  return number(text);
+}
+
 /// "type=value,type=value," as pairs.
 bool parse_knobs(std::string_view text, EngineChoice& choice) {
   while (!text.empty()) {
@@ -66,7 +72,7 @@ bool parse_line(std::string_view line, CachedPlans& plans) {
   const auto engine_text = key ? take(line, '\t') : std::nullopt;
   const auto workspace_text = engine_text ? take(line, '\t') : std::nullopt;
   if (!workspace_text || key->empty()) return false;
-  const auto engine = number(*engine_text), workspace = number(*workspace_text);
+  const auto engine = engine_number(*engine_text), workspace = number(*workspace_text);
   CachedPlan plan;
   if (!engine || !workspace || !parse_knobs(line, plan.choice)) return false;
   plan.choice.engine = *engine;
@@ -84,7 +90,9 @@ std::filesystem::path file_for(const std::filesystem::path& folder, const std::s
 std::string encode_plans(const std::string& machine, const CachedPlans& plans) {
   std::string text = std::string(kFormat) + "\n" + machine + "\n";
   for (const auto& [key, plan] : plans) {
-    text += key + "\t" + std::to_string(plan.choice.engine) + "\t" + std::to_string(plan.workspace_bytes) + "\t";
+    const int64_t engine = plan.choice.engine;
+    text += key + "\t" + (engine == kNoEngine ? std::string(kNone) : std::to_string(engine)) + "\t" +
+            std::to_string(plan.workspace_bytes) + "\t";
     for (const auto& [type, value] : plan.choice.knobs)
       text += std::to_string(type) + "=" + std::to_string(value) + ",";
     text += "\n";

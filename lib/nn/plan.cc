@@ -27,6 +27,8 @@ struct Plan::Frame {
     tensor.shape = operand.shape;
     return tensor;
   }
+  /// Nothing when it is to be left alone.
+  TensorRef running(const Operand& statistic) const { return update_running ? (*this)(statistic) : TensorRef{}; }
   Workspace workspace(const Operand& scratch) const {
     const TensorRef memory = (*this)(scratch);
     return {memory.data, memory.data ? memory.bytes() : 0};
@@ -121,6 +123,16 @@ void Plan::conv_forward(const ConvDesc& d, Operand x, Operand filter, Operand y)
   ops_.push_back([=](const Frame& f) { f.backend.conv_forward(d, f(x), f(filter), f(y), f.workspace(scratch)); });
 }
 
+void Plan::conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, Operand x, Operand filter, Operand y,
+                                   Operand saved, Operand running_mean, Operand running_var) {
+  const Operand scratch =
+      use({x, filter, y, saved, running_mean, running_var}, backend_->conv_statistics_workspace(d, norm));
+  ops_.push_back([=](const Frame& f) {
+    f.backend.conv_forward_statistics(d, norm, f(x), f(filter), f(y), f(saved), f.running(running_mean),
+                                      f.running(running_var), f.workspace(scratch));
+  });
+}
+
 void Plan::conv_backward_data(const ConvDesc& d, Operand dy, Operand filter, Operand dx, Accum accum) {
   const Operand scratch = use({dy, filter, dx}, backend_->conv_workspace(d, ConvPass::backward_data));
   ops_.push_back(
@@ -150,9 +162,7 @@ void Plan::batch_norm_statistics(const BatchNormDesc& d, Operand x, Operand save
                                  Operand running_var) {
   use({x, saved, running_mean, running_var});
   ops_.push_back([=](const Frame& f) {
-    const TensorRef mean = f.update_running ? f(running_mean) : TensorRef{};
-    const TensorRef var = f.update_running ? f(running_var) : TensorRef{};
-    f.backend.batch_norm_statistics(d, f(x), f(saved), mean, var);
+    f.backend.batch_norm_statistics(d, f(x), f(saved), f.running(running_mean), f.running(running_var));
   });
 }
 

@@ -23,6 +23,16 @@ void TrunkWriter::statistics(const BatchNormDesc& desc, const std::string& name,
     plan_.batch_norm_running(desc, mean, var, saved);
 }
 
+void TrunkWriter::convolution(const Unit& unit, Operand x) {
+  const Operand filter = plan_.parameter(unit.names.conv + ".weight");
+  const Operand mean = plan_.parameter(unit.names.norm + ".running_mean");
+  const Operand var = plan_.parameter(unit.names.norm + ".running_var");
+  if (norm_mode_ == NormMode::batch)
+    return plan_.conv_forward_statistics(unit.conv, unit.norm, x, filter, unit.y, unit.saved, mean, var);
+  plan_.conv_forward(unit.conv, x, filter, unit.y);
+  plan_.batch_norm_running(unit.norm, mean, var, unit.saved);
+}
+
 int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
   Unit unit;
   unit.names = spec;
@@ -36,8 +46,7 @@ int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
   unit.source = source;
   unit.y = plan_.slot(unit.conv.y_shape(), dtype_);
   unit.saved = plan_.slot(unit.norm.saved_shape(), DType::f32);
-  plan_.conv_forward(unit.conv, x, plan_.parameter(spec.conv + ".weight"), unit.y);
-  statistics(unit.norm, spec.norm, unit.y.as(unit.norm.x_shape()), unit.saved);
+  convolution(unit, x);
   units_.push_back(unit);
   return static_cast<int>(units_.size()) - 1;
 }

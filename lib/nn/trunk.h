@@ -37,7 +37,9 @@ class TrunkWriter {
     Operand output;
   };
 
-  /// Convolution and statistics of a new unit; `source` >= 0: x is that unit's activation.
+  /// The unit's convolution of x, and its statistics.
+  void convolution(const Unit& unit, Operand x);
+  /// A new unit with its convolution and statistics; `source` >= 0: x is that unit's activation.
   int add_unit(const ConvNormSpec& spec, Operand x, int source);
   void apply(const Unit& unit, Operand residual, Operand y);
   /// relu(norm(y)) of a unit: in place when nothing needs y any more.

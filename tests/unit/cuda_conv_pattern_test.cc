@@ -95,8 +95,10 @@ TEST(ConvPattern, InferenceAddsInOrderAndRoundsOnce) {
 }
 
 TEST(ConvPattern, StatisticsReadWhatIsStored) {
-  ConvPattern pattern = pattern_of(kConv, ConvPass::forward, Accum::overwrite, F32Math::exact);
-  pattern.statistics = true;
+  ConvDesc conv = kConv;
+  conv.n = 6;
+  const ConvPattern pattern = statistics_pattern_of(conv, 2, F32Math::exact);
+  EXPECT_EQ(pattern.conv.n, 3);
   const Graph graph = graph_of(pattern);
   EXPECT_EQ(graph.operands(), (std::vector<int64_t>{kX, kFilter, kY, kSum, kSquareSum}));
   EXPECT_EQ(graph.nodes.back().inputs, std::vector<int64_t>{kY});
@@ -110,7 +112,7 @@ TEST(ConvPattern, DifferentPatternsHaveDifferentKeys) {
       for (int bits = 0; bits < 64; ++bits) {
         ConvPattern p{pass, kConv, bits & 1 ? F32Math::tf32 : F32Math::exact};
         p.conv.dtype = dtype;
-        p.bias = bits & 2, p.residual = bits & 4, p.relu = bits & 8, p.statistics = bits & 16, p.add = bits & 32;
+        p.bias = bits & 2, p.residual = bits & 4, p.relu = bits & 8, p.statistics_groups = bits & 16, p.add = bits & 32;
         patterns.push_back(p);
       }
   for (int field = 0; field < 9; ++field) {

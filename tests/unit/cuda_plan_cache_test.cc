@@ -14,7 +14,9 @@ namespace {
 const std::string kMachine = "cudnn 9.19.0, NVIDIA H200, sm_90";
 
 CachedPlans example() {
-  return {{"forward n512 h32 bf16", {{62, {{1, 0}, {12, 3}}}, 4096}}, {"backward_data n512 add", {{0, {}}, 0}}};
+  return {{"forward n512 h32 bf16", {{62, {{1, 0}, {12, 3}}}, 4096}},
+          {"backward_data n512 add", {{0, {}}, 0}},
+          {"forward n256 statistics_groups2", {{kNoEngine, {}}, 0}}};
 }
 
 TEST(PlanCacheText, ComesBackAsItWas) {
@@ -39,7 +41,7 @@ TEST(PlanCacheText, EveryDamagedByteIsSeen) {
 
 /// With a good checksum, so that the lines themselves are judged.
 TEST(PlanCacheText, LinesThatSayNothingValid) {
-  const std::string head = "dcl cuDNN plans 1\n" + kMachine + "\n";
+  const std::string head = "dcl cuDNN plans 2\n" + kMachine + "\n";
   const auto sealed = [&](const std::string& lines) {
     const std::string body = head + lines;
     uint64_t sum = 14695981039346656037u;
@@ -52,7 +54,7 @@ TEST(PlanCacheText, LinesThatSayNothingValid) {
   std::string many = "key\t1\t2\t";
   for (int i = 0; i < 65; ++i) many += "1=1,";
   for (const std::string& line :
-       {std::string("key\n"), std::string("key\t1\t2\n"), std::string("\t1\t2\t\n"), std::string("key\t-1\t2\t\n"),
+       {std::string("key\n"), std::string("key\t1\t2\n"), std::string("\t1\t2\t\n"), std::string("key\t-1\t2\t\n"), std::string("key\tnone \t2\t\n"),
         std::string("key\t1\t-2\t\n"), std::string("key\t1\t2\t3\n"), std::string("key\t1\t2\t3=4\n"),
         std::string("key\t1\t2\t=4,\n"), std::string("key\t99999999999999999999\t2\t\n"), std::string("key\t1x\t2\t\n"),
         std::string("key\t 1\t2\t\n"), std::string("key\t1\t2\t3=4,5\n"), std::string("key\t1\t2\t\nkey\t1\t2\t\n"),

@@ -166,8 +166,7 @@ TEST_F(CudnnSupport, FusedPatternsCompile) {
       .n = kBatch, .h = 8, .w = 8, .c = 256, .k = 256, .r = 3, .s = 3, .stride = 1, .pad = 1, .dtype = DType::bf16};
   std::vector<ConvPattern> fused = {pattern_of(FusedConvDesc{d, true, true}, F32Math::exact),
                                     pattern_of(FusedConvDesc{d, true, false}, F32Math::exact),
-                                    pattern_of(d, ConvPass::forward, Accum::overwrite, F32Math::exact)};
-  fused.back().statistics = true;
+                                    statistics_pattern_of(d, 2, F32Math::exact)};
   for (const ConvPattern& pattern : fused) {
     SCOPED_TRACE(key_text(pattern));
     const auto graph = std::make_shared<OperationGraph>(graph_of(pattern));

@@ -5,6 +5,7 @@
 
 #include "cuda/conv_reference.h"
 #include "cuda/elementwise.h"
+#include "cuda/emulation/channel_sums.h"
 
 namespace dcl::cuda {
 namespace {
@@ -40,6 +41,10 @@ class ReferencePlan final : public ConvPlan {
     const TensorRef x{const_cast<void*>(o.x), d.x_shape(), d.dtype}, y{const_cast<void*>(o.y), d.y_shape(), d.dtype};
     switch (pattern_.pass) {
       case ConvPass::forward:
+        if (pattern_.statistics_groups > 0) {
+          reference::conv_forward(context_, d, x, wide, y);
+          return channel_sums(context_, y, o.sum, o.square_sum);
+        }
         if (!pattern_.bias) return reference::conv_forward(context_, d, x, wide, y);
         return reference::fused_conv(context_, {d, pattern_.relu, pattern_.residual}, x, wide,
                                      {o.bias, {d.k}, DType::f32}, {o.residual, d.y_shape(), d.dtype}, y);

@@ -1,0 +1,78 @@
+#include "cuda/timing.h"
+
+#include <algorithm>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "cuda/errors.h"
+#include "math/bfloat16.h"
+
+namespace dcl::cuda {
+namespace {
+
+constexpr int kRepeats = 7;
+
+class TimedEvent {
+ public:
+  TimedEvent() { check(cudaEventCreate(&event_), "creating an event"); }
+  ~TimedEvent() { cudaEventDestroy(event_); }
+  TimedEvent(const TimedEvent&) = delete;
+  TimedEvent& operator=(const TimedEvent&) = delete;
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+template <class T>
+std::vector<T> random_values(int64_t count) {
+  std::mt19937 random(1);
+  std::vector<T> values;
+  for (int64_t i = 0; i < count; ++i) values.push_back(T(static_cast<float>(random()) * 0x1p-31f - 1));
+  return values;
+}
+
+template <class T>
+void fill_random(void* data, int64_t count, Stream stream) {
+  const std::vector<T> first = random_values<T>(std::min<int64_t>(count, 1 << 18));
+  size_t done = first.size() * sizeof(T);
+  const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+  copy_to_device(data, first.data(), done, stream);
+  for (; done < bytes; done += std::min(done, bytes - done))
+    copy_on_device(static_cast<char*>(data) + done, data, std::min(done, bytes - done), stream);
+}
+
+}  // namespace
+
+DeviceBlock random_block(int64_t count, DType dtype, Stream stream) {
+  DeviceBlock block(static_cast<size_t>(count) * size_of(dtype), stream);
+  dtype == DType::bf16 ? fill_random<bf16>(block.data(), count, stream)
+                       : fill_random<float>(block.data(), count, stream);
+  return block;
+}
+
+float median_time(Stream stream, std::string& failure, const std::function<void()>& run) {
+  const TimedEvent begin, end;
+  std::vector<float> times;
+  try {
+    run();
+    for (int i = 0; i < kRepeats; ++i) {
+      check(cudaEventRecord(begin.get(), stream), "recording an event");
+      run();
+      check(cudaEventRecord(end.get(), stream), "recording an event");
+      check(cudaEventSynchronize(end.get()), "timing a convolution");
+      float milliseconds = 0;
+      check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "reading a time");
+      times.push_back(milliseconds);
+    }
+  } catch (const Error& error) {
+    require_intact_context();
+    failure = error.what();
+    return std::numeric_limits<float>::infinity();
+  }
+  std::nth_element(times.begin(), times.begin() + kRepeats / 2, times.end());
+  return times[kRepeats / 2];
+}
+
+}  // namespace dcl::cuda

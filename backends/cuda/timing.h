@@ -1,0 +1,35 @@
+// Timing of work on the device, for choices that depend on the device alone.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "core/dtype.h"
+#include "cuda/context.h"
+
+namespace dcl::cuda {
+
+/// Memory for what is timed, zeroed.
+class DeviceBlock {
+ public:
+  DeviceBlock(size_t bytes, Stream stream) : data_(bytes ? allocate(bytes, stream) : nullptr) {}
+  ~DeviceBlock() { release(data_); }
+  DeviceBlock(DeviceBlock&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  DeviceBlock& operator=(DeviceBlock&&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  void* data_;
+};
+
+/// Numbers in (-1, 1), f32 or bf16: zeros would run faster than what comes later.
+DeviceBlock random_block(int64_t count, DType dtype, Stream stream);
+
+/// The median of a few runs after one that is not counted, in milliseconds; infinite, with why in `failure`, when a run
+/// throws. Throws itself when the context is lost.
+float median_time(Stream stream, std::string& failure, const std::function<void()>& run);
+
+/// How much less time a choice must take than the one before it.
+constexpr float kClearlyFaster = 0.98f;
+
+}  // namespace dcl::cuda

@@ -1,0 +1,253 @@
+// The ops of a network, checked for every backend: convolution, matrix product, batch norm, pooling.
+#include "core/op_checks.h"
+#include "core/profile.h"
+
+namespace dcl {
+namespace {
+
+void check_conv(const char* op, const ConvDesc& d) {
+  expect_activation_type(op, d.dtype);
+  require(d.n > 0 && d.h > 0 && d.w > 0 && d.c > 0 && d.k > 0 && d.r > 0 && d.s > 0 && d.stride > 0 && d.pad >= 0, op,
+          "extents must be positive");
+  require(d.h + 2 * d.pad >= d.r && d.w + 2 * d.pad >= d.s, op, "filter is larger than the padded image");
+}
+
+void check_batch_norm(const char* op, const BatchNormDesc& d) {
+  expect_activation_type(op, d.dtype);
+  require(d.rows > 0 && d.channels > 0 && d.groups > 0 && d.rows % d.groups == 0, op,
+          "rows must be a positive multiple of groups");
+}
+
+void check_statistics(const char* op, const ConvDesc& conv, const BatchNormDesc& norm) {
+  check_conv(op, conv);
+  check_batch_norm(op, norm);
+  require(norm.rows == conv.n * conv.out_h() * conv.out_w() && norm.channels == conv.k && norm.dtype == conv.dtype, op,
+          "batch norm must be of the convolution's output");
+}
+
+void expect_statistics(const char* op, const BatchNormDesc& d, const TensorRef& saved, const TensorRef& running_mean,
+                       const TensorRef& running_var) {
+  expect(op, "saved", saved, d.saved_shape(), DType::f32);
+  require(static_cast<bool>(running_mean) == static_cast<bool>(running_var), op, "running statistics come in pairs");
+  require(!running_mean || d.rows > d.groups, op, "a variance needs two rows per group");
+  expect_optional(op, "running_mean", running_mean, {d.channels}, DType::f32);
+  expect_optional(op, "running_var", running_var, {d.channels}, DType::f32);
+}
+
+}  // namespace
+
+size_t Backend::conv_workspace(const ConvDesc& d, ConvPass pass) const {
+  check_conv("conv_workspace", d);
+  return do_conv_workspace(d, pass);
+}
+
+void Backend::conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
+                           Workspace workspace) {
+  const char* op = "conv_forward";
+  const OpTimer timer(op, *this);
+  check_conv(op, d);
+  expect(op, "x", x, d.x_shape(), d.dtype);
+  expect(op, "filter", filter, d.filter_shape(), DType::f32);
+  expect(op, "y", y, d.y_shape(), d.dtype);
+  expect_workspace(op, workspace, do_conv_workspace(d, ConvPass::forward));
+  do_conv_forward(d, x, filter, y, workspace);
+}
+
+size_t Backend::conv_statistics_workspace(const ConvDesc& d, const BatchNormDesc& norm) const {
+  check_statistics("conv_statistics_workspace", d, norm);
+  return do_conv_statistics_workspace(d, norm).value_or(do_conv_workspace(d, ConvPass::forward));
+}
+
+void Backend::conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, ConstTensorRef x,
+                                      ConstTensorRef filter, TensorRef y, TensorRef saved, TensorRef running_mean,
+                                      TensorRef running_var, Workspace workspace) {
+  const char* op = "conv_forward_statistics";
+  check_statistics(op, d, norm);
+  const auto needed = do_conv_statistics_workspace(d, norm);
+  if (!needed) {
+    conv_forward(d, x, filter, y, workspace);
+    y.shape = norm.x_shape();
+    return batch_norm_statistics(norm, y, saved, running_mean, running_var);
+  }
+  const OpTimer timer(op, *this);
+  expect(op, "x", x, d.x_shape(), d.dtype);
+  expect(op, "filter", filter, d.filter_shape(), DType::f32);
+  expect(op, "y", y, d.y_shape(), d.dtype);
+  expect_statistics(op, norm, saved, running_mean, running_var);
+  expect_workspace(op, workspace, *needed);
+  do_conv_forward_statistics(d, norm, x, filter, y, saved, running_mean, running_var, workspace);
+}
+
+void Backend::do_conv_forward_statistics(const ConvDesc&, const BatchNormDesc&, ConstTensorRef, ConstTensorRef,
+                                         TensorRef, TensorRef, TensorRef, TensorRef, Workspace) {
+  fail(ErrorKind::internal, "this backend has no convolution with statistics");
+}
+
+void Backend::conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum accum,
+                                 Workspace workspace) {
+  const char* op = "conv_backward_data";
+  const OpTimer timer(op, *this);
+  check_conv(op, d);
+  expect(op, "dy", dy, d.y_shape(), d.dtype);
+  expect(op, "filter", filter, d.filter_shape(), DType::f32);
+  expect(op, "dx", dx, d.x_shape(), d.dtype);
+  expect_workspace(op, workspace, do_conv_workspace(d, ConvPass::backward_data));
+  do_conv_backward_data(d, dy, filter, dx, accum, workspace);
+}
+
+void Backend::conv_backward_filter(const ConvDesc& d, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter,
+                                   Accum accum, Workspace workspace) {
+  const char* op = "conv_backward_filter";
+  const OpTimer timer(op, *this);
+  check_conv(op, d);
+  expect(op, "x", x, d.x_shape(), d.dtype);
+  expect(op, "dy", dy, d.y_shape(), d.dtype);
+  expect(op, "dfilter", dfilter, d.filter_shape(), DType::f32);
+  expect_workspace(op, workspace, do_conv_workspace(d, ConvPass::backward_filter));
+  do_conv_backward_filter(d, x, dy, dfilter, accum, workspace);
+}
+
+size_t Backend::packed_filter_bytes(const FusedConvDesc& d) const {
+  check_conv("packed_filter_bytes", d.conv);
+  return do_packed_filter_bytes(d);
+}
+
+void Backend::pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
+  const char* op = "pack_filter";
+  const OpTimer timer(op, *this);
+  check_conv(op, d.conv);
+  expect(op, "filter", filter, d.conv.filter_shape(), DType::f32);
+  expect(op, "packed", packed, {static_cast<int64_t>(do_packed_filter_bytes(d))}, DType::u8);
+  do_pack_filter(d, filter, packed);
+}
+
+size_t Backend::fused_conv_workspace(const FusedConvDesc& d) const {
+  check_conv("fused_conv_workspace", d.conv);
+  return do_fused_conv_workspace(d);
+}
+
+void Backend::fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
+                         ConstTensorRef residual, TensorRef y, Workspace workspace) {
+  const char* op = "fused_conv";
+  const OpTimer timer(op, *this);
+  check_conv(op, d.conv);
+  expect(op, "x", x, d.conv.x_shape(), d.conv.dtype);
+  expect(op, "packed", packed, {static_cast<int64_t>(do_packed_filter_bytes(d))}, DType::u8);
+  expect(op, "bias", bias, {d.conv.k}, DType::f32);
+  require(d.residual == static_cast<bool>(residual), op, "residual must be given exactly when the descriptor says so");
+  expect_optional(op, "residual", residual, d.conv.y_shape(), d.conv.dtype);
+  expect(op, "y", y, d.conv.y_shape(), d.conv.dtype);
+  expect_workspace(op, workspace, do_fused_conv_workspace(d));
+  do_fused_conv(d, x, packed, bias, residual, y, workspace);
+}
+
+void Backend::gemm(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c) {
+  const char* op = "gemm";
+  const OpTimer timer(op, *this);
+  require(d.dtype == DType::f32 || d.dtype == DType::f64, op, "dtype must be f32 or f64");
+  require(d.m > 0 && d.n > 0 && d.k > 0, op, "extents must be positive");
+  expect(op, "a", a, d.trans_a ? Shape{d.k, d.m} : Shape{d.m, d.k}, d.dtype);
+  expect(op, "b", b, d.trans_b ? Shape{d.n, d.k} : Shape{d.k, d.n}, d.dtype);
+  expect_optional(op, "bias", bias, {d.n}, d.dtype);
+  expect(op, "c", c, {d.m, d.n}, d.dtype);
+  do_gemm(d, a, b, bias, c);
+}
+
+void Backend::batch_norm_statistics(const BatchNormDesc& d, ConstTensorRef x, TensorRef saved, TensorRef running_mean,
+                                    TensorRef running_var) {
+  const char* op = "batch_norm_statistics";
+  const OpTimer timer(op, *this);
+  check_batch_norm(op, d);
+  expect(op, "x", x, d.x_shape(), d.dtype);
+  expect_statistics(op, d, saved, running_mean, running_var);
+  do_batch_norm_statistics(d, x, saved, running_mean, running_var);
+}
+
+void Backend::batch_norm_running(const BatchNormDesc& d, ConstTensorRef running_mean, ConstTensorRef running_var,
+                                 TensorRef saved) {
+  const char* op = "batch_norm_running";
+  const OpTimer timer(op, *this);
+  check_batch_norm(op, d);
+  expect(op, "running_mean", running_mean, {d.channels}, DType::f32);
+  expect(op, "running_var", running_var, {d.channels}, DType::f32);
+  expect(op, "saved", saved, d.saved_shape(), DType::f32);
+  do_batch_norm_running(d, running_mean, running_var, saved);
+}
+
+void Backend::batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
+                               ConstTensorRef beta, ConstTensorRef residual, TensorRef y) {
+  const char* op = "batch_norm_apply";
+  const OpTimer timer(op, *this);
+  check_batch_norm(op, d);
+  expect(op, "x", x, d.x_shape(), d.dtype);
+  expect(op, "saved", saved, d.saved_shape(), DType::f32);
+  expect(op, "gamma", gamma, {d.channels}, DType::f32);
+  expect(op, "beta", beta, {d.channels}, DType::f32);
+  require(d.residual == static_cast<bool>(residual), op, "residual must be given exactly when the descriptor says so");
+  expect_optional(op, "residual", residual, d.x_shape(), d.dtype);
+  expect(op, "y", y, d.x_shape(), d.dtype);
+  do_batch_norm_apply(d, x, saved, gamma, beta, residual, y);
+}
+
+void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
+                                  ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
+                                  TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) {
+  const char* op = "batch_norm_backward";
+  const OpTimer timer(op, *this);
+  check_batch_norm(op, d);
+  expect(op, "dy", dy, d.x_shape(), d.dtype);
+  expect(op, "x", x, d.x_shape(), d.dtype);
+  if (d.relu && d.residual) expect(op, "y", y, d.x_shape(), d.dtype);
+  expect(op, "saved", saved, d.saved_shape(), DType::f32);
+  expect(op, "gamma", gamma, {d.channels}, DType::f32);
+  expect(op, "beta", beta, {d.channels}, DType::f32);
+  expect(op, "dx", dx, d.x_shape(), d.dtype);
+  require(d.residual == static_cast<bool>(dresidual), op,
+          "dresidual must be given exactly when the descriptor says so");
+  expect_optional(op, "dresidual", dresidual, d.x_shape(), d.dtype);
+  require(!d.residual || dx.data != dresidual.data, op, "dx and dresidual must differ");
+  expect(op, "dgamma", dgamma, {d.channels}, DType::f32);
+  expect(op, "dbeta", dbeta, {d.channels}, DType::f32);
+  do_batch_norm_backward(d, dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta, accum);
+}
+
+void Backend::max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, TensorRef y, TensorRef argmax) {
+  const char* op = "max_pool_forward";
+  const OpTimer timer(op, *this);
+  expect_activation_type(op, d.dtype);
+  require(d.window > 0 && d.window <= 15 && d.stride > 0 && 2 * d.pad < d.window + 1, op,
+          "window must be 1..15, pad at most half of it");
+  expect(op, "x", x, d.x_shape(), d.dtype);
+  expect(op, "y", y, d.y_shape(), d.dtype);
+  expect(op, "argmax", argmax, d.y_shape(), DType::u8);
+  do_max_pool_forward(d, x, y, argmax);
+}
+
+void Backend::max_pool_backward(const MaxPoolDesc& d, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) {
+  const char* op = "max_pool_backward";
+  const OpTimer timer(op, *this);
+  expect(op, "dy", dy, d.y_shape(), d.dtype);
+  expect(op, "argmax", argmax, d.y_shape(), DType::u8);
+  expect(op, "dx", dx, d.x_shape(), d.dtype);
+  do_max_pool_backward(d, dy, argmax, dx);
+}
+
+void Backend::average_pool_forward(const AveragePoolDesc& d, ConstTensorRef x, TensorRef y) {
+  const char* op = "average_pool_forward";
+  const OpTimer timer(op, *this);
+  expect_activation_type(op, d.dtype);
+  expect(op, "x", x, {d.n, d.h, d.w, d.c}, d.dtype);
+  expect(op, "y", y, {d.n, d.c}, DType::f32);
+  do_average_pool_forward(d, x, y);
+}
+
+void Backend::average_pool_backward(const AveragePoolDesc& d, ConstTensorRef dy, TensorRef dx) {
+  const char* op = "average_pool_backward";
+  const OpTimer timer(op, *this);
+  expect_activation_type(op, d.dtype);
+  expect(op, "dy", dy, {d.n, d.c}, DType::f32);
+  expect(op, "dx", dx, {d.n, d.h, d.w, d.c}, d.dtype);
+  do_average_pool_backward(d, dy, dx);
+}
+
+}  // namespace dcl
