@@ -31,6 +31,9 @@ struct PretrainOptions {
   void add_to(Options& options);
   /// Settings from words, and what two flags say together. After parsing.
   void resolve(const Options& options);
+
+ private:
+  void settle_objective(const Options& options);
 };
 
 void PretrainOptions::add_to(Options& options) {
@@ -88,13 +91,22 @@ void PretrainOptions::add_to(Options& options) {
   device.add_to(options);
 }
 
+/// Of --debiased and --objective the one from the source that comes first counts; afterwards both say the same.
+void PretrainOptions::settle_objective(const Options& options) {
+  const auto debiases = [&] { return objective == "debiased" || objective == "hard"; };
+  const OptionSource said = options.option("debiased").source(), named = options.option("objective").source();
+  if (said > named) {
+    if (!debiased && debiases()) objective = "biased";
+    if (debiased && objective == "biased") objective = "debiased";
+  } else if (said == named && options.given("debiased") && !debiased && debiases()) {
+    fail(ErrorKind::usage, "--no-debiased contradicts --objective " + objective + ": give one of them");
+  }
+  debiased = debiases();
+}
+
 void PretrainOptions::resolve(const Options& options) {
   data.resolve("train+unlabeled");
-  if (options.given("debiased") && !debiased) {
-    if (options.given("objective") && objective != "biased" && objective != "unbiased")
-      fail(ErrorKind::usage, "--no-debiased contradicts --objective " + objective + ": give one of them");
-    if (!options.given("objective")) objective = "biased";
-  }
+  settle_objective(options);
   settings.model.arch = arch;
   settings.model.stem = stem_from_name(stem);
   settings.objective.kind = parse_objective_kind(objective);
@@ -107,6 +119,9 @@ void PretrainOptions::resolve(const Options& options) {
   monitor.pixels = augment_desc(settings.augment);
   check(settings);
   plan.on_nan = on_nan_of(on_nan);
+  if (resume != "auto" && resume != "never" && resume != "must" && !std::filesystem::exists(resume))
+    fail(ErrorKind::usage, "--resume: there is no checkpoint " + dcl::quoted(resume) +
+                               "; expected auto, never, must or an existing file");
   if (const std::string warning = tau_plus_warning(settings.objective); !warning.empty()) log(LogLevel::warning, warning);
 }
 
@@ -224,7 +239,9 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   Reporter reporter(metrics, tensorboard.get(), pretrainer, signals, o.settings.epochs);
   if (pretrainer.run(reporter) == PretrainEnd::finished) return 0;
   if (signals.requeue_requested() && o.slurm_requeue) requeue_slurm_job();
-  log(LogLevel::info, "interrupted; checkpoint saved, the same command continues");
+  log(LogLevel::info,
+      "interrupted; checkpoint saved, " +
+          (o.run_dir.empty() ? "--run_dir " + run.path().string() + " continues" : "the same command continues"));
   return kExitInterrupted;
 }
 

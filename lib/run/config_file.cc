@@ -53,6 +53,8 @@ class LineReader {
   std::string key() {
     at_end();
     const size_t start = at_;
+    if (at_ < text_.size() && text_[at_] == '"') return basic_string();
+    if (at_ < text_.size() && text_[at_] == '\'') return literal_string();
     while (at_ < text_.size() && is_key_character(text_[at_])) ++at_;
     if (at_ == start) fail_here("expected a key");
     return std::string(text_.substr(start, at_ - start));
@@ -132,6 +134,7 @@ class LineReader {
       code = code << 4 | static_cast<uint32_t>(value < 16 ? value : value - 6);
     }
     if (!digits || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) fail_here("unknown escape in a string");
+    if (code == 0) fail_here("a text cannot hold the character NUL");
     append_utf8(out, code);
   }
 
@@ -149,6 +152,7 @@ std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& 
   std::string table;
   int number = 0;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (text.find('\0') != text.npos) fail(ErrorKind::usage, name + ": it holds the character NUL: expected a text file");
   while (!text.empty()) {
     const size_t end = text.find('\n');
     std::string_view line = text.substr(0, end);
@@ -172,7 +176,12 @@ std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& 
 }
 
 std::vector<ConfigEntry> read_config(const std::filesystem::path& path) {
-  const std::vector<uint8_t> bytes = read_file(path, kMaxConfigBytes);
+  std::vector<uint8_t> bytes;
+  try {
+    bytes = read_file(path, kMaxConfigBytes);
+  } catch (const Error& error) {
+    fail(ErrorKind::usage, std::string("configuration file: ") + error.what());
+  }
   return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.native());
 }
 

@@ -29,7 +29,7 @@ std::string joined(const std::vector<std::string>& words, const char* separator)
 
 template <class T>
 bool parse_number(std::string_view text, T& value) {
-  if (text.starts_with('+')) text.remove_prefix(1);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
   return status == std::errc() && end == text.data() + text.size() && !text.empty();
 }
@@ -79,7 +79,11 @@ void Option::assign_one(const std::string& text, const std::string& where) {
   };
   const auto number = [&](auto* to) {
     std::remove_pointer_t<decltype(to)> value{};
-    if (!parse_number(text, value)) fail_value(type_text() == "INT" ? "a whole number" : "a number");
+    using Number = decltype(value);
+    if (!parse_number(text, value))
+      fail_value(std::is_unsigned_v<Number>   ? "a whole number of 0 or more"
+                 : std::is_integral_v<Number> ? "a whole number"
+                                              : "a number");
     if (!std::isfinite(static_cast<double>(value))) fail_value("a finite number");
     check_range(static_cast<double>(value), text, where);
     *to = value;
@@ -322,12 +326,15 @@ void Options::apply_environment() {
 
 void Options::apply_file(const std::filesystem::path& path) {
   const std::string file = path.native();
+  std::set<std::string> names;
   for (const ConfigEntry& entry : read_config(path)) {
     std::string name = entry.key;
     std::ranges::replace(name, '-', '_');
     const std::string where = file + ":" + std::to_string(entry.line);
     Option* option = find(name);
     if (!option || option->positional_) fail_usage(where + ": unknown key " + entry.key + suggestion(name, ""));
+    if (name == "config") fail_usage(where + ": a configuration file cannot name another");
+    if (!names.insert(name).second) fail_usage(where + ": " + entry.key + " stands twice, once with _ and once with -");
     if (!option->given()) option->assign(entry.values, OptionSource::file, where + ": " + entry.key);
   }
 }

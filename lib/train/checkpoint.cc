@@ -195,6 +195,34 @@ Checkpoint open_checkpoint(const fs::path& path) {
   return open_pair(real);
 }
 
+namespace {
+
+std::optional<Checkpoint> newest_of(const CheckpointFolder& folder) {
+  std::vector<PassedOver> passed_over;
+  std::optional<Checkpoint> found = folder.newest_valid(passed_over);
+  for (const PassedOver& bad : passed_over)
+    log(LogLevel::warning, "checkpoint " + quoted(bad.path) + " is not used: " + bad.reason);
+  return found;
+}
+
+/// The file that was asked for, or what the run has become since it began with that file.
+Checkpoint asked_for(const std::string& resume, const CheckpointFolder& folder) {
+  Checkpoint given = open_checkpoint(resume);
+  std::optional<Checkpoint> newest = newest_of(folder);
+  if (!newest || newest->facts.position.step <= given.facts.position.step) return given;
+  std::error_code ignored;
+  if (fs::equivalent(fs::path(given.model->path()).parent_path(), folder.path(), ignored))
+    fail(ErrorKind::usage, "cannot continue " + quoted(resume) +
+                               " in its own run directory, which has later checkpoints, up to step " +
+                               std::to_string(newest->facts.position.step) +
+                               ": give another --run_dir, or --resume auto to continue the latest");
+  log(LogLevel::warning, "the run directory has later checkpoints than " + quoted(resume) + ": continuing " +
+                             quoted(newest->model->path()));
+  return std::move(*newest);
+}
+
+}  // namespace
+
 std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const CheckpointFolder& folder) {
   if (resume == "never") {
     if (!folder.steps().empty())
@@ -202,11 +230,8 @@ std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const Che
                                  "give another --run_dir");
     return std::nullopt;
   }
-  if (resume != "auto" && resume != "must") return open_checkpoint(resume);
-  std::vector<PassedOver> passed_over;
-  std::optional<Checkpoint> found = folder.newest_valid(passed_over);
-  for (const PassedOver& bad : passed_over)
-    log(LogLevel::warning, "checkpoint " + quoted(bad.path) + " is not used: " + bad.reason);
+  if (resume != "auto" && resume != "must") return asked_for(resume, folder);
+  std::optional<Checkpoint> found = newest_of(folder);
   if (!found && resume == "must") fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
   return found;
 }

@@ -89,9 +89,11 @@ class CheckpointFolder {
 /// when it is not a valid pair.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
-/// What `--resume` means: "auto" (the newest valid checkpoint of `folder`, or none), "never" (none; Error{usage} when the
-/// folder has any), "must" (Error{data} when there is none), or a path for open_checkpoint. Damaged checkpoints that are
-/// passed over are logged as warnings.
+/// What `--resume` means: "auto" (the newest valid checkpoint of `folder`, or none), "never" (none; Error{usage} when
+/// the folder has any), "must" (Error{data} when there is none), or a path for open_checkpoint. A run that began with a
+/// path and has later checkpoints since continues with them; going back within `folder` is Error{usage}, since its
+/// later checkpoints would then be taken for the continuation. Damaged checkpoints that are passed over are logged as
+/// warnings.
 std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const CheckpointFolder& folder);
 
 }  // namespace dcl

@@ -19,6 +19,9 @@ bool has_debiasing_term(const PretrainSettings& s) {
   return s.objective.kind == ObjectiveKind::debiased || s.objective.kind == ObjectiveKind::hard;
 }
 
+/// More passes than any run makes, and few enough for the number of steps to be counted.
+constexpr int64_t kMostEpochs = 1'000'000'000;
+
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 bool not_negative(double value) { return std::isfinite(value) && value >= 0; }
 
@@ -47,10 +50,11 @@ void check(const PretrainSettings& s) {
   require(s.num_positives >= 1 && s.num_positives <= 64, "num_positives must be 1 to 64");
   require(s.num_positives == 1 || has_debiasing_term(s),
           "num_positives above 1 needs a debiasing term: --objective debiased or hard");
-  require(s.epochs >= 1, "epochs must be at least 1");
+  require(s.epochs >= 1 && s.epochs <= kMostEpochs, "epochs must be 1 to " + std::to_string(kMostEpochs));
   require(positive(s.lr), "lr is " + number_text(s.lr) + ", expected a positive number");
   require(not_negative(s.final_lr), "final_lr must be 0 or more");
-  require(not_negative(s.warmup_epochs), "warmup_epochs must be 0 or more");
+  require(not_negative(s.warmup_epochs) && s.warmup_epochs <= static_cast<double>(kMostEpochs),
+          "warmup_epochs must be 0 to " + std::to_string(kMostEpochs));
   require(not_negative(s.optimizer.weight_decay), "weight_decay must be 0 or more");
   require(s.optimizer.momentum >= 0 && s.optimizer.momentum < 1, "momentum must be in [0, 1)");
   check(s.augment);

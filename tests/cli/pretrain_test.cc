@@ -204,6 +204,77 @@ TEST_F(Pretrain, ResumeFromAFileOfAnotherRun) {
   EXPECT_TRUE(read_text(file_of(whole(), kTinySteps)) == read_text(file_of(dir, kTinySteps)));
 }
 
+TEST_F(Pretrain, RunThatBeganWithAFileContinuesWithItsOwnCheckpoints) {
+  const std::string dir = fresh("began_with_file"), source = fresh("began_from");
+  ASSERT_EQ(run(tiny_run(source, {"--max_steps", "2"})).exit_code, 0);
+  const std::vector<std::string> command = {"--resume", file_of(source, 2)};
+  ASSERT_EQ(run(tiny_run(dir, {"--resume", file_of(source, 2), "--max_steps", "4"})).exit_code, 0);
+  const Outcome again = run(tiny_run(dir, command));
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.err.find("continuing after step 4"), std::string::npos) << again.err;
+  EXPECT_TRUE(read_text(file_of(whole(), kTinySteps)) == read_text(file_of(dir, kTinySteps)));
+}
+
+TEST_F(Pretrain, GoingBackWithinARunNeedsAnotherDirectory) {
+  const std::string dir = fresh("going_back");
+  const std::vector<std::string> often = {"--max_steps", "3", "--checkpoint_every", "1", "--keep_last", "9"};
+  ASSERT_EQ(run(tiny_run(dir, often)).exit_code, 0);
+  const Outcome outcome = run(tiny_run(dir, {"--resume", file_of(dir, 1)}));
+  EXPECT_EQ(outcome.exit_code, 2) << "the abandoned steps 2 and 3 would be taken for the continuation later";
+  EXPECT_NE(outcome.err.find("up to step 3"), std::string::npos) << outcome.err;
+  write_text(file_of(dir, 3), "damaged");
+  EXPECT_EQ(run(tiny_run(dir, {"--resume", file_of(dir, 2), "--max_steps", "3"})).exit_code, 0)
+      << "nothing valid is later";
+  const Outcome missing = run(tiny_run(dir, {"--resume", "mayhap"}));
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_NE(missing.err.find("auto, never, must"), std::string::npos) << missing.err;
+}
+
+TEST_F(Pretrain, InterruptedRunInADirectoryOfItsOwnNamesIt) {
+  const TemporaryFolder folder;
+  std::vector<std::string> argv = tiny_run("", {"--max_steps", "400", "--epochs", "200"});
+  argv.insert(argv.begin(), {"/usr/bin/env", "-C", folder.path()});
+  Background running(argv);
+  while (running.running() && running.errors_so_far().find("starting after") == std::string::npos)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  running.send(SIGTERM);
+  const Outcome outcome = running.wait();
+  ASSERT_EQ(outcome.exit_code, 75) << outcome.err;
+  EXPECT_NE(outcome.err.find("--run_dir runs/"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Pretrain, OfDebiasedAndObjectiveTheNearerSourceCounts) {
+  const TemporaryFolder folder;
+  const std::string hard = folder / "hard.toml", biased = folder / "biased.toml";
+  write_text(hard, "objective = \"hard\"\ndebiased = true\n");
+  write_text(biased, "objective = \"biased\"\ndebiased = false\n");
+  const auto recorded = [&](const std::string& name, const std::vector<std::string>& options,
+                            const Environment& environment = {}) {
+    auto argv = tiny_run(fresh(name), {"--max_steps", "1", "--knn", "false"});
+    argv.insert(argv.end(), options.begin(), options.end());
+    const Outcome outcome = run(argv, environment);
+    EXPECT_EQ(outcome.exit_code, 0) << name << ": " << outcome.err;
+    const std::string config = read_text(fresh(name) + "/config.toml");
+    const size_t at = config.find("\nobjective = ") + 1;
+    return config.substr(at, config.find('\n', at) - at);
+  };
+  EXPECT_EQ(recorded("no_over_file", {"--config", hard, "--no-debiased"}), "objective = \"biased\"");
+  EXPECT_EQ(recorded("yes_over_file", {"--config", biased, "--debiased"}), "objective = \"debiased\"");
+  EXPECT_EQ(recorded("hard_over_all", {"--config", biased, "--objective", "hard"}, {{"DCL_DEBIASED", "no"}}),
+            "objective = \"hard\"");
+  EXPECT_EQ(recorded("again", {"--config", fresh("hard_over_all") + "/config.toml"}), "objective = \"hard\"")
+      << "what is recorded does not contradict itself";
+  EXPECT_EQ(run(tiny_run(fresh("both"), {"--no-debiased", "--objective", "hard"})).exit_code, 2);
+}
+
+TEST_F(Pretrain, NumbersBeyondCountingAreRefused) {
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"--epochs", "9223372036854775807"}, {"--warmup_epochs", "1e300"}, {"--lr", "+-1"}}) {
+    const Outcome outcome = run(tiny_run(fresh("huge"), more));
+    EXPECT_EQ(outcome.exit_code, 2) << more[0] << ": " << outcome.err;
+  }
+}
+
 TEST_F(Pretrain, EveryObjectiveAndOptimizerTrains) {
   const std::vector<std::vector<std::string>> variants = {
       {"--no-debiased"}, {"--debiased", "false"}, {"--objective", "hard", "--beta", "0.5"}, {"--objective", "unbiased"},

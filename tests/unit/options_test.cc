@@ -203,6 +203,28 @@ TEST(Precedence, ErrorsNameTheSource) {
   refused({}, "environment variable DCL_BATCH_SIZE: expected a whole number, got 'many'");
 }
 
+TEST(Config, WhatAFileCannotSay) {
+  const test::TemporaryFolder folder;
+  const std::string file = folder / "run.toml";
+  const auto refused_file = [&](const std::string& text, const std::string& words) {
+    test::write_text(file, text);
+    refused({"--config", file}, words);
+  };
+  refused_file("tau_plus = 0.1\ntau-plus = 0.2\n", ":2: tau-plus stands twice");
+  refused_file("seed = 1\n\"seed\" = 2\n", "seed stands twice");
+  refused_file("config = \"other.toml\"\n", "cannot name another");
+  refused_file("data = \"a\\u0000b\"\n", "NUL");
+  refused_file(std::string("data = 'a\0b'\n", 13), "NUL");
+  refused_file("seed = -1\n", "a whole number of 0 or more");
+  refused({"--config", folder / "missing.toml"}, "configuration file: ");
+  refused({"--config", folder.path()}, "not a regular file");
+  test::write_text(file, "\"tau_plus\" = 0.25\n'seed' = 3\n");
+  App app;
+  app.parse({"--config", file});
+  EXPECT_EQ(app.tau_plus, 0.25);
+  EXPECT_EQ(app.seed, 3u);
+}
+
 TEST(Config, EffectiveConfigurationRepeatsTheRun) {
   App app;
   app.parse({"--batch_size", "7", "--tau_plus", "0.07", "--no-debiased", "--data", "we\"ird\\ pa\nth\xC3\xA9", "--seed",
@@ -241,7 +263,7 @@ TEST(Config, ReadsTheSubsetOfToml) {
 TEST(Config, RefusesTheRestWithItsLine) {
   for (const char* text :
        {"a", "a =", "a = b", "= 1", "a = \"x", "a = 'x", "a = 1 2", "a = [1", "a = [1 2]", "[t", "[]", "a = \"\\q\"",
-        "a = \"\\ud800\"", "a = \"\\u00g0\"", "a = 1\na = 2", "a = \"\"\"x\"\"\"", "a = {b = 1}", "\"a\" = 1"}) {
+        "a = \"\\ud800\"", "a = \"\\u00g0\"", "a = 1\na = 2", "a = \"\"\"x\"\"\"", "a = {b = 1}", "\"a = 1", "'a'"}) {
     try {
       parse_config(std::string("\n") + text, "f.toml");
       ADD_FAILURE() << text;
