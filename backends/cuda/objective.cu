@@ -8,9 +8,12 @@ namespace {
 constexpr int kChunk = 128;        // columns of the gradient that a block sums up
 constexpr int kChunkColumns = 16;  // columns of a tile whose embeddings are in shared memory at a time
 constexpr int kPartsOf = kChunk / kLanes;
-constexpr int kWeightStride = kTileColumns + 4, kChunkStride = kChunk + 4;
-static_assert(kChunkColumns * kChunkStride <= kOperandsSize);
+constexpr int kChunkStride = kChunk + 4;
+template <class Shape>
+constexpr int kWeightStride = Shape::kColumns + 4;
+constexpr int kChunkValues = kChunk * kChunkColumns / kTileThreads;  // of a thread
 
+constexpr int64_t kManyAnchors = 2048;  // enough for large tiles to fill a device
 /// Blocks per row tile that a small batch is cut into, so that it reaches all multiprocessors.
 constexpr int64_t kWantedBlocks = 256;
 
@@ -31,7 +34,9 @@ constexpr int kRowsPerBlock = kTileThreads / kLanes;
 
 /// How the work is cut, and the workspace.
 struct Layout {
-  int64_t anchors, row_tiles, column_tiles, splits, tiles_per_split, row_blocks;
+  int64_t anchors;
+  bool large;  ///< tiles
+  int64_t row_tiles, column_tiles, splits, tiles_per_split, row_blocks;
   RowSums* sums;        // [splits, anchors]
   RowWeights* weights;  // [anchors]
   double* reports;      // [row_blocks, kReports]
@@ -40,8 +45,9 @@ struct Layout {
 
   Layout(const ObjectiveDesc& d, Carver& memory)
       : anchors(2 * d.batch),
-        row_tiles(ceil_div(anchors, kTileRows)),
-        column_tiles(ceil_div(anchors, kTileColumns)),
+        large(!computes_in_double(d) && anchors >= kManyAnchors),
+        row_tiles(ceil_div(anchors, large ? LargeTile::kRows : SmallTile::kRows)),
+        column_tiles(ceil_div(anchors, large ? LargeTile::kColumns : SmallTile::kColumns)),
         splits(std::min(column_tiles, ceil_div(kWantedBlocks, row_tiles))),
         tiles_per_split(ceil_div(column_tiles, splits)),
         row_blocks(ceil_div(anchors, kRowsPerBlock)) {
@@ -57,21 +63,22 @@ struct Layout {
 };
 
 /// Grid (row tiles, splits). Row sums of the tiles of one split.
-template <class In, class T>
-__global__ void __launch_bounds__(kTileThreads)
-    sums_kernel(Anchors<In, T> a, int64_t tiles, int64_t tiles_per_split, RowSums* sums) {
-  DCL_SHARED(T, operands, [kOperandsSize]);
-  const int64_t first_row = int64_t{blockIdx.x} * kTileRows;
-  const int64_t begin = int64_t{blockIdx.y} * tiles_per_split, end = min(begin + tiles_per_split, tiles);
-  double weighted[kRowsOf] = {}, importance[kRowsOf] = {}, cosines[kRowsOf] = {}, count[kRowsOf] = {};
-  for (int64_t tile = begin; tile < end; ++tile) {
-    T s[kRowsOf][kColumnsOf];
-    similarities(a, first_row, tile * kTileColumns, operands, s);
+template <class Shape, class In, class T>
+__global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
+    sums_kernel(Anchors<In, T> a, int32_t tiles, int32_t tiles_per_split, RowSums* sums) {
+  DCL_SHARED(T, operands, [Shape::template kOperands<T>]);
+  const auto first_row = static_cast<int32_t>(blockIdx.x) * Shape::kRows;
+  const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
+  double weighted[Shape::kRowsOf] = {}, importance[Shape::kRowsOf] = {}, cosines[Shape::kRowsOf] = {};
+  int32_t count[Shape::kRowsOf] = {};
+  for (int32_t tile = begin; tile < end; ++tile) {
+    T s[Shape::kRowsOf][Shape::kColumnsOf];
+    similarities<Shape>(a, first_row, tile * Shape::kColumns, operands, s);
 #pragma unroll
-    for (int r = 0; r < kRowsOf; ++r)
+    for (int r = 0; r < Shape::kRowsOf; ++r)
 #pragma unroll
-      for (int c = 0; c < kColumnsOf; ++c) {
-        if (!a.negatives(first_row + tile_row(r), tile * kTileColumns + tile_column(c))) continue;
+      for (int c = 0; c < Shape::kColumnsOf; ++c) {
+        if (!a.negatives(first_row + Shape::row(r), tile * Shape::kColumns + Shape::column(c))) continue;
         T e = a.exponential(s[r][c]);
         if (a.beta > 0) {
           const T weight = a.importance(s[r][c]);
@@ -80,14 +87,15 @@ __global__ void __launch_bounds__(kTileThreads)
         }
         weighted[r] += static_cast<double>(e);
         cosines[r] += static_cast<double>(s[r][c]);
-        count[r] += 1;
+        ++count[r];
       }
   }
-  for (int r = 0; r < kRowsOf; ++r) {
+#pragma unroll
+  for (int r = 0; r < Shape::kRowsOf; ++r) {
     const RowSums total = {sum_lanes(weighted[r]), sum_lanes(importance[r]), sum_lanes(cosines[r]),
-                           sum_lanes(count[r])};
-    const int64_t row = first_row + tile_row(r);
-    if (tile_lane() == 0 && row < a.count()) sums[blockIdx.y * a.count() + row] = total;
+                           sum_lanes(static_cast<double>(count[r]))};
+    const int32_t row = first_row + Shape::row(r);
+    if (tile_lane() == 0 && row < a.count()) sums[int64_t{blockIdx.y} * a.count() + row] = total;
   }
 }
 
@@ -107,10 +115,9 @@ __global__ void __launch_bounds__(kTileThreads)
                 const RowSums* sums, RowWeights* weights, double* extra, double* reports) {
   DCL_SHARED(double, of_row, [kRowsPerBlock][kReports]);
   const int slot = static_cast<int>(threadIdx.x) / kLanes;
-  const int64_t row = int64_t{blockIdx.x} * kRowsPerBlock + slot;
-  const int64_t i = row < a.count() ? row : 0;  // idle threads take part in the shuffles
-  const int64_t image = i < a.batch ? i : i - a.batch;
-  const int64_t pair = i < a.batch ? i + a.batch : image;
+  const int32_t row = static_cast<int32_t>(blockIdx.x) * kRowsPerBlock + slot;
+  const int32_t i = row < a.count() ? row : 0;  // idle threads take part in the shuffles
+  const int64_t image = a.image(i), pair = a.pair(i);
   const double scale = settings.inverse_temperature;
   const double pair_cosine = cosine(a.z + i * a.dim, a.z + pair * a.dim, a.dim);
   ContrastiveSums<double> total;
@@ -148,55 +155,87 @@ __global__ void __launch_bounds__(kTileThreads)
   }
 }
 
-/// dLoss/ds of both anchors together, for one tile: weights[row][column].
+/// dLoss/ds of an anchor's negatives, in the type of the arithmetic.
+template <class T>
+struct NegativeWeights {
+  T negative = 0, importance = 0;
+};
 template <class In, class T>
-__device__ void tile_weights(const Anchors<In, T>& a, const RowWeights* weights, int64_t first_row,
-                             int64_t first_column, const T (&s)[kRowsOf][kColumnsOf], T* to) {
+__device__ __forceinline__ NegativeWeights<T> negative_weights(const Anchors<In, T>& a, const RowWeights* weights,
+                                                               int32_t i) {
+  if (i >= a.count()) return {};
+  return {static_cast<T>(weights[i].negative), static_cast<T>(weights[i].importance)};
+}
+
+/// dLoss/ds of both anchors together, for one tile: to[row][column].
+template <class Shape, class In, class T>
+__device__ __forceinline__ void tile_weights(const Anchors<In, T>& a, const RowWeights* weights, int32_t first_row,
+                                             int32_t first_column, const T (&s)[Shape::kRowsOf][Shape::kColumnsOf],
+                                             T* to) {
+  NegativeWeights<T> of_row[Shape::kRowsOf];
 #pragma unroll
-  for (int r = 0; r < kRowsOf; ++r)
+  for (int r = 0; r < Shape::kRowsOf; ++r) of_row[r] = negative_weights(a, weights, first_row + Shape::row(r));
 #pragma unroll
-    for (int c = 0; c < kColumnsOf; ++c) {
-      const int64_t i = first_row + tile_row(r), j = first_column + tile_column(c);
+  for (int c = 0; c < Shape::kColumnsOf; ++c) {
+    const int32_t j = first_column + Shape::column(c);
+    const NegativeWeights<T> of_column = negative_weights(a, weights, j);
+#pragma unroll
+    for (int r = 0; r < Shape::kRowsOf; ++r) {
       T weight = 0;
-      if (a.negatives(i, j)) {
-        weight = a.exponential(s[r][c]) * (static_cast<T>(weights[i].negative) + static_cast<T>(weights[j].negative));
-        if (a.beta > 0)
-          weight = a.importance(s[r][c]) *
-                   (weight + static_cast<T>(weights[i].importance) + static_cast<T>(weights[j].importance));
+      if (a.negatives(first_row + Shape::row(r), j)) {
+        weight = a.exponential(s[r][c]) * (of_row[r].negative + of_column.negative);
+        if (a.beta > 0) weight = a.importance(s[r][c]) * (weight + of_row[r].importance + of_column.importance);
       }
-      to[tile_row(r) * kWeightStride + tile_column(c)] = weight;
+      to[Shape::row(r) * kWeightStride<Shape> + Shape::column(c)] = weight;
     }
+  }
+}
+
+/// The thread's share of kChunkColumns embeddings from `first` on; zeros outside.
+template <class In, class T>
+__device__ __forceinline__ void fetch_chunk(const Anchors<In, T>& a, int32_t first, int64_t first_dim,
+                                            T (&values)[kChunkValues]) {
+  const int64_t k = first_dim + static_cast<int>(threadIdx.x) % kChunk;
+#pragma unroll
+  for (int n = 0; n < kChunkValues; ++n) {
+    const int32_t j = first + n * (kTileThreads / kChunk) + static_cast<int>(threadIdx.x) / kChunk;
+    values[n] = j < a.count() && k < a.dim ? static_cast<T>(a.z[j * a.dim + k]) : T{0};
+  }
 }
 
 /// Grid (row tiles, splits, chunks of the dimension). What the negatives of one split give to dz.
-template <class In, class T>
-__global__ void __launch_bounds__(kTileThreads)
-    gradient_kernel(Anchors<In, T> a, int64_t tiles, int64_t tiles_per_split, const RowWeights* weights, T* gradients) {
-  DCL_SHARED(T, operands, [kOperandsSize]);
-  DCL_SHARED(T, tile_weight, [kTileRows * kWeightStride]);
-  const int64_t first_row = int64_t{blockIdx.x} * kTileRows, first_dim = int64_t{blockIdx.z} * kChunk;
-  const int64_t begin = int64_t{blockIdx.y} * tiles_per_split, end = min(begin + tiles_per_split, tiles);
-  T sum[kRowsOf][kPartsOf] = {};
-  for (int64_t tile = begin; tile < end; ++tile) {
-    const int64_t first_column = tile * kTileColumns;
-    T s[kRowsOf][kColumnsOf];
-    similarities(a, first_row, first_column, operands, s);
-    tile_weights(a, weights, first_row, first_column, s, tile_weight);
-    for (int from = 0; from < kTileColumns; from += kChunkColumns) {
+template <class Shape, class In, class T>
+__global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
+    gradient_kernel(Anchors<In, T> a, int32_t tiles, int32_t tiles_per_split, const RowWeights* weights, T* gradients) {
+  static_assert(kChunkColumns * kChunkStride <= Shape::template kOperands<T>);
+  DCL_SHARED(T, operands, [Shape::template kOperands<T>]);
+  DCL_SHARED(T, tile_weight, [Shape::kRows * kWeightStride<Shape>]);
+  const auto first_row = static_cast<int32_t>(blockIdx.x) * Shape::kRows;
+  const int64_t first_dim = int64_t{blockIdx.z} * kChunk;
+  const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
+  T sum[Shape::kRowsOf][kPartsOf] = {};
+  for (int32_t tile = begin; tile < end; ++tile) {
+    const int32_t first_column = tile * Shape::kColumns;
+    T s[Shape::kRowsOf][Shape::kColumnsOf];
+    similarities<Shape>(a, first_row, first_column, operands, s);
+    T values[kChunkValues];  // on their way while the last ones are used
+    fetch_chunk(a, first_column, first_dim, values);
+    tile_weights<Shape>(a, weights, first_row, first_column, s, tile_weight);
+    for (int from = 0; from < Shape::kColumns; from += kChunkColumns) {
       __syncthreads();
-      for (int at = static_cast<int>(threadIdx.x); at < kChunkColumns * kChunk; at += kTileThreads) {
-        const int column = at / kChunk, k = at % kChunk;
-        const int64_t j = first_column + from + column;
-        const bool inside = j < a.count() && first_dim + k < a.dim;
-        operands[column * kChunkStride + k] = inside ? static_cast<T>(a.z[j * a.dim + first_dim + k]) : T{0};
-      }
+#pragma unroll
+      for (int n = 0; n < kChunkValues; ++n)
+        operands[(n * (kTileThreads / kChunk) + static_cast<int>(threadIdx.x) / kChunk) * kChunkStride +
+                 static_cast<int>(threadIdx.x) % kChunk] = values[n];
       __syncthreads();
-#pragma unroll 4
+      if (from + kChunkColumns < Shape::kColumns)
+        fetch_chunk(a, first_column + from + kChunkColumns, first_dim, values);
+#pragma unroll(2 * Shape::kUnroll)
       for (int column = 0; column < kChunkColumns; ++column) {
         const T* z = operands + column * kChunkStride;
 #pragma unroll
-        for (int r = 0; r < kRowsOf; ++r) {
-          const T weight = tile_weight[tile_row(r) * kWeightStride + from + column];
+        for (int r = 0; r < Shape::kRowsOf; ++r) {
+          const T weight = tile_weight[Shape::row(r) * kWeightStride<Shape> + from + column];
 #pragma unroll
           for (int part = 0; part < kPartsOf; ++part)
             sum[r][part] = multiply_add(weight, z[part / 4 * 4 * kLanes + 4 * tile_lane() + part % 4], sum[r][part]);
@@ -205,11 +244,12 @@ __global__ void __launch_bounds__(kTileThreads)
     }
   }
 #pragma unroll
-  for (int r = 0; r < kRowsOf; ++r)
+  for (int r = 0; r < Shape::kRowsOf; ++r)
 #pragma unroll
     for (int part = 0; part < kPartsOf; ++part) {
-      const int64_t row = first_row + tile_row(r), k = first_dim + part / 4 * 4 * kLanes + 4 * tile_lane() + part % 4;
-      if (row < a.count() && k < a.dim) gradients[(blockIdx.y * a.count() + row) * a.dim + k] = sum[r][part];
+      const int32_t row = first_row + Shape::row(r);
+      const int64_t k = first_dim + part / 4 * 4 * kLanes + 4 * tile_lane() + part % 4;
+      if (row < a.count() && k < a.dim) gradients[(int64_t{blockIdx.y} * a.count() + row) * a.dim + k] = sum[r][part];
     }
 }
 
@@ -265,24 +305,25 @@ __global__ void __launch_bounds__(kTileThreads)
   dz[at] = static_cast<In>(gradient_of(a, views, splits, weights, extra, gradients, at / a.dim, at % a.dim));
 }
 
-template <class In, class T>
+template <class Shape, class In, class T>
 void evaluate(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
               TensorRef dz, const Layout& w) {
   const ContrastiveSettings<double> settings = contrastive_settings(d);
   const Anchors<In, T> a{z.as<In>(),
                          d.kind == ObjectiveKind::unbiased ? labels.as<int32_t>() : nullptr,
-                         d.batch,
+                         static_cast<int32_t>(d.batch),
                          d.dim,
                          static_cast<T>(settings.inverse_temperature),
                          static_cast<T>(settings.beta)};
   const auto extent = [](int64_t blocks) { return static_cast<unsigned>(blocks); };
   const dim3 tiles(extent(w.row_tiles), extent(w.splits));
   auto* gradients = static_cast<T*>(w.gradients);
-  launch(sums_kernel<In, T>, tiles, kTileThreads, 0, context.stream(), a, w.column_tiles, w.tiles_per_split, w.sums);
+  launch(sums_kernel<Shape, In, T>, tiles, kTileThreads, 0, context.stream(), a, w.column_tiles, w.tiles_per_split,
+         w.sums);
   launch(rows_kernel<In, T>, extent(w.row_blocks), kTileThreads, 0, context.stream(), a, settings, d.views, w.splits,
          w.sums, w.weights, w.extra, w.reports);
   if (dz)
-    launch(gradient_kernel<In, T>, dim3(tiles.x, tiles.y, extent(ceil_div(d.dim, kChunk))), kTileThreads, 0,
+    launch(gradient_kernel<Shape, In, T>, dim3(tiles.x, tiles.y, extent(ceil_div(d.dim, kChunk))), kTileThreads, 0,
            context.stream(), a, w.column_tiles, w.tiles_per_split, w.weights, gradients);
   const int64_t blocks = dz ? ceil_div(d.z_shape().elements(), kTileThreads) : 0;
   launch(finish_kernel<In, T>, extent(blocks + 1), kTileThreads, 0, context.stream(), a, d.views, w.splits, w.weights,
@@ -302,9 +343,13 @@ void objective(Context& context, const ObjectiveDesc& d, ConstTensorRef z, Const
                TensorRef dz, Workspace workspace) {
   Carver memory(workspace.data);
   const Layout layout(d, memory);
-  if (d.dtype == DType::f64) return evaluate<double, double>(context, d, z, labels, result, dz, layout);
-  if (computes_in_double(d)) return evaluate<float, double>(context, d, z, labels, result, dz, layout);
-  evaluate<float, float>(context, d, z, labels, result, dz, layout);
+  if (layout.anchors > INT32_MAX - LargeTile::kColumns)
+    fail(ErrorKind::internal, "objective of more than 2^31 anchors");
+  const auto run = [&](auto evaluation) { evaluation(context, d, z, labels, result, dz, layout); };
+  if (d.dtype == DType::f64) return run(evaluate<SmallTile, double, double>);
+  if (computes_in_double(d)) return run(evaluate<SmallTile, float, double>);
+  if (layout.large) return run(evaluate<LargeTile, float, float>);
+  run(evaluate<SmallTile, float, float>);
 }
 
 }  // namespace dcl::cuda

@@ -1,5 +1,5 @@
-// Tiles of the similarity matrix of the objective, kTileRows x kTileColumns, computed by one block as often as they are
-// needed and never stored. Included by objective.cu only.
+// Tiles of the similarity matrix of the objective, computed by one block as often as they are needed and never stored.
+// Included by objective.cu only.
 #pragma once
 
 #include <cmath>
@@ -8,16 +8,35 @@
 
 namespace dcl::cuda {
 
-inline constexpr int kTileRows = 32, kTileColumns = 64;
 inline constexpr int kTileThreads = 256;
-inline constexpr int kTileDepth = 32;  // columns of z that are in shared memory at a time
-inline constexpr int kLanes = 16;      // threads side by side; each has kRowsOf rows and kColumnsOf columns of a tile
-inline constexpr int kRowsOf = 2, kColumnsOf = 4;
-static_assert(kTileThreads / kLanes * kRowsOf == kTileRows && kLanes * kColumnsOf == kTileColumns);
+inline constexpr int kLanes = 16;  // threads side by side
 
-/// Rows of shared memory are padded so that lanes side by side read different banks, four elements at a time.
-inline constexpr int kDepthStride = kTileDepth + 4;
-inline constexpr int kOperandsSize = (kTileRows + kTileColumns) * kDepthStride;
+/// A tile whose threads have RowsOf rows and ColumnsOf columns each, of Depth columns of z at a time.
+template <int RowsOf, int ColumnsOf, int Depth>
+struct TileShape {
+  static constexpr int kRowsOf = RowsOf, kColumnsOf = ColumnsOf, kDepth = Depth;
+  static constexpr int kRows = kTileThreads / kLanes * RowsOf, kColumns = kLanes * ColumnsOf;
+  /// Few elements leave registers to have the next columns under way while these are used.
+  static constexpr bool kAhead = RowsOf * ColumnsOf <= 8;
+  static constexpr int kUnroll = kAhead ? 2 : 1;
+  static constexpr int kBlocks = kAhead ? 1 : 2;       ///< on a multiprocessor, that registers must be left for
+  static constexpr int kLines = kTileThreads / Depth;  // of z that the threads read at once
+  static constexpr int kRowValues = kRows / kLines, kValues = kRowValues + kColumns / kLines;  // of a thread
+
+  /// Rows of shared memory are padded so that lanes side by side read different banks, sixteen bytes at a time.
+  template <class T>
+  static constexpr int kStride = Depth + 16 / static_cast<int>(sizeof(T));
+  template <class T>
+  static constexpr int kOperands = (kRows + kColumns) * kStride<T>;
+
+  /// Row and column inside the tile of a thread's element (r, c).
+  static __device__ int row(int r) { return static_cast<int>(threadIdx.x) / kLanes * RowsOf + r; }
+  static __device__ int column(int c) { return static_cast<int>(threadIdx.x) % kLanes + kLanes * c; }
+};
+
+/// Few anchors: as many blocks as there may be. Many: as many products for a byte of shared memory as registers allow.
+using SmallTile = TileShape<2, 4, 32>;
+using LargeTile = TileShape<4, 8, 16>;
 
 __device__ __forceinline__ float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 __device__ __forceinline__ double multiply_add(double a, double b, double c) { return std::fma(a, b, c); }
@@ -27,58 +46,69 @@ template <class In, class T>
 struct Anchors {
   const In* z;            ///< [views * batch, dim]
   const int32_t* labels;  ///< [batch]; null: no labels
-  int64_t batch, dim;
+  int32_t batch;
+  int64_t dim;
   T inverse_temperature, beta;  ///< beta 0: no importance weights
 
-  __device__ int64_t count() const { return 2 * batch; }
-  __device__ bool negatives(int64_t i, int64_t j) const {
-    if (i >= count() || j >= count() || i == j || i + batch == j || j + batch == i) return false;
+  __device__ int32_t count() const { return 2 * batch; }
+  /// The anchor that is the other view of i, and the image of both.
+  __device__ int32_t pair(int32_t i) const { return i < batch ? i + batch : i - batch; }
+  __device__ int32_t image(int32_t i) const { return i < batch ? i : i - batch; }
+  __device__ bool negatives(int32_t i, int32_t j) const {
+    if (i >= count() || j >= count() || i == j || pair(i) == j) return false;
     if (!labels) return true;
-    const int32_t label = labels[i < batch ? i : i - batch];
-    return label < 0 || label != labels[j < batch ? j : j - batch];
+    const int32_t label = labels[image(i)];
+    return label < 0 || label != labels[image(j)];
   }
   __device__ T exponential(T cosine) const { return std::exp(cosine * inverse_temperature); }
   __device__ T importance(T cosine) const { return std::exp(cosine * inverse_temperature * beta); }
 };
 
 __device__ inline int tile_lane() { return static_cast<int>(threadIdx.x) % kLanes; }
-/// Row and column inside the tile of a thread's element (r, c).
-__device__ inline int tile_row(int r) { return static_cast<int>(threadIdx.x) / kLanes * kRowsOf + r; }
-__device__ inline int tile_column(int c) { return tile_lane() + kLanes * c; }
 
-/// kTileDepth columns from `begin` on of `rows` rows of z from `first` on; zeros outside.
-template <class In, class T>
-__device__ void load_operand(const Anchors<In, T>& a, int64_t first, int rows, int64_t begin, T* to) {
-  for (int at = static_cast<int>(threadIdx.x); at < rows * kTileDepth; at += kTileThreads) {
-    const int row = at / kTileDepth, k = at % kTileDepth;
-    const bool inside = first + row < a.count() && begin + k < a.dim;
-    to[row * kDepthStride + k] = inside ? static_cast<T>(a.z[(first + row) * a.dim + begin + k]) : T{0};
+/// The thread's share of Depth columns of z from `begin` on, of the tile's rows and columns; zeros outside.
+template <class Shape, class In, class T>
+__device__ __forceinline__ void fetch_operands(const Anchors<In, T>& a, int32_t first_row, int32_t first_column,
+                                               int64_t begin, T (&values)[Shape::kValues]) {
+  const int line = static_cast<int>(threadIdx.x) / Shape::kDepth, k = static_cast<int>(threadIdx.x) % Shape::kDepth;
+#pragma unroll
+  for (int n = 0; n < Shape::kValues; ++n) {
+    const bool of_rows = n < Shape::kRowValues;
+    const int32_t anchor =
+        (of_rows ? first_row : first_column - Shape::kRowValues * Shape::kLines) + n * Shape::kLines + line;
+    const bool inside = anchor < a.count() && begin + k < a.dim;
+    values[n] = inside ? static_cast<T>(a.z[anchor * a.dim + begin + k]) : T{0};
   }
 }
 
-/// The cosines of the thread's elements. operands: shared memory of kOperandsSize elements; free before and after.
-template <class In, class T>
-__device__ void similarities(const Anchors<In, T>& a, int64_t first_row, int64_t first_column, T* operands,
-                             T (&s)[kRowsOf][kColumnsOf]) {
-  T* rows = operands;
-  T* columns = operands + kTileRows * kDepthStride;
+/// The cosines of the thread's elements. operands: shared memory of kOperands elements; free before and after.
+template <class Shape, class In, class T>
+__device__ void similarities(const Anchors<In, T>& a, int32_t first_row, int32_t first_column, T* operands,
+                             T (&s)[Shape::kRowsOf][Shape::kColumnsOf]) {
+  constexpr int kStride = Shape::template kStride<T>;
+  T values[Shape::kValues];
+  if constexpr (Shape::kAhead) fetch_operands<Shape>(a, first_row, first_column, 0, values);
 #pragma unroll
-  for (int r = 0; r < kRowsOf; ++r)
+  for (int r = 0; r < Shape::kRowsOf; ++r)
 #pragma unroll
-    for (int c = 0; c < kColumnsOf; ++c) s[r][c] = T{0};
-  for (int64_t begin = 0; begin < a.dim; begin += kTileDepth) {
+    for (int c = 0; c < Shape::kColumnsOf; ++c) s[r][c] = T{0};
+  for (int64_t begin = 0; begin < a.dim; begin += Shape::kDepth) {
+    if constexpr (!Shape::kAhead) fetch_operands<Shape>(a, first_row, first_column, begin, values);
     __syncthreads();
-    load_operand(a, first_row, kTileRows, begin, rows);
-    load_operand(a, first_column, kTileColumns, begin, columns);
+#pragma unroll
+    for (int n = 0; n < Shape::kValues; ++n)
+      operands[(n * Shape::kLines + static_cast<int>(threadIdx.x) / Shape::kDepth) * kStride +
+               static_cast<int>(threadIdx.x) % Shape::kDepth] = values[n];
     __syncthreads();
-#pragma unroll 2
-    for (int k = 0; k < kTileDepth; k += 4) {
+    if (begin + Shape::kDepth < a.dim) fetch_operands<Shape>(a, first_row, first_column, begin + Shape::kDepth, values);
+#pragma unroll Shape::kUnroll
+    for (int k = 0; k < Shape::kDepth; k += 4) {
 #pragma unroll
-      for (int c = 0; c < kColumnsOf; ++c) {
-        const T* y = columns + tile_column(c) * kDepthStride + k;
+      for (int c = 0; c < Shape::kColumnsOf; ++c) {
+        const T* y = operands + (Shape::kRows + Shape::column(c)) * kStride + k;
 #pragma unroll
-        for (int r = 0; r < kRowsOf; ++r) {
-          const T* x = rows + tile_row(r) * kDepthStride + k;
+        for (int r = 0; r < Shape::kRowsOf; ++r) {
+          const T* x = operands + Shape::row(r) * kStride + k;
 #pragma unroll
           for (int i = 0; i < 4; ++i) s[r][c] = multiply_add(x[i], y[i], s[r][c]);
         }

@@ -88,6 +88,16 @@ TEST_P(Objective, EveryKindMatchesTheOracle) {
       }
 }
 
+/// A device takes larger tiles for these.
+TEST_P(Objective, ManyAnchors) {
+  for (const Variant& variant : {kVariants[4], kVariants[6]}) {
+    ObjectiveDesc d;
+    d.kind = variant.kind, d.scale = variant.scale, d.views = variant.views;
+    d.batch = 1030, d.dim = 20, d.tau_plus = 0.05;
+    check(variant, d);
+  }
+}
+
 TEST_P(Objective, ClampedAtALowTemperature) {
   for (const DType dtype : {DType::f32, DType::f64}) {
     ObjectiveDesc d;
