@@ -65,6 +65,7 @@ int main(int argc, char** argv) {
     settings.protocol = protocol == "batch" ? LinearProtocol::batch : LinearProtocol::frozen;
     settings.seed = encoder.seed;
     settings.dtype = device.type();
+    check(settings);
     const auto backend = device.open();
     ParameterStore store = encoder.open(*backend);
     const Dataset train = load_dataset(data.train), test = load_dataset(data.test());

@@ -5,10 +5,26 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "core/parallel.h"
 #include "data/batch_maker.h"
 
 namespace dcl {
+
+namespace {
+
+/// Numbers that are not finite can be neither compared nor classified.
+void check_finite(std::span<const float> rows, int64_t dim, const Dataset& dataset, std::span<const int32_t> images) {
+  const auto bad = std::find_if(rows.begin(), rows.end(), [](float value) { return !std::isfinite(value); });
+  if (bad == rows.end()) return;
+  const int32_t image = images[static_cast<size_t>((bad - rows.begin()) / dim)];
+  fail(ErrorKind::numerical, "the features of image " + std::to_string(image) + " (" +
+                                 quoted(dataset.names[static_cast<size_t>(image)]) +
+                                 ") are not finite: the encoder's weights or running statistics are damaged or too "
+                                 "large; dcl-inspect --stats shows them");
+}
+
+}  // namespace
 
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels) {
   if (size == 0 && !dataset.uniform())
@@ -68,7 +84,9 @@ bool FeatureExtractor::extract(const Dataset& dataset, std::span<const int32_t> 
     input_.make_views({plan_.input().data, {slot.batch.images, pixels_.h, pixels_.w, 3}, options.dtype});
     plan_.run();  // further rows hold earlier images: evaluated, and dropped
     backend_.copy_out(rows_.data(), plan_.features());
-    if (!sink(std::span<const float>(rows_).first(some.size() * static_cast<size_t>(dim())))) return false;
+    const auto features = std::span<const float>(rows_).first(some.size() * static_cast<size_t>(dim()));
+    check_finite(features, dim(), dataset, some);
+    if (!sink(features)) return false;
   }
   return true;
 }

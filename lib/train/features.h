@@ -33,7 +33,7 @@ class FeatureExtractor {
 
   /// Calls sink(rows [count, dim]) for consecutive groups of `images`, in their order; features are not normalised.
   /// Each image is seen through view 0 of `views` in `epoch`. Stops early when sink returns false, and returns whether
-  /// it reached the end.
+  /// it reached the end. Error{numerical} naming the image when a feature is not finite.
   using Sink = std::function<bool(std::span<const float> rows)>;
   bool extract(const Dataset& dataset, std::span<const int32_t> images, const ViewSampler& views, uint32_t epoch,
                const Sink& sink);

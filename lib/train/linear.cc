@@ -218,25 +218,47 @@ class FrozenEvaluation : public Evaluation {
   std::vector<int32_t> order_;
 };
 
-void check(const LinearSettings& s, const Dataset& train, const Dataset& test) {
-  const auto require = [](bool holds, ErrorKind kind, const std::string& message) {
-    if (!holds) fail(kind, message);
-  };
-  require(s.epochs >= 1 && s.batch >= 1 && s.eval_batch >= 1, ErrorKind::usage, "epochs and batch sizes must be at least 1");
-  require(s.lr > 0 && s.weight_decay >= 0, ErrorKind::usage, "lr must be positive and weight_decay not negative");
-  require(s.views >= 0, ErrorKind::usage, "views must be 0 or more");
+void require(bool holds, ErrorKind kind, const std::string& message) {
+  if (!holds) fail(kind, message);
+}
+
+void check(const Dataset& train, const Dataset& test) {
   require(train.labelled() && !train.classes.empty(), ErrorKind::data,
-          "linear evaluation needs a label on every training image: split '" + train.split + "' of '" + train.name + "' has images without");
-  require(!labelled_images(test).empty(), ErrorKind::data, "split '" + test.split + "' of '" + test.name + "' has no labelled image to test on");
+          "linear evaluation needs a label on every training image: split '" + train.split + "' of '" + train.name +
+              "' has images without");
+  require(!labelled_images(test).empty(), ErrorKind::data,
+          "split '" + test.split + "' of '" + test.name + "' has no labelled image to test on");
   require(test.classes == train.classes, ErrorKind::data, "training and test split have different classes");
-  check(s.augment);
+}
+
+/// Batch norm in training mode needs two values of every channel, also in the last batch of an epoch and behind the
+/// last convolution.
+void check_batch_norm(const LinearSettings& s, const ModelConfig& encoder, int64_t images) {
+  const int64_t shrink = encoder.stem == Stem::cifar ? 8 : 32, side = (s.augment.size + shrink - 1) / shrink;
+  const int64_t left = images % s.batch, last = left > 0 ? left : std::min(s.batch, images);
+  require(
+      last * side * side >= 2, ErrorKind::usage,
+      "the last batch of an epoch has one image, of which one pixel is left at the end of the network, and batch norm "
+      "in training mode needs two: give another --batch_size or a larger --image_size, or --protocol frozen");
 }
 
 }  // namespace
 
+void check(const LinearSettings& s) {
+  const auto usage = [](bool holds, const std::string& message) { require(holds, ErrorKind::usage, message); };
+  usage(s.epochs >= 1 && s.batch >= 1 && s.eval_batch >= 1, "epochs and batch sizes must be at least 1");
+  usage(s.lr > 0 && s.weight_decay >= 0, "lr must be positive and weight_decay not negative");
+  usage(s.views >= 0, "views must be 0 or more");
+  usage(s.views == 0 || s.protocol == LinearProtocol::frozen,
+        "--views is of --protocol frozen: protocol batch draws new views in every epoch");
+  check(s.augment);
+}
+
 LinearEpoch linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
                               const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch) {
-  check(settings, train, test);
+  check(settings);
+  check(train, test);
+  if (settings.protocol == LinearProtocol::batch) check_batch_norm(settings, encoder.config(), train.size());
   if (settings.protocol == LinearProtocol::batch) return BatchEvaluation(backend, encoder, train, test, settings).run(on_epoch);
   return FrozenEvaluation(backend, encoder, train, test, settings).run(on_epoch);
 }

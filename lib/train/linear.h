@@ -27,15 +27,19 @@ struct LinearSettings {
   DType dtype = DType::f32;
 };
 
+/// Error{usage} naming the setting that is out of range.
+void check(const LinearSettings& settings);
+
 struct LinearEpoch {
   int64_t epoch = 0;  ///< from 1
   double loss = 0;    ///< mean over the epoch's training images
   std::optional<double> top1, top5;  ///< percent of the test images, in epochs that are tested
 };
 
-/// Trains and tests; returns the last epoch, after calling on_epoch for each. Protocol batch changes the running statistics
-/// in `encoder`. Error{data} when a training image has no label or no test image has one; Error{usage} for settings out of
-/// range.
+/// Trains and tests; returns the last epoch, after calling on_epoch for each. Protocol batch changes the running
+/// statistics in `encoder`. Error{data} when a training image has no label or no test image has one; Error{usage} for
+/// settings out of range, or a batch too small for batch norm; Error{numerical} for features or a loss that are not
+/// finite.
 LinearEpoch linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
                               const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch);
 

@@ -97,6 +97,9 @@ void import_flat(const TensorFile& file, const ParameterStore& store, const std:
 }
 
 ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {
+  if (std::error_code ignored; std::filesystem::is_directory(path, ignored))
+    fail(ErrorKind::data,
+         quoted(path) + " is a folder, expected a file: the newest model of a run is RUN/checkpoints/latest");
   const std::unique_ptr<TensorFile> file = open_tensor_file(path);
   log(LogLevel::info, file->notices());
   const StateMapping mapping = map_model(*file, prefix);

@@ -266,8 +266,14 @@ bool Pretrainer::Impl::checkpoint_due() const {
 
 void Pretrainer::Impl::run_monitor(PretrainObserver& observer) {
   const double start = now();
-  const auto result = knn_accuracy(backend_, step_.parameters(), *bank_, *query_, *plan_.monitor, settings_.dtype,
-                                   [&] { return observer.stop_requested(); });
+  std::optional<MonitorResult> result;
+  try {
+    result = knn_accuracy(backend_, step_.parameters(), *bank_, *query_, *plan_.monitor, settings_.dtype,
+                          [&] { return observer.stop_requested(); });
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::numerical) throw;  // whether training can go on, its own loss tells
+    log(LogLevel::warning, std::string("no kNN accuracy: ") + error.what());
+  }
   if (!result) return;
   facts_.knn_top1 = result->top1;
   saved_step_ = -1;  // a checkpoint of this step does not know the accuracy yet

@@ -3,10 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/registry.h"
 #include "io/npy.h"
+#include "io/safetensors.h"
 #include "support/tiny_run.h"
+#include "train/model_file.h"
 
 namespace dcl::test {
 namespace {
@@ -77,6 +82,43 @@ TEST_F(Evaluation, LinearFrozenFitsItsTrainingImages) {
 
 TEST_F(Evaluation, LinearFrozenOnAugmentedCopies) {
   expect_percent(json_of(with_model("dcl-linear", {"--protocol", "frozen", "--views", "2", "--epochs", "3", "--image_size", "16", "--json"})).at("top1"));
+}
+
+TEST_F(Evaluation, FeaturesThatAreNotFiniteAreNotCounted) {
+  const auto backend = make_backend("eigen");
+  ParameterStore store(*backend, {.arch = "resnet18", .head = false}, /*with_gradients=*/false);
+  store.initialise(5);
+  static_cast<float*>(store.values().data)[0] = std::numeric_limits<float>::quiet_NaN();
+  const std::string damaged = *folder_ / "damaged.safetensors";
+  write_safetensors(damaged, model_sources(store), {});
+  for (const auto& [program, more] : {std::pair<std::string, std::vector<std::string>>{"dcl-knn", {}},
+                                      {"dcl-embed", {"--out", *folder_ / "damaged.npy"}},
+                                      {"dcl-linear", {"--protocol", "frozen"}}}) {
+    const Outcome outcome = run(with(program, {"--model_path", damaged}, more));
+    EXPECT_EQ(outcome.exit_code, 6) << program << ": " << outcome.out << outcome.err;
+    EXPECT_NE(outcome.err.find("the features of image 0 ('train/0') are not finite"), std::string::npos) << outcome.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(*folder_ / "damaged.npy"));
+}
+
+TEST_F(Evaluation, LinearRefusesWhatItCannotDoBeforeItBegins) {
+  const auto refused = [&](const std::vector<std::string>& more, const std::string& words) {
+    const Outcome outcome = run(with_model("dcl-linear", more));
+    EXPECT_EQ(outcome.exit_code, 2) << more[1] << ": " << outcome.out << outcome.err;
+    EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
+    return outcome.err;
+  };
+  refused({"--image_size", "8", "--batch_size", "39"}, "the last batch of an epoch has one image");
+  EXPECT_EQ(refused({"--lr", "0"}, "lr must be positive").find("data:"), std::string::npos)
+      << "no data set is read before";
+  refused({"--views", "2"}, "--protocol frozen");
+  EXPECT_EQ(run(with_model("dcl-linear", {"--image_size", "9", "--batch_size", "39", "--epochs", "1"})).exit_code, 0);
+}
+
+TEST_F(Evaluation, FolderInsteadOfAModelIsExplained) {
+  const Outcome outcome = run(with("dcl-knn", {"--model_path", *folder_ / "run"}, {}));
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_NE(outcome.err.find("checkpoints/latest"), std::string::npos) << outcome.err;
 }
 
 TEST_F(Evaluation, UntrainedEncoderIsTheSameForTheSameSeed) {
