@@ -40,6 +40,8 @@ class ConvPlanner {
   /// The pattern's plan, made at the first call and kept; null when the library has nothing that may serve it, or, of a
   /// pattern with statistics, nothing that was measured to be faster than taking them in a pass of their own.
   ConvPlan* find(const ConvPattern& pattern);
+  /// Notice that the pattern will be asked for: plans that compile may be made at the same time.
+  void expect(const ConvPattern& pattern);
 
  private:
   class Plans;

@@ -26,7 +26,28 @@ size_t filter_bytes(const ConvDesc& d, DType type) {
 /// Of the copy of the filter in the workspace.
 size_t typed_filter_bytes(const ConvDesc& d) { return d.dtype == DType::f32 ? 0 : aligned(filter_bytes(d, d.dtype)); }
 
+/// Whether a plan with statistics can serve: sums without a shift are enough for bf16, and every group's part of x and
+/// y must begin where plans want it.
+bool may_sum_up(const ConvDesc& d, const BatchNormDesc& norm) {
+  return d.dtype == DType::bf16 && d.n % norm.groups == 0 && d.x_shape().elements() / norm.groups % 8 == 0 &&
+         d.y_shape().elements() / norm.groups % 8 == 0;
+}
+
 }  // namespace
+
+void Convolutions::expect(std::span<const ConvUse> uses, F32Math math) {
+  struct Expect {
+    ConvPlanner& planner;
+    F32Math math;
+    void operator()(const ConvPassUse& use) { planner.expect(pattern_of(use.conv, use.pass, Accum::overwrite, math)); }
+    void operator()(const ConvStatisticsUse& use) {
+      (*this)(ConvPassUse{use.conv, ConvPass::forward});
+      if (may_sum_up(use.conv, use.norm)) planner.expect(statistics_pattern_of(use.conv, use.norm.groups, math));
+    }
+    void operator()(const FusedConvDesc& use) { planner.expect(pattern_of(use, math)); }
+  };
+  for (const ConvUse& use : uses) std::visit(Expect{planner_, math}, use);
+}
 
 size_t Convolutions::workspace(const ConvDesc& d, ConvPass pass, F32Math math) {
   const ConvPlan* plan = planner_.find(pattern_of(d, pass, Accum::overwrite, math));
@@ -60,16 +81,9 @@ void Convolutions::forward(const ConvDesc& d, F32Math math, ConstTensorRef x, Co
   plan->run({.x = x.data, .filter = typed, .y = y.data}, at(room, typed_filter_bytes(d)));
 }
 
-ConvPlan* Convolutions::statistics_plan(const ConvDesc& d, const BatchNormDesc& norm, F32Math math) {
-  // Sums without a shift are enough for bf16. Every group's part of x and y must begin where plans want it.
-  const int64_t groups = norm.groups;
-  const bool divisible = d.dtype == DType::bf16 && d.n % groups == 0 && d.x_shape().elements() / groups % 8 == 0 &&
-                         d.y_shape().elements() / groups % 8 == 0;
-  return divisible ? planner_.find(statistics_pattern_of(d, groups, math)) : nullptr;
-}
-
 std::optional<size_t> Convolutions::statistics_workspace(const ConvDesc& d, const BatchNormDesc& norm, F32Math math) {
-  const ConvPlan* plan = statistics_plan(d, norm, math);
+  if (!may_sum_up(d, norm)) return {};
+  const ConvPlan* plan = planner_.find(statistics_pattern_of(d, norm.groups, math));
   if (!plan) return {};
   return with_slack(typed_filter_bytes(d) + aligned(sums_bytes(norm)) + plan->workspace_bytes());
 }
@@ -80,9 +94,9 @@ void Convolutions::forward_statistics(const ConvDesc& d, const BatchNormDesc& no
   void* room = aligned_start(workspace);
   const void* typed = typed_filter(d, filter, room);
   auto* sums = static_cast<float*>(at(room, typed_filter_bytes(d)));
-  run_with_statistics(context_, *statistics_plan(d, norm, math), d, norm,
-                      {.x = x.data, .filter = typed, .y = y.data, .sum = sums}, at(sums, aligned(sums_bytes(norm))),
-                      saved, running_mean, running_var);
+  ConvPlan* plan = planner_.find(statistics_pattern_of(d, norm.groups, math));
+  run_with_statistics(context_, *plan, d, norm, {.x = x.data, .filter = typed, .y = y.data, .sum = sums},
+                      at(sums, aligned(sums_bytes(norm))), saved, running_mean, running_var);
 }
 
 void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef dy, ConstTensorRef filter,

@@ -17,6 +17,7 @@ class Convolutions {
   /// What they are computed with, beside the kernels here.
   std::vector<std::pair<std::string, std::string>> libraries() const { return planner_.libraries(); }
 
+  void expect(std::span<const ConvUse> uses, F32Math);
   size_t workspace(const ConvDesc&, ConvPass, F32Math);
   void forward(const ConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
   /// Nothing when statistics are better taken afterwards.
@@ -35,7 +36,6 @@ class Convolutions {
              ConstTensorRef residual, TensorRef y, Workspace);
 
  private:
-  ConvPlan* statistics_plan(const ConvDesc&, const BatchNormDesc&, F32Math);
   /// The filter as plans take it: itself, or rounded to bf16 at the start of the workspace.
   const void* typed_filter(const ConvDesc&, ConstTensorRef filter, void* workspace);
 

@@ -47,6 +47,8 @@ void CudaBackend::do_copy(ConstTensorRef from, TensorRef to) {
 
 void CudaBackend::do_fill(TensorRef to, float value) { cuda::fill(context_, to, value); }
 
+void CudaBackend::do_expect(std::span<const ConvUse> uses) { convolutions_.expect(uses, f32_math()); }
+
 size_t CudaBackend::do_conv_workspace(const ConvDesc& d, ConvPass pass) const {
   return convolutions_.workspace(d, pass, f32_math());
 }

@@ -32,6 +32,7 @@ class CudaBackend final : public Backend {
   std::unique_ptr<StepGraph> do_capture(const std::function<void()>& step) override;
   void do_copy(ConstTensorRef from, TensorRef to) override;
   void do_fill(TensorRef to, float value) override;
+  void do_expect(std::span<const ConvUse> uses) override;
   size_t do_conv_workspace(const ConvDesc&, ConvPass) const override;
   void do_conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace) override;
   std::optional<size_t> do_conv_statistics_workspace(const ConvDesc&, const BatchNormDesc&) const override;

@@ -1,41 +1,23 @@
 // The planner that asks cuDNN. An engine is chosen once per pattern by timing what the heuristics propose, and
-// remembered in the plan cache. Plans of remembered choices are made on threads of their own, since some compile for a
-// second: the first run of a plan waits for it.
+// remembered in the plan cache. The first run of a plan of a remembered choice waits until it is made.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <future>
+#include <map>
 #include <optional>
-#include <semaphore>
-#include <thread>
 
 #include "core/log.h"
 #include "cuda/conv_planner.h"
-#include "cuda/cudnn_descriptors.h"
 #include "cuda/engine_timing.h"
 #include "cuda/errors.h"
+#include "cuda/plan_builder.h"
 #include "cuda/plan_cache.h"
 #include "cuda/statistics_choice.h"
 
 namespace dcl::cuda {
 namespace {
 
-constexpr size_t kMostTimed = 10, kMostCompiled = 3;  // engines that are timed per pattern
 constexpr size_t kMostWorkspace = size_t{768} << 20;
-constexpr ptrdiff_t kMostThreads = 64;
-
-/// Engines whose results may be trusted, best guess first, few of those that compile.
-std::vector<EngineConfig> candidates(const OperationGraph& graph, const DeviceProperties& device, bool f32_products) {
-  std::vector<EngineConfig> chosen;
-  size_t compiled = 0;
-  for (EngineConfig& config : propose_engines(graph, device)) {
-    const EngineTraits traits = config.traits();
-    if (!is_admissible(traits, f32_products) || chosen.size() == kMostTimed) continue;
-    if (traits.compiles && ++compiled > kMostCompiled) continue;
-    chosen.push_back(std::move(config));
-  }
-  return chosen;
-}
 
 class Handle {
  public:
@@ -55,52 +37,17 @@ class Handle {
   cudnnHandle_t handle_ = nullptr;
 };
 
-using Slots = std::counting_semaphore<kMostThreads>;
-
-class Slot {
- public:
-  explicit Slot(Slots& slots) : slots_(slots) { slots_.acquire(); }
-  ~Slot() { slots_.release(); }
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
-
- private:
-  Slots& slots_;
-};
-
-/// Makes plans on threads, no more at once than there are cores.
-class Builder {
- public:
-  using Plan = std::shared_ptr<ExecutionPlan>;
-
-  Builder() {
-    check(cudaGetDevice(&device_), "the current GPU");
-    properties_.emplace(device_);
-  }
-
-  const DeviceProperties& device() const { return *properties_; }
-
-  /// Null when the engine cannot serve after all.
-  std::shared_future<Plan> start(std::shared_ptr<const OperationGraph> graph, EngineConfig config) {
-    auto plan = std::make_shared<ExecutionPlan>(std::move(graph), std::move(config), *properties_);
-    return std::async(std::launch::async, [this, plan] { return finalized(*plan) ? plan : nullptr; }).share();
-  }
-
- private:
-  bool finalized(ExecutionPlan& plan) {
-    const Slot slot(slots_);
-    return cudaSetDevice(device_) == cudaSuccess && plan.finalize() == CUDNN_STATUS_SUCCESS;
-  }
-
-  int device_ = 0;
-  std::optional<DeviceProperties> properties_;
-  Slots slots_{std::clamp<ptrdiff_t>(std::thread::hardware_concurrency(), 1, kMostThreads)};
-};
+PlanBuilder builder_for_current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "the current GPU");
+  // The current device is a thread's own; where that fails, so does what needs it.
+  return PlanBuilder(DeviceProperties(device), [device] { cudaSetDevice(device); });
+}
 
 class CudnnPlan final : public ConvPlan {
  public:
   CudnnPlan(const Handle& handle, const Graph& graph, EngineChoice choice, size_t workspace_bytes,
-            std::shared_future<Builder::Plan> plan)
+            std::shared_future<PlanBuilder::Plan> plan)
       : handle_(handle), ids_(graph.operands()), choice_(std::move(choice)), plan_(std::move(plan)) {
     workspace_bytes_ = workspace_bytes;
   }
@@ -109,7 +56,7 @@ class CudnnPlan final : public ConvPlan {
 
   void run(const ConvOperands& operands, void* workspace) override {
     require_context();
-    const Builder::Plan& plan = plan_.get();
+    const PlanBuilder::Plan& plan = plan_.get();
     if (!plan || plan->workspace_bytes() > workspace_bytes_)
       fail(ErrorKind::environment, "the plan cache in '" + plan_cache_folder().string() +
                                        "' does not fit this cuDNN: delete it and start again");
@@ -140,7 +87,7 @@ class CudnnPlan final : public ConvPlan {
   const Handle& handle_;
   std::vector<int64_t> ids_;
   EngineChoice choice_;
-  std::shared_future<Builder::Plan> plan_;
+  std::shared_future<PlanBuilder::Plan> plan_;
 };
 
 bool switched_off(const char* variable) {
@@ -158,6 +105,7 @@ class ConvPlanner::Plans {
   explicit Plans(Context& context)
       : context_(context),
         handle_(context.stream()),
+        builder_(builder_for_current_device()),
         cache_(timing_wanted() ? plan_cache_folder() : std::filesystem::path(),
                "cuDNN " + cudnn().version_text() + ", " + context.device().name) {}
 
@@ -175,24 +123,45 @@ class ConvPlanner::Plans {
     return plans_.back().second.get();
   }
 
+  void expect(const ConvPattern& pattern) {
+    const std::string key = key_text(pattern);
+    const bool known = std::any_of(plans_.begin(), plans_.end(), [&](const auto& p) { return p.first == pattern; });
+    // What has a twin or a remembered choice hardly ever needs candidates.
+    if (known || pattern.add || !wanted(pattern) || cache_.find(key)) return;
+    if (const auto [at, added] = expected_.try_emplace(key); added) at->second = candidates(graph_of(pattern));
+  }
+
  private:
+  /// An operation graph and the plans that may serve it, under way.
+  struct Candidates {
+    std::shared_ptr<const OperationGraph> graph;
+    std::vector<std::shared_future<PlanBuilder::Plan>> plans;
+  };
+
+  Candidates candidates(const Graph& description) {
+    Candidates all{std::make_shared<const OperationGraph>(description), {}};
+    all.plans = builder_.start_candidates(all.graph, description.f32_products);
+    return all;
+  }
+
+  static bool wanted(const ConvPattern& pattern) { return pattern.statistics_groups == 0 || statistics_wanted(); }
+
   std::unique_ptr<CudnnPlan> make(const ConvPattern& pattern, const CudnnPlan* twin) {
     require_context();
-    const bool with_statistics = pattern.statistics_groups > 0;
-    if (with_statistics && !statistics_wanted()) return nullptr;
+    if (!wanted(pattern)) return nullptr;
+    const std::string key = key_text(pattern);
     const Graph description = graph_of(pattern);
-    const auto graph = std::make_shared<const OperationGraph>(description);
-    const auto cached = cache_.find(key_text(pattern));
+    const auto cached = cache_.find(key);
     if (cached && cached->choice.engine == kNoEngine) return nullptr;
     if (cached && cached->workspace_bytes <= kMostWorkspace)
-      if (auto started = start(graph, cached->choice))
+      if (auto started = start(description, cached->choice))
         return std::make_unique<CudnnPlan>(handle_, description, cached->choice, cached->workspace_bytes, *started);
     if (twin)
-      if (const auto started = start(graph, twin->choice()))
-        if (const Builder::Plan plan = started->get()) return keep(pattern, description, *started);
-    auto chosen = choose(pattern, description, graph);
-    if (!with_statistics || (chosen && pays(pattern, *chosen))) return chosen;
-    cache_.store(key_text(pattern), {{kNoEngine, {}}, 0});
+      if (const auto started = start(description, twin->choice()))
+        if (const PlanBuilder::Plan plan = started->get()) return keep(key, description, *started);
+    auto chosen = choose(pattern, key, description);
+    if (pattern.statistics_groups == 0 || (chosen && pays(pattern, *chosen))) return chosen;
+    cache_.store(key, {{kNoEngine, {}}, 0});
     return nullptr;
   }
 
@@ -204,50 +173,50 @@ class ConvPlanner::Plans {
   }
 
   /// Nothing when this cuDNN does not know the engine for the graph.
-  std::optional<std::shared_future<Builder::Plan>> start(const std::shared_ptr<const OperationGraph>& graph,
-                                                         const EngineChoice& choice) {
+  std::optional<std::shared_future<PlanBuilder::Plan>> start(const Graph& description, const EngineChoice& choice) {
     try {
-      return builder_.start(graph, EngineConfig(*graph, builder_.device(), choice));
+      auto graph = std::make_shared<const OperationGraph>(description);
+      EngineConfig config(*graph, builder_.device(), choice);
+      return builder_.start(std::move(graph), std::move(config));
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::out_of_memory) throw;
       return {};
     }
   }
 
-  std::unique_ptr<CudnnPlan> choose(const ConvPattern& pattern, const Graph& description,
-                                    const std::shared_ptr<const OperationGraph>& graph) {
-    std::vector<std::shared_future<Builder::Plan>> started;
-    for (EngineConfig& config : candidates(*graph, builder_.device(), description.f32_products))
-      started.push_back(builder_.start(graph, std::move(config)));
-    std::vector<std::shared_future<Builder::Plan>> usable;
+  std::unique_ptr<CudnnPlan> choose(const ConvPattern& pattern, const std::string& key, const Graph& description) {
+    const auto expected = expected_.extract(key);
+    const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
+    std::vector<std::shared_future<PlanBuilder::Plan>> usable;
     std::vector<const ExecutionPlan*> plans;
-    for (auto& future : started)
-      if (const Builder::Plan& plan = future.get(); plan && plan->workspace_bytes() <= kMostWorkspace) {
+    for (const auto& future : all.plans)
+      if (const PlanBuilder::Plan& plan = future.get(); plan && plan->workspace_bytes() <= kMostWorkspace) {
         usable.push_back(future);
         plans.push_back(plan.get());
       }
     if (usable.empty()) return nullptr;
-    if (!timing_wanted()) return keep(pattern, description, usable.front());
+    if (!timing_wanted()) return keep(key, description, usable.front());
     std::string failure;
     const auto best = fastest_plan(context_, handle_.get(), description, plans, failure);
-    if (best) return keep(pattern, description, usable[*best]);
+    if (best) return keep(key, description, usable[*best]);
     if (pattern.statistics_groups == 0)
       log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
     return nullptr;
   }
 
-  std::unique_ptr<CudnnPlan> keep(const ConvPattern& pattern, const Graph& description,
-                                  const std::shared_future<Builder::Plan>& plan) {
+  std::unique_ptr<CudnnPlan> keep(const std::string& key, const Graph& description,
+                                  const std::shared_future<PlanBuilder::Plan>& plan) {
     const EngineChoice& choice = plan.get()->config().choice();
     const size_t bytes = plan.get()->workspace_bytes();
-    cache_.store(key_text(pattern), {choice, bytes});
+    cache_.store(key, {choice, bytes});
     return std::make_unique<CudnnPlan>(handle_, description, choice, bytes, plan);
   }
 
   Context& context_;
   Handle handle_;
-  Builder builder_;
+  PlanBuilder builder_;
   PlanCache cache_;
+  std::map<std::string, Candidates> expected_;
   std::vector<std::pair<ConvPattern, std::unique_ptr<CudnnPlan>>> plans_;
 };
 
@@ -259,5 +228,6 @@ std::vector<std::pair<std::string, std::string>> ConvPlanner::libraries() const 
 }
 
 ConvPlan* ConvPlanner::find(const ConvPattern& pattern) { return plans_->find(pattern); }
+void ConvPlanner::expect(const ConvPattern& pattern) { plans_->expect(pattern); }
 
 }  // namespace dcl::cuda

@@ -92,6 +92,9 @@ class Backend {
   std::unique_ptr<StepGraph> capture(const std::function<void()>& step);
 
   // ---- Convolution --------------------------------------------------------------------------------------------
+  /// The workspaces of many convolutions, which a backend that compiles or times kernels prepares side by side: faster
+  /// than asking for one after the other.
+  std::vector<size_t> conv_workspaces(std::span<const ConvUse> uses);
   size_t conv_workspace(const ConvDesc&, ConvPass) const;
   void conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
   /// conv_forward, then batch_norm_statistics of y, in one op where a backend sums y up while it computes it. The sums may
@@ -181,6 +184,8 @@ class Backend {
 
   virtual void do_copy(ConstTensorRef from, TensorRef to) = 0;
   virtual void do_fill(TensorRef to, float value) = 0;
+  /// Notice of workspaces that will be asked for.
+  virtual void do_expect(std::span<const ConvUse>) {}
   virtual size_t do_conv_workspace(const ConvDesc&, ConvPass) const = 0;
   virtual void do_conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace) = 0;
   /// Nothing where the one op follows the other: do_conv_forward_statistics is not called then.

@@ -36,6 +36,21 @@ void expect_statistics(const char* op, const BatchNormDesc& d, const TensorRef& 
 
 }  // namespace
 
+std::vector<size_t> Backend::conv_workspaces(std::span<const ConvUse> uses) {
+  struct Bytes {
+    const Backend& backend;
+    size_t operator()(const ConvPassUse& use) const { return backend.conv_workspace(use.conv, use.pass); }
+    size_t operator()(const ConvStatisticsUse& use) const {
+      return backend.conv_statistics_workspace(use.conv, use.norm);
+    }
+    size_t operator()(const FusedConvDesc& use) const { return backend.fused_conv_workspace(use); }
+  };
+  do_expect(uses);
+  std::vector<size_t> bytes;
+  for (const ConvUse& use : uses) bytes.push_back(std::visit(Bytes{*this}, use));
+  return bytes;
+}
+
 size_t Backend::conv_workspace(const ConvDesc& d, ConvPass pass) const {
   check_conv("conv_workspace", d);
   return do_conv_workspace(d, pass);

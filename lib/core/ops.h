@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <variant>
 
 #include "core/tensor.h"
 
@@ -63,6 +64,17 @@ struct BatchNormDesc {
   Shape saved_shape() const { return {2, groups, channels}; }  ///< [0] mean, [1] 1/sqrt(var + eps); f32
   bool operator==(const BatchNormDesc&) const = default;
 };
+
+/// A convolution op that a plan will run: one pass, the forward pass with statistics, or the inference form.
+struct ConvPassUse {
+  ConvDesc conv;
+  ConvPass pass;
+};
+struct ConvStatisticsUse {
+  ConvDesc conv;
+  BatchNormDesc norm;
+};
+using ConvUse = std::variant<ConvPassUse, ConvStatisticsUse, FusedConvDesc>;
 
 /// Max pooling of x [n,h,w,c] with a square window.
 struct MaxPoolDesc {

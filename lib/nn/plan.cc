@@ -30,8 +30,8 @@ struct Plan::Frame {
   /// Nothing when it is to be left alone.
   TensorRef running(const Operand& statistic) const { return update_running ? (*this)(statistic) : TensorRef{}; }
   Workspace workspace(const Operand& scratch) const {
-    const TensorRef memory = (*this)(scratch);
-    return {memory.data, memory.data ? memory.bytes() : 0};
+    const size_t bytes = plan.lifetimes_[static_cast<size_t>(scratch.index)].bytes;
+    return {bytes ? plan.tensor(scratch).data : nullptr, bytes};
   }
 };
 
@@ -77,18 +77,27 @@ void Plan::touch(int slot) {
   lifetime.last = size();
 }
 
-Operand Plan::use(std::initializer_list<Operand> operands, size_t scratch) {
+void Plan::use(std::initializer_list<Operand> operands) {
   if (finished_) fail(ErrorKind::internal, "a finished plan cannot grow");
   for (const Operand& operand : operands)
     if (operand.where == Operand::Where::slot) touch(operand.index);
-  if (scratch == 0) return {};
-  memory_.workspace_bytes = std::max(memory_.workspace_bytes, scratch);
-  const Operand memory = slot({static_cast<int64_t>(scratch)}, DType::u8);
+}
+
+Operand Plan::use(std::initializer_list<Operand> operands, const ConvUse& convolution) {
+  use(operands);
+  const Operand memory = slot({0}, DType::u8);
   touch(memory.index);
+  convolutions_.push_back(convolution);
+  scratch_.push_back(memory.index);
   return memory;
 }
 
 void Plan::finish() {
+  const std::vector<size_t> scratch_bytes = backend_->conv_workspaces(convolutions_);
+  for (size_t i = 0; i < scratch_.size(); ++i) {
+    lifetimes_[static_cast<size_t>(scratch_[i])].bytes = scratch_bytes[i];
+    memory_.workspace_bytes = std::max(memory_.workspace_bytes, scratch_bytes[i]);
+  }
   for (size_t i = 0; i < lifetimes_.size(); ++i) {
     if (pinned_[i]) lifetimes_[i].first = 0, lifetimes_[i].last = size();
     if (lifetimes_[i].first < 0) fail(ErrorKind::internal, "a slot of the plan is never used");
@@ -119,14 +128,13 @@ void Plan::run(int first, int last, ParameterStore* store, bool update_running) 
 // --------------------------------------------------------------------------------------------------------------
 
 void Plan::conv_forward(const ConvDesc& d, Operand x, Operand filter, Operand y) {
-  const Operand scratch = use({x, filter, y}, backend_->conv_workspace(d, ConvPass::forward));
+  const Operand scratch = use({x, filter, y}, ConvPassUse{d, ConvPass::forward});
   ops_.push_back([=](const Frame& f) { f.backend.conv_forward(d, f(x), f(filter), f(y), f.workspace(scratch)); });
 }
 
 void Plan::conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, Operand x, Operand filter, Operand y,
                                    Operand saved, Operand running_mean, Operand running_var) {
-  const Operand scratch =
-      use({x, filter, y, saved, running_mean, running_var}, backend_->conv_statistics_workspace(d, norm));
+  const Operand scratch = use({x, filter, y, saved, running_mean, running_var}, ConvStatisticsUse{d, norm});
   ops_.push_back([=](const Frame& f) {
     f.backend.conv_forward_statistics(d, norm, f(x), f(filter), f(y), f(saved), f.running(running_mean),
                                       f.running(running_var), f.workspace(scratch));
@@ -134,20 +142,20 @@ void Plan::conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& norm,
 }
 
 void Plan::conv_backward_data(const ConvDesc& d, Operand dy, Operand filter, Operand dx, Accum accum) {
-  const Operand scratch = use({dy, filter, dx}, backend_->conv_workspace(d, ConvPass::backward_data));
+  const Operand scratch = use({dy, filter, dx}, ConvPassUse{d, ConvPass::backward_data});
   ops_.push_back(
       [=](const Frame& f) { f.backend.conv_backward_data(d, f(dy), f(filter), f(dx), accum, f.workspace(scratch)); });
 }
 
 void Plan::conv_backward_filter(const ConvDesc& d, Operand x, Operand dy, Operand dfilter) {
-  const Operand scratch = use({x, dy, dfilter}, backend_->conv_workspace(d, ConvPass::backward_filter));
+  const Operand scratch = use({x, dy, dfilter}, ConvPassUse{d, ConvPass::backward_filter});
   ops_.push_back([=](const Frame& f) {
     f.backend.conv_backward_filter(d, f(x), f(dy), f(dfilter), Accum::overwrite, f.workspace(scratch));
   });
 }
 
 void Plan::fused_conv(const FusedConvDesc& d, Operand x, Operand packed, Operand bias, Operand residual, Operand y) {
-  const Operand scratch = use({x, packed, bias, residual, y}, backend_->fused_conv_workspace(d));
+  const Operand scratch = use({x, packed, bias, residual, y}, d);
   ops_.push_back([=](const Frame& f) {
     f.backend.fused_conv(d, f(x), f(packed), f(bias), f(residual), f(y), f.workspace(scratch));
   });

@@ -29,7 +29,7 @@ struct Operand {
 struct PlanMemory {
   size_t arena_bytes = 0;      ///< what the plan allocates
   size_t live_peak_bytes = 0;  ///< most bytes alive at one op
-  size_t workspace_bytes = 0;  ///< largest scratch memory of an op, part of the arena
+  size_t workspace_bytes = 0;  ///< largest scratch memory of a convolution, part of the arena
 };
 
 class Plan {
@@ -92,8 +92,10 @@ class Plan {
   using Op = std::function<void(const Frame&)>;
 
   Operand named(std::string_view name, Operand::Where where) const;
-  /// Notes the use of `operands` and of `scratch` bytes by the op that comes next; returns the scratch slot.
-  Operand use(std::initializer_list<Operand> operands, size_t scratch = 0);
+  /// Notes the use of `operands` by the op that comes next.
+  void use(std::initializer_list<Operand> operands);
+  /// The same of a convolution; returns the slot of its scratch memory.
+  Operand use(std::initializer_list<Operand> operands, const ConvUse& convolution);
   void touch(int slot);
 
   Backend* backend_;
@@ -101,6 +103,8 @@ class Plan {
   std::vector<Op> ops_;
   std::vector<Lifetime> lifetimes_;
   std::vector<bool> pinned_;
+  std::vector<ConvUse> convolutions_;
+  std::vector<int> scratch_;  ///< their slots, whose sizes finish() asks for
   std::vector<size_t> offsets_;
   Buffer arena_;
   PlanMemory memory_;

@@ -10,7 +10,7 @@
 #include <optional>
 #include <sstream>
 
-#include "cuda/cudnn_descriptors.h"
+#include "cuda/plan_builder.h"
 #include "support/problems.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -157,6 +157,59 @@ TEST_F(CudnnSupport, ARememberedChoiceGivesTheSamePlan) {
     compared += status == CUDNN_STATUS_SUCCESS;
   }
   EXPECT_EQ(compared, 8u);
+}
+
+/// Plans of several graphs at once, as when a network is prepared: each is what it is when it is made alone.
+TEST_F(CudnnSupport, PlansMadeTogetherAreThoseMadeAlone) {
+  PlanBuilder builder(described_device(), [] {});
+  struct Asked {
+    std::shared_ptr<const OperationGraph> graph;
+    std::vector<std::shared_future<PlanBuilder::Plan>> plans;
+  };
+  std::vector<Asked> asked;
+  const std::vector<ConvDesc> all = network_convolutions(DType::bf16);
+  for (size_t i = 1; i <= 8; ++i) {
+    // The last two compile, and end as nothing without a device to load them.
+    const ConvPattern pattern = i > 6 ? statistics_pattern_of(all.at(i), 2, F32Math::exact)
+                                      : pattern_of(all.at(i), ConvPass(i % 3), Accum::overwrite, F32Math::exact);
+    const auto graph = std::make_shared<const OperationGraph>(graph_of(pattern));
+    asked.push_back({graph, builder.start_candidates(graph, false)});
+    ASSERT_FALSE(asked.back().plans.empty());
+  }
+  size_t usable = 0;
+  for (const Asked& one : asked)
+    for (const auto& future : one.plans) {
+      const PlanBuilder::Plan plan = future.get();
+      if (!plan) continue;
+      ++usable;
+      ExecutionPlan alone(one.graph, EngineConfig(*one.graph, builder.device(), plan->config().choice()),
+                          builder.device());
+      ASSERT_EQ(alone.finalize(), CUDNN_STATUS_SUCCESS);
+      EXPECT_EQ(alone.workspace_bytes(), plan->workspace_bytes());
+    }
+  EXPECT_GE(usable, 6u);
+}
+
+/// Nobody waits for what was not begun.
+TEST_F(CudnnSupport, APlanBuilderEndsWithPlansWaiting) {
+  const ConvPattern pattern = statistics_pattern_of(network_convolutions(DType::bf16).at(1), 2, F32Math::exact);
+  const auto graph = std::make_shared<const OperationGraph>(graph_of(pattern));
+  std::vector<std::shared_future<PlanBuilder::Plan>> plans;
+  {
+    PlanBuilder builder(described_device(), [] {});
+    for (int i = 0; i < 100; ++i)
+      for (auto& plan : builder.start_candidates(graph, false)) plans.push_back(std::move(plan));
+  }
+  size_t given_up = 0;
+  for (const auto& plan : plans) {
+    ASSERT_EQ(plan.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+    try {
+      plan.get();
+    } catch (const std::future_error&) {
+      ++given_up;
+    }
+  }
+  EXPECT_GT(given_up, plans.size() / 2);
 }
 
 /// A few of the patterns that only run-time compilation serves, all the way.
