@@ -101,11 +101,25 @@ void refuse_special_destination(const std::filesystem::path& path) {
   if (!path.has_filename()) fail(ErrorKind::io, "cannot write " + quoted(path) + ": it names no file");
 }
 
+/// Where a link leads, also when nothing is there yet; any other path as it is.
+std::filesystem::path destination_of(std::filesystem::path path) {
+  constexpr int kMostLinks = 40;  // as the kernel
+  std::error_code error;
+  for (int followed = 0; std::filesystem::is_symlink(path, error); ++followed) {
+    if (followed == kMostLinks) fail_io("cannot write", path, ELOOP);
+    const std::filesystem::path target = std::filesystem::read_symlink(path, error);
+    if (error) fail_io("cannot follow the link", path, error.value());
+    path = folder_of(path) / target;  // an absolute target replaces the folder
+  }
+  return path;
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path path, uint64_t expected_bytes)
     : path_(std::move(path)), expected_(expected_bytes) {
   refuse_special_destination(path_);
+  path_ = destination_of(std::move(path_));
   temporary_ = temporary_beside(path_);
   live().add(temporary_.filename().native());
   const int error = guarded(IoOp::open, [&] {

@@ -10,7 +10,8 @@
 namespace dcl {
 
 /// One file being written. All functions throw Error{io} naming the path and the reason (and, when the disk is full,
-/// the bytes needed and free). A destination that exists and is no regular file is refused.
+/// the bytes needed and free). A destination that exists and is no regular file is refused. A
+/// link is followed: it stays, and what it leads to is replaced; path() is that.
 class AtomicFile {
  public:
   /// expected_bytes, when known: free space is checked and reserved before anything is written.

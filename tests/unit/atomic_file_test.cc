@@ -144,6 +144,21 @@ TEST_F(AtomicFiles, SyncIsNotRetriedAndNothingIsRenamed) {
   EXPECT_EQ(read_text(folder_ / "x"), "old");
 }
 
+TEST_F(AtomicFiles, WritesWhereALinkLeads) {
+  fs::create_directory(folder_ / "disk");
+  fs::create_symlink("disk/model", folder_ / "near");
+  fs::create_symlink(folder_ / "near", folder_ / "far");
+  for (const char* text : {"new", "newer"}) {  // first nothing is there
+    write_file_atomically(folder_ / "far", text);
+    EXPECT_EQ(read_text(folder_ / "disk/model"), text);
+  }
+  EXPECT_EQ(fs::read_symlink(folder_ / "near"), "disk/model");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "far"));
+  EXPECT_EQ(entries(folder_ / "disk"), 1) << "the temporary was beside the destination, and is gone";
+  fs::create_symlink("loop", folder_ / "loop");
+  EXPECT_THROW(write_file_atomically(folder_ / "loop", "x"), Error);
+}
+
 TEST_F(AtomicFiles, ReplacesLinks) {
   const std::string link = folder_ / "latest";
   EXPECT_TRUE(replace_symlink("one", link));
