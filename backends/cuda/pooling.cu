@@ -46,13 +46,13 @@ __global__ void __launch_bounds__(kThreads)
   for (unsigned at = first_thread(); at < count; at += all_threads()) {
     const Place p = place_of<N>(at, g.out_h, g.out_w, g.c);
     float best[N] = {};
-    int taps[N] = {};
+    Bytes<N> taps{};
     bool first = true;
     for (int r = 0; r < g.window; ++r)
       for (int s = 0; s < g.window; ++s) {
         const int row = p.row * g.stride - g.pad + r, column = p.column * g.stride - g.pad + s;
         if (row < 0 || row >= g.h || column < 0 || column >= g.w) continue;
-        const int tap = r * g.window + s;
+        const auto tap = static_cast<uint8_t>(r * g.window + s);
         float lanes[N];
         load(x + int64_t{(p.n * g.h + row) * g.w + column} * g.c + p.channel, lanes);
 #pragma unroll
@@ -60,13 +60,12 @@ __global__ void __launch_bounds__(kThreads)
           const float value = lanes[k];
           const bool wins = first || value > best[k] || (value != value && best[k] == best[k]);
           best[k] = wins ? value : best[k];
-          taps[k] = wins ? tap : taps[k];
+          taps.lanes[k] = wins ? tap : taps.lanes[k];
         }
         first = false;
       }
     store(y + p.offset, best);
-#pragma unroll
-    for (int k = 0; k < N; ++k) argmax[p.offset + k] = static_cast<uint8_t>(taps[k]);
+    store_bytes(argmax + p.offset, taps);
   }
 }
 
@@ -92,8 +91,9 @@ __global__ void __launch_bounds__(kThreads)
         const int tap = (p.row + g.pad - i * g.stride) * g.window + p.column + g.pad - j * g.stride;
         float lanes[N];
         load(dy + from, lanes);
+        const Bytes<N> taps = load_bytes<N>(argmax + from);
 #pragma unroll
-        for (int k = 0; k < N; ++k) sum[k] += argmax[from + k] == tap ? lanes[k] : 0.0f;
+        for (int k = 0; k < N; ++k) sum[k] += taps.lanes[k] == tap ? lanes[k] : 0.0f;
       }
     store(dx + p.offset, sum);
   }
@@ -149,7 +149,7 @@ void max_pool_forward(Context& context, const MaxPoolDesc& d, ConstTensorRef x, 
     launch(max_forward_kernel<N, T>, context.grid_for(blocks(count)), kThreads, 0, context.stream(), Geometry(d), count,
            x.as<T>(), y.as<T>(), argmax.as<uint8_t>());
   };
-  with_lanes(d.dtype, d.c, run, x.data, y.data);
+  with_lanes(d.dtype, d.c, run, x.data, y.data, argmax.data);
 }
 
 void max_pool_backward(Context& context, const MaxPoolDesc& d, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) {
@@ -160,7 +160,7 @@ void max_pool_backward(Context& context, const MaxPoolDesc& d, ConstTensorRef dy
     launch(max_backward_kernel<N, T>, context.grid_for(blocks(count)), kThreads, 0, context.stream(), Geometry(d),
            count, dy.as<T>(), argmax.as<uint8_t>(), dx.as<T>());
   };
-  with_lanes(d.dtype, d.c, run, dy.data, dx.data);
+  with_lanes(d.dtype, d.c, run, dy.data, argmax.data, dx.data);
 }
 
 void average_pool_forward(Context& context, const AveragePoolDesc& d, ConstTensorRef x, TensorRef y) {

@@ -86,4 +86,20 @@ __device__ __forceinline__ void store(T* to, const float (&lanes)[N]) {
   }
 }
 
+/// N bytes at a time; `at` is a multiple of N.
+template <int N>
+struct alignas(N) Bytes {
+  uint8_t lanes[N];
+};
+template <int N>
+__device__ __forceinline__ Bytes<N> load_bytes(const uint8_t* from) {
+  vector_access(from, N);
+  return *reinterpret_cast<const Bytes<N>*>(from);
+}
+template <int N>
+__device__ __forceinline__ void store_bytes(uint8_t* to, const Bytes<N>& bytes) {
+  vector_access(to, N);
+  *reinterpret_cast<Bytes<N>*>(to) = bytes;
+}
+
 }  // namespace dcl::cuda
