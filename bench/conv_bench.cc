@@ -9,6 +9,7 @@
 #include "core/registry.h"
 #include "resnet_convs.h"
 #include "timing.h"
+#include "values.h"
 #ifdef DCL_HAVE_FLOOR
 #include "conv_floor.h"
 #endif
@@ -68,9 +69,9 @@ class OpConv {
         y_(backend, bytes(d.y_shape(), d.dtype)),
         filter_(backend, bytes(d.filter_shape(), DType::f32)),
         inference_(inference) {
-    backend.fill(x(), 1.0f);
-    backend.fill(y(), 1.0f);
-    backend.fill(filter(), 1.0f);
+    fill_uniform(backend, x());
+    fill_uniform(backend, y());
+    fill_uniform(backend, filter());
     if (inference) {
       packed_ = Buffer(backend, backend.packed_filter_bytes(fused_));
       bias_ = Buffer(backend, bytes({d.k}, DType::f32));

@@ -8,29 +8,19 @@
 #include <fstream>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "conv_floor.h"
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "device.h"
-#include "math/philox.h"
 #include "nn/inference.h"
 #include "nn/network.h"
 #include "resnet_convs.h"
 #include "timing.h"
+#include "values.h"
 
 namespace dcl::bench {
 namespace {
-
-void fill_uniform(Backend& backend, TensorRef images) {
-  RandomStream stream(1, RandomPurpose::test);
-  std::vector<float> values;
-  for (int64_t i = 0; i < images.shape.elements(); ++i) values.push_back(static_cast<float>(stream.uniform(-2, 2)));
-  if (images.dtype == DType::f32) return backend.copy_in(images, values.data());
-  const std::vector<bf16> rounded(values.begin(), values.end());
-  backend.copy_in(images, rounded.data());
-}
 
 double peak_mib() {
   std::ifstream status("/proc/self/status");
@@ -118,10 +108,13 @@ void training_step(benchmark::State& state, DType dtype, F32Math math) {
   const auto backend = bench_backend("auto");
   backend->set_f32_math(math);
   const int64_t batch = state.range(0);
+  const size_t free_before = backend->free_memory();
   {
     Step step(*backend, batch, dtype);
     step.prepare();
     for (auto _ : state) step.run();
+    if (on_gpu(*backend))
+      state.counters["device_MiB"] = static_cast<double>(free_before - backend->free_memory()) / (1 << 20);
   }
   state.counters["views/s"] =
       benchmark::Counter(static_cast<double>(2 * batch), benchmark::Counter::kIsIterationInvariantRate);
