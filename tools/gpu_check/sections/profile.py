@@ -1,0 +1,64 @@
+"""Where a step's time goes: by op (DCL_PROFILE), and by kernel (Nsight Compute)."""
+import shutil
+
+from gpu_check import parse
+from gpu_check.sections.repeat import training
+from gpu_check.session import find_tool
+
+STEPS = 3
+MOST_KERNELS = 25
+METRICS = (parse.DURATION, parse.DRAM, parse.COMPUTE)
+
+
+def ops(session, dtype):
+    run = session.state / "profile"
+    shutil.rmtree(run, ignore_errors=True)
+    name = f"ops of {STEPS} steps, {dtype}"
+    ended = session.run(name, training(session, run, STEPS, dtype), 90, {**session.environment, "DCL_PROFILE": "1"})
+    shutil.rmtree(run, ignore_errors=True)
+    rows = parse.profile_rows(ended.output)
+    if not ended.ok or not rows:
+        return session.say(name, ended)
+    total = sum(row[2] for row in rows)
+    session.row(name, ", ".join(f"{op} {percent:.0f} %" for op, _, _, percent in rows[:6]), milliseconds=1e3 * total / STEPS)
+    session.table(f"Ops of a step, {dtype} (of {STEPS}; the device is waited for after each)", ("op", "calls a step", "ms a step", "%"),
+                  [(op, f"{calls / STEPS:.1f}", f"{1e3 * seconds / STEPS:.3f}", f"{percent:.1f}") for op, calls, seconds, percent in rows])
+
+
+def kernels(session):
+    if not session.cuda:
+        return session.row("kernels", "for cuda", "skipped")
+    program = find_tool("ncu")
+    if not program:
+        return session.row("kernels", "this machine has no ncu", "skipped")
+    run, file = session.state / "ncu-run", session.logs / "ncu.csv"
+    shutil.rmtree(run, ignore_errors=True)
+    # The clocks stay as they are: others share the machine. Op by op, so that every kernel is a launch of its own.
+    words = [program, "--clock-control", "none", "--cache-control", "none", "--csv", "--print-units", "base", "--target-processes",
+             "all", "--metrics", ",".join(METRICS), "--log-file", file, *training(session, run, STEPS, "bf16", "--no-graph")]
+    ended = session.run("ncu", words, 200)
+    shutil.rmtree(run, ignore_errors=True)
+    tell_kernels(session, ended, file.read_text(errors="replace") if file.is_file() else "")
+
+
+def tell_kernels(session, ended, text):
+    launches = parse.ncu_launches(text)
+    if not launches:
+        problem = next((line for line in text.splitlines() if "==ERROR==" in line), "")
+        return session.row("kernels", problem or ended.meaning, "cut" if ended.how == "cut" else "skipped" if problem else "failed",
+                           log=(text + ended.output)[-2000:])
+    found = parse.kernels_of(launches)
+    total = sum(kernel["ns"] for kernel in found)
+    dram = sum(kernel["ns"] * kernel["dram_percent"] for kernel in found) / total
+    session.row(f"kernels of {STEPS} steps, bf16", f"{len(launches)} launches, {total / 1e6 / STEPS:.2f} ms a step one by one, "
+                f"DRAM {dram:.0f} % of its peak on average", "ok" if ended.ok else ended.state, kernels=found)
+    session.table(f"Kernels of a bf16 step (ncu, {STEPS} steps op by op)", ("kernel", "calls a step", "us a step", "%", "DRAM %", "SM %"), [
+        (f"`{k['name']}`", f"{k['calls'] / STEPS:.1f}", f"{k['ns'] / 1e3 / STEPS:.1f}", f"{k['percent']:.1f}",
+         f"{k['dram_percent']:.0f}", f"{k['sm_percent']:.0f}") for k in found[:MOST_KERNELS]])
+    for k in found[:8]:
+        print(f"          {k['percent']:5.1f} %  {k['ns'] / 1e3 / STEPS:8.1f} us  DRAM {k['dram_percent']:3.0f} %  {k['name']}", flush=True)
+
+
+def profile(session):
+    ops(session, "bf16")
+    kernels(session)

@@ -1,0 +1,94 @@
+"""compute-sanitizer over small tests of every kernel and two training steps: memory, races in shared memory, barriers.
+
+Initialisation is not checked: all memory is cleared when it is allocated, so that nothing would ever be found.
+"""
+import re
+import shutil
+
+from gpu_check import parse
+from gpu_check.sections.repeat import training
+from gpu_check.session import HOME, find_tool
+
+TOOLS = ("memcheck", "racecheck", "synccheck")
+LIMIT = 150
+WORKERS = 8
+# Programs and which of their tests; those left out do the same work on more data.
+TESTS = (
+    ("conformance/objective", "*/{0}:-*ManyAnchors*"), ("conformance/batch_norm", "*/{0}:-*Large*"), ("conformance/gemm", "*/{0}:-*Large*"),
+    ("conformance/rows", "*/{0}"), ("conformance/pooling", "*/{0}"), ("conformance/optimizers", "*/{0}"),
+    ("conformance/augment", "*/{0}"), ("conformance/batches", "*/{0}"), ("conformance/queue", "*/{0}"),
+    ("conformance/pretrain_step", "*/{0}"), ("conformance/run", "*/{0}"), ("conformance/convolution", "*edge_*{0}"),
+    ("reference/augment", "*/{0}"),
+)
+NOT_HERE = re.compile(r"Device not supported|Unable to find|not supported on this|LibraryNotLoaded|Internal Sanitizer Error|initialization failed",
+                      re.IGNORECASE)
+
+
+def flags_of(tool, known):
+    """known: what --help says; older versions have fewer flags."""
+    wanted = [("--error-exitcode", "86"), ("--print-limit", "20"), ("--report-api-errors", "no"), ("--show-backtrace", "device")]
+    if tool != "memcheck":  # other people's kernels are not our business, and slow; what they are given is
+        wanted.append(("--kernel-name", "kns=dcl"))
+    return ["--tool", tool] + [word for flag in wanted if flag[0] in known for word in flag]
+
+
+class Job:
+    def __init__(self, session, tool, name, words):
+        self.session, self.tool, self.name, self.words = session, tool, name, words
+
+    def __call__(self):
+        # Timing engines would run dozens of other people's kernels under the tool.
+        environment = {**self.session.environment, "DCL_CUDNN_TIMING": "off"}
+        self.ended = self.session.run(f"{self.tool} {self.name}", self.words, LIMIT, environment)
+        self.errors, self.summary = parse.sanitizer_verdict(self.ended.output)
+        return self
+
+    @property
+    def state(self):
+        if self.ended.how in ("cut", "hung"):
+            return "cut"
+        if self.errors is None:
+            return "skipped" if NOT_HERE.search(self.ended.output) else "failed"
+        return "ok" if self.errors == 0 and self.ended.code == 0 else "failed"
+
+
+def jobs_of(session, tool, checked):
+    """checked: words that come before a program's own."""
+    step = session.state / f"sanitizer-{tool}"
+    shutil.rmtree(step, ignore_errors=True)
+    words = training(session, step, 2, "bf16", "--arch", "resnet18", "--batch_size", 4, "--shapes_count", 32)
+    yield Job(session, tool, "two training steps of ResNet-18, bf16", checked + words)
+    for name, pattern in TESTS:
+        suite, program = name.split("/")
+        path = HOME / f"build/tests/{suite}/{program}_{suite}_test"
+        if path.is_file():
+            yield Job(session, tool, name, [*checked, path, f"--gtest_filter={pattern.format(session.device)}"])
+
+
+def tell(session, tool, jobs):
+    by_state = {}
+    for job in jobs:
+        by_state.setdefault(job.state, []).append(job)
+    clean, cut = by_state.get("ok", []), by_state.get("cut", [])
+    words = [f"{len(clean)} of {len(jobs)} programs without a finding"]
+    if cut:
+        words.append("not to the end: " + ", ".join(job.name for job in cut))
+    state = "failed" if by_state.get("failed") else "cut" if cut else "ok" if clean else "skipped"
+    session.row(tool, "; ".join(words), state, clean=[job.name for job in clean], cut=[job.name for job in cut])
+    for job in by_state.get("failed", []) + by_state.get("skipped", [])[:1]:
+        finding = parse.first_finding(job.ended.output)
+        session.row(f"{tool}: {job.name}", "; ".join(filter(None, (job.summary, finding))) or job.ended.meaning, job.state,
+                    log=job.ended.output[-3000:])
+
+
+def sanitizer(session):
+    if not session.cuda:
+        return session.row("compute-sanitizer", "for cuda", "skipped")
+    program = find_tool("compute-sanitizer")
+    if not program:
+        return session.row("compute-sanitizer", "this machine has none", "skipped")
+    known = session.run("compute-sanitizer help", [program, "--help"], 30).output
+    jobs = [job for tool in TOOLS for job in jobs_of(session, tool, [program, *flags_of(tool, known)])]
+    done = session.parallel(jobs, WORKERS)
+    for tool in TOOLS:
+        tell(session, tool, [job for job in done if job.tool == tool])

@@ -1,0 +1,126 @@
+"""What the card gives, how long a start takes, and the time of steps, embedding, objective and convolutions."""
+import shutil
+import statistics
+
+from gpu_check import floor, parse
+from gpu_check.session import HOME, app, json_of, python
+
+VIEWS = 512
+START_LIMIT = 120
+
+
+def start(session):
+    """From the start of the process until one step is done and its checkpoint lies on the disk."""
+    shutil.rmtree(session.state / "plans", ignore_errors=True)
+    small = not session.cuda
+    for dtype in ("bf16", "f32"):
+        for plans in ("cold", "warm"):
+            run = session.state / f"start-{dtype}-{plans}"
+            shutil.rmtree(run, ignore_errors=True)
+            words = [app("dcl-pretrain"), "--device", session.device, "--dtype", dtype, "--dataset", "shapes",
+                     "--shapes_count", 16 if small else 1024, "--batch_size", 8 if small else 256, "--max_steps", 1,
+                     "--arch", "resnet18" if small else "resnet50", "--shapes_size", 32, "--no-knn", "--run_dir", run]
+            ended = session.run(f"start {dtype} {plans}", words, START_LIMIT)
+            shutil.rmtree(run, ignore_errors=True)
+            name = f"one step and its checkpoint, {dtype}, {plans} plan cache"
+            if ended.ok:
+                session.row(name, f"{ended.seconds:.1f} s", seconds=round(ended.seconds, 2))
+            else:
+                session.say(name, ended)
+
+
+def ceilings(session):
+    """What the card copies and multiplies, by PyTorch: floors are of this card, not of a data sheet."""
+    flags = [] if session.cuda else ["--device", "cpu", "--mib", 64, "--extent", 512]
+    ended = session.run("ceilings", python("gpu_ceilings", *flags), 90, session.python_environment)
+    found = parse.json_lines(ended.output)
+    if not ended.ok or not found:
+        session.say("copy and matrix product", ended)
+        return None
+    rates = found[-1]
+    session.row("copy on the device, read and written", f"{rates['bytes_per_second'] / 1e12:.3g} TB/s", **rates)
+    session.row(f"matrix product {rates['extent']}^3, bf16 / tf32",
+                f"{rates['bf16_flops'] / 1e12:.3g} / {rates['tf32_flops'] / 1e12:.3g} TFLOP/s")
+    fused, sums = (floor.seconds(VIEWS, rates["bf16_flops"], rates["bytes_per_second"], epilogue) for epilogue in (False, True))
+    session.row("floor of a bf16 step of 512 views on this card",
+                f"{1e3 * fused:.2f} ms; with batch norm's sums in epilogues {1e3 * sums:.2f} ms", fused=fused, epilogue_sums=sums)
+    return fused
+
+
+def benchmark(session, program, pattern, limit, note="", environment=None):
+    """Rows of a Google Benchmark program; its figures by name."""
+    file = session.state / "benchmark.json"
+    file.unlink(missing_ok=True)
+    ended = session.run(f"{program} {note}", [HOME / "build/bench" / program, f"--benchmark_filter={pattern}",
+                                              f"--benchmark_out={file}", "--benchmark_out_format=json"], limit,
+                        {**session.environment, **(environment or {})})
+    runs = (json_of(file) or {}).get("benchmarks", [])
+    if not runs or not ended.ok:
+        session.say(f"{program}{note and ', ' + note}", ended)
+    figures = {}
+    for run in runs:
+        name = run["name"].split("/min_time")[0].removesuffix("/real_time").removesuffix("/manual_time")
+        name += note and f", {note}"
+        if "error_message" in run:
+            session.row(name, run["error_message"], "failed")
+            continue
+        rate = run.get("views/s") or run.get("images/s")
+        beyond = run.get("device_MiB") or run.get("beyond_MiB")
+        result = f"{run['real_time']:.4g} {run['time_unit']}" + (f", {rate:,.0f} per second" if rate else "")
+        session.row(name, result + (f", {beyond:,.1f} MiB" if beyond else ""), **{
+            k: run[k] for k in ("real_time", "time_unit", "views/s", "images/s", "beyond_MiB", "device_MiB") if k in run})
+        figures[name] = run
+    return figures
+
+
+def whole_step(session, name, flags, environment=None):
+    """Seconds of a step of dcl-pretrain, views drawn from resident images on the way; the first third is left out."""
+    small = not session.cuda
+    run = session.state / "steps"
+    shutil.rmtree(run, ignore_errors=True)
+    batch = 8 if small else 256
+    words = [app("dcl-pretrain"), "--device", session.device, "--dtype", "bf16", "--dataset", "shapes", "--shapes_size", 96,
+             "--shapes_count", 24 if small else 2048, "--arch", "resnet18" if small else "resnet50", "--batch_size", batch,
+             "--epochs", 30, "--max_steps", 6 if small else 150, "--checkpoint_every", 100000, "--no-knn", "--run_dir", run, *flags]
+    ended = session.run(name, words, 90, {**session.environment, **(environment or {})})
+    if not ended.ok:
+        session.say(name, ended)
+        return None
+    steps = [batch / row["images_per_second"] for row in parse.metrics((run / "metrics.csv").read_text()) if row["split"] == "train"]
+    shutil.rmtree(run, ignore_errors=True)
+    steps = steps[len(steps) // 3:]
+    mean, middle = sum(steps) / len(steps), statistics.median(steps)
+    session.row(name, f"{1e3 * mean:.2f} ms (median {1e3 * middle:.2f}), {2 * batch / mean:,.0f} views/s", seconds=mean,
+                median=middle, views=2 * batch)
+    return mean
+
+
+def ours(session):
+    least = ceilings(session)
+    step_names, all_steps, embed = "training_step/bf16", "training_step/", "embed"
+    if not session.cuda:  # a CPU needs minutes for a step
+        step_names = all_steps = embed = "embed/f32/1/96"
+    figures = benchmark(session, "gpu_network_bench", all_steps, 100)
+    step = next((run["real_time"] for name, run in figures.items() if name.startswith("training_step/bf16")), None)
+    if step and least and session.cuda:
+        session.row("share of the floor, bf16 step without augmentation", f"{100 * least / step:.0f} %", share=least / step)
+    benchmark(session, "gpu_network_bench", step_names, 60, "statistics never in epilogues", {"DCL_CUDNN_STATISTICS": "off"})
+    drawn = whole_step(session, "bf16 step with augmentation (96x96, resident)", [])
+    if drawn and least and session.cuda:
+        session.row("share of the floor, bf16 step with augmentation", f"{100 * least / drawn:.0f} %", share=least / drawn)
+    whole_step(session, "the same, statistics never in epilogues", [], {"DCL_CUDNN_STATISTICS": "off"})
+    whole_step(session, "the same, op by op", ["--no-graph"])
+    benchmark(session, "objective_bench", "objective/debiased/", 60)
+    benchmark(session, "gpu_network_bench", embed, 60)
+    for dtype in ("bf16", "f32"):
+        convolutions(session, dtype)
+
+
+def convolutions(session, dtype):
+    batch = VIEWS if session.cuda else 1
+    name = f"all convolutions of {batch} views, {dtype}"
+    ended = session.run(name, [HOME / "build/bench/gpu_conv_bench", "--backend", session.device, "--batch", batch, "--dtype", dtype], 60)
+    lines = ended.output.strip().splitlines()
+    if not ended.ok:
+        return session.say(name, ended)
+    session.row(name, "; ".join(" ".join(line.split()) for line in lines[-4:]), log=ended.output)

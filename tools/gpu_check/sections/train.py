@@ -1,0 +1,223 @@
+"""A real run: CIFAR-10 as JPEG, biased and debiased, and PyTorch's curve on the same files; goes on where it was cut off."""
+import json
+import re
+import shutil
+import statistics
+import tarfile
+import time
+
+from gpu_check import parse
+from gpu_check.pack import CIFAR
+from gpu_check.session import HOME, app, json_of, python
+
+EPOCH = re.compile(r"^epoch (\d+): mean loss ([\d.]+), ([\d.]+) s$", re.MULTILINE)
+MONITOR = re.compile(r"^kNN after epoch .*, ([\d.]+) s", re.MULTILINE)
+GENTLE = 25            # seconds to write a checkpoint
+LINEAR_SECONDS = 25    # kept for each linear evaluation at the end
+IMAGES = 50000
+INTERRUPTED = 75
+
+
+class Settings:
+    """Of the published experiment on a GPU; elsewhere just enough to try this script."""
+
+    def __init__(self, session, epochs):
+        small = not session.cuda
+        self.epochs = epochs
+        self.arch, self.batch = ("resnet18", 4) if small else ("resnet50", 256)
+        self.dtype = "f32" if small else "bf16"
+        self.few = 2 if small else 0  # images of each class; 0: all
+        self.round = self.test_every = 1 if small else 5
+        self.linear_epochs = 2 if small else 100
+        self.steps_per_epoch = (10 * self.few or IMAGES) // self.batch
+        self.limits = ["--max_per_class", self.few, "--test_max_per_class", self.few] if small else []
+
+
+class Ours:
+    def __init__(self, session, data, settings, objective):
+        self.session, self.settings = session, settings
+        self.name = f"dcl, {objective}"
+        self.run_dir = session.state / f"train-{objective}"
+        self.model = self.run_dir / "checkpoints/latest"
+        self.seconds = self.overhead = None
+        self.words = [app("dcl-pretrain"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data,
+                      *settings.limits, "--arch", settings.arch, "--batch_size", settings.batch, "--objective", objective,
+                      "--tau_plus", 0.1, "--epochs", settings.epochs, "--test_every", settings.test_every, "--k", 200, "--seed", 0,
+                      "--checkpoint_every", 10**6, "--run_dir", self.run_dir]
+
+    def command(self):
+        return " ".join(str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words)
+
+    def train_to(self, epochs):
+        words = [*self.words, "--max_steps", epochs * self.settings.steps_per_epoch]
+        ended = self.session.run(f"train {self.name} to {epochs}", words, 3600, gentle=GENTLE)
+        seconds = [float(s) for _, _, s in EPOCH.findall(ended.output)]
+        if seconds and ended.ok:
+            tests = sum(map(float, MONITOR.findall(ended.output)))
+            self.seconds, self.overhead = (sum(seconds) + tests) / len(seconds), max(0, ended.seconds - sum(seconds) - tests)
+        return ended
+
+    def rows(self, split):
+        file = self.run_dir / "metrics.csv"
+        return [row for row in parse.metrics(file.read_text()) if row["split"] == split] if file.is_file() else []
+
+    def done(self):
+        steps = self.rows("train")
+        return int(steps[-1]["step"]) // self.settings.steps_per_epoch if steps else 0
+
+    def points(self):
+        """{epoch: (mean loss, kNN top-1 or None)}; a kNN at the end of an epoch that was cut short is left out."""
+        losses = {}
+        for row in self.rows("train"):
+            losses.setdefault(int(row["epoch"]), []).append(row["loss"])
+        whole = {e: l for e, l in losses.items() if len(l) == self.settings.steps_per_epoch}
+        tests = {int(row["epoch"]): row["knn_top1"] for row in self.rows("knn")}
+        return {e: (statistics.fmean(l), tests.get(e)) for e, l in whole.items()}
+
+    def speed(self):
+        rows = self.rows("train")[20:] or self.rows("train")
+        seconds = statistics.median(self.settings.batch / row["images_per_second"] for row in rows)
+        wait = statistics.fmean(row["wait_fraction"] for row in rows)
+        return f"{1e3 * seconds:.2f} ms a step (median), {100 * wait:.1f} % of the time spent waiting for data"
+
+
+class Peer:
+    name = "PyTorch, debiased"
+
+    def __init__(self, session, data, settings):
+        self.session = session
+        self.file = session.state / "train-pytorch.pt"
+        self.model = session.state / "train-pytorch.pt.model.pth"
+        self.seconds = self.overhead = None
+        self.history = []
+        flags = [] if session.cuda else ["--device", "cpu", "--mode", "eager"]
+        self.words = python("gpu_curve", "--data", data, "--state", self.file, "--arch", settings.arch, "--batch", settings.batch,
+                            "--dtype", settings.dtype, "--test_every", settings.test_every, *settings.limits, *flags)
+        if self.file.is_file():  # what an earlier command of this machine did
+            self.history = json_of(self.file.with_suffix(".json")) or []
+
+    def command(self):
+        return " ".join(str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words[1:])
+
+    def train_to(self, epochs):
+        before = len(self.history)
+        ended = self.session.run(f"train {self.name} to {epochs}", [*self.words, "--epochs", epochs], 3600, self.session.python_environment)
+        found = [line for line in parse.json_lines(ended.output) if "curve" in line]
+        if len(found) >= before:
+            self.history = found
+            self.file.with_suffix(".json").write_text(json.dumps(found))
+        new = [line["seconds_with_test"] for line in found[before:]]
+        if new and ended.ok:
+            self.seconds, self.overhead = sum(new) / len(new), max(0, ended.seconds - sum(new))
+        return ended
+
+    def done(self):
+        return len(self.history)
+
+    def points(self):
+        return {line["epoch"]: (line["mean_loss"], line.get("knn_top1")) for line in self.history}
+
+    def speed(self):
+        last = self.history[-5:]
+        return f"{sum(line['seconds'] for line in last) / len(last):.1f} s an epoch, augmentation by {last[-1]['augment']}"
+
+
+def unpack(session):
+    """The folder of the images, or nothing and a row that says why."""
+    data, archive = session.state / "cifar10", HOME / CIFAR
+    if (data / "complete").is_file():
+        return data
+    if not archive.is_file():
+        return session.row("CIFAR-10", f"{CIFAR} is not in this folder: gpu-check pack --with-cifar", "skipped")
+    shutil.rmtree(data, ignore_errors=True)
+    begin = time.monotonic()
+    try:
+        with tarfile.open(archive, "r:xz") as files:
+            files.extractall(data, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:  # CompressionError: a Python without lzma
+        return session.row("CIFAR-10", f"cannot unpack {CIFAR}: {error}", "failed")
+    (data / "complete").touch()
+    session.row("CIFAR-10 unpacked", f"{sum(1 for _ in data.rglob('*.jpg')):,} files, {time.monotonic() - begin:.0f} s")
+    return data
+
+
+def target_of(session, curves, settings):
+    """Epochs that the next round should reach, the same for all curves; None when there is no time for one more."""
+    done = min(curve.done() for curve in curves)
+    left = session.left() - LINEAR_SECONDS * (len(curves) + 0.2) if session.cuda else session.left()
+    if any(curve.seconds is None for curve in curves):
+        more = settings.round if left > 60 else 0
+    else:
+        behind = max(curve.done() for curve in curves) - done
+        time_of_round = left - sum(1.1 * curve.overhead for curve in curves)
+        more = int(time_of_round / (1.05 * sum(curve.seconds for curve in curves))) + behind // 2
+        more -= more % settings.test_every
+    target = min(settings.epochs, done + more)
+    return target if target > done else None
+
+
+def linear(session, data, settings, curve):
+    name = f"linear, frozen, {settings.linear_epochs} epochs: {curve.name} after {curve.done()} epochs"
+    words = [app("dcl-linear"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data, *settings.limits,
+             "--model_path", curve.model, "--protocol", "frozen", "--epochs", settings.linear_epochs, "--json"]
+    ended = session.run(f"linear {curve.name}", words, 120)
+    found = parse.json_lines(ended.output)
+    if not ended.ok or not found:
+        return session.say(name, ended)
+    session.row(name, f"top-1 {found[-1]['top1']:.2f} %, top-5 {found[-1]['top5']:.2f} % ({ended.seconds:.0f} s)", **found[-1])
+
+
+def untrained(session, data, settings):
+    words = [app("dcl-knn"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data, *settings.limits,
+             "--untrained", "--arch", settings.arch, "--json"]
+    ended = session.run("knn untrained", words, 60)
+    found = parse.json_lines(ended.output)
+    if not ended.ok or not found:
+        return session.say("kNN, untrained", ended)
+    session.row("kNN, untrained", f"top-1 {found[-1]['knn_top1']:.2f} % ({ended.seconds:.0f} s)", **found[-1])
+
+
+def tell(session, curves, settings):
+    points = {curve.name: curve.points() for curve in curves}
+    epochs = sorted({epoch for some in points.values() for epoch, (_, top1) in some.items() if top1 is not None})
+    text = lambda point: "" if point is None else f"{point[0]:.3f}, {point[1]:.2f} %" if point[1] is not None else f"{point[0]:.3f}"
+    session.table(f"CIFAR-10 as JPEG, {settings.arch}, batch {settings.batch}, {settings.dtype}: mean loss of the epoch, kNN top-1",
+                  ("after epoch", *points), [(epoch, *(text(some.get(epoch)) for some in points.values())) for epoch in epochs])
+
+
+def round_of(session, curves, settings, target):
+    """Trains every curve to the target; those that went on."""
+    alive = []
+    for curve in curves:
+        if curve.done() < target:
+            ended = curve.train_to(target)
+            if not ended.ok and ended.how != "cut" and ended.code != INTERRUPTED:
+                session.say(f"training of {curve.name} to epoch {target}", ended)
+                continue
+        alive.append(curve)
+        tell(session, alive + [c for c in curves if c not in alive and c.done()], settings)
+    return alive
+
+
+def train(session):
+    data = unpack(session)
+    if data is None:
+        return
+    settings = Settings(session, session.options.epochs)
+    curves = [Ours(session, data, settings, "debiased"), Peer(session, data, settings), Ours(session, data, settings, "biased")]
+    untrained(session, data, settings)
+    times = session.state / "train.json"
+    for curve in curves:
+        curve.seconds, curve.overhead = (json_of(times) or {}).get(curve.name, (None, None))
+    while curves and (target := target_of(session, curves, settings)):
+        before = [curve.done() for curve in curves]
+        curves = round_of(session, curves, settings, target)
+        times.write_text(json.dumps({c.name: (c.seconds, c.overhead) for c in curves if c.seconds is not None}))
+        if [curve.done() for curve in curves] == before:
+            break
+    for curve in curves:
+        if curve.done():
+            best = [f"{epoch}: {top1:.2f}" for epoch, (_, top1) in curve.points().items() if top1 is not None]
+            session.row(f"{curve.name}: {curve.done()} epochs", f"{curve.speed()}; kNN % {', '.join(best[-4:])}", points=curve.points())
+            session.row(f"{curve.name}: command", curve.command())
+            linear(session, data, settings, curve)
