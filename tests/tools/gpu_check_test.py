@@ -59,11 +59,12 @@ class TestSection(unittest.TestCase):
     def test_everything_passes(self):
         convolutions = {f"Forward/resnet50_{stem}_c{i}_eigen": "ok" for stem in ("cifar", "imagenet") for i in range(15)}
         run = Run({"conformance/convolution": {**convolutions, "Forward/edge_one_eigen": "ok", "Forward/edge_one_cuda": "ok"},
-                   "reference/knn": {"A/eigen": "ok", "B/eigen": "skip", "OfOnEveryBackend": "ok", "Other/cuda": "fail"}}, "--only", "tests")
+                   "reference/knn": {"A/eigen": "ok", "B/eigen": "skip", "OfOnEveryBackend": "ok", "Other/cuda": "fail"}, "reference/resnet": {"A/eigen": "skip"}}, "--only", "tests")
         self.assertEqual(run.code, 0, run.output)
         found = {row["name"]: (row["passed"], row["state"]) for row in run.data["rows"] if "convolution" in row["name"]}
         self.assertEqual(found, {"conformance convolution of CIFAR networks, edges": (16, "ok"), "conformance convolution of other networks": (15, "ok")})
         self.assertTrue(run.row("reference knn")["result"].startswith("2 passed, 1 skipped"))
+        self.assertEqual(run.row("reference resnet")["state"], "skipped")
         self.assertEqual(run.files, ["gpu-check.json", "gpu-check.md", "logs.tar.gz"])
         self.assertIn("logs/reference_knn.log", run.logs)
         self.assertIn("| conformance convolution of other networks | 15 passed", run.markdown)

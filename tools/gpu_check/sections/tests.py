@@ -70,7 +70,7 @@ class Program:
         missing = [n for n in self.expected if n not in seen]
         cut = any(e.how == "cut" for e in self.ended)
         broken = [(e, r) for e, r in zip(self.ended, runs) if not e.ok and e.how != "cut" and (e.code != 1 or not r.failed)]
-        state = "failed" if failed or broken else "cut" if cut else "failed" if missing else "ok"
+        state = "failed" if failed or broken else "cut" if cut else "failed" if missing else "ok" if passed else "skipped"
         words = [f"{len(passed)} passed"]
         if skipped:
             words.append(f"{len(skipped)} skipped")
