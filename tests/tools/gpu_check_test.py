@@ -11,6 +11,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import types
 import unittest
 
 sys.dont_write_bytecode = True
@@ -18,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 import fake_pack  # noqa: E402
 from gpu_check import floor, parse, report, session  # noqa: E402
+from gpu_check.sections import train  # noqa: E402
 
 
 class Run:
@@ -101,7 +103,7 @@ class TestSection(unittest.TestCase):
         self.assertEqual(absent.code, 4)
         self.assertEqual(absent.row("absent")["result"], "it is not there")
         unknown = Run({}, "--only", "tests,nothing")
-        self.assertEqual((unknown.code, unknown.output.count("\n")), (1, 1))
+        self.assertEqual((unknown.code, unknown.output.count("\n")), (2, 1))
         self.assertIn("no section nothing", unknown.output)
 
     def test_missing_programs_cost_their_rows_only(self):
@@ -133,6 +135,7 @@ NCU_LONG = '''==PROF== Connected to process 7
 "ID","Process ID","Kernel Name","Section Name","Metric Name","Metric Unit","Metric Value"
 "0","7","void dcl::cuda::(anonymous namespace)::apply<float, 4>(const T1 *, int)","Command line profiler metrics","dram__throughput.avg.pct_of_peak_sustained_elapsed","%","80"
 "0","7","void dcl::cuda::(anonymous namespace)::apply<float, 4>(const T1 *, int)","Command line profiler metrics","gpu__time_duration.sum","us","3"
+"0","7","void dcl::cuda::(anonymous namespace)::apply<float, 4>(const T1 *, int)","Command line profiler metrics","dram__bytes.sum","byte","4,000,000,000"
 "1","7","sm90_xmma_fprop","Command line profiler metrics","gpu__time_duration.sum","ns","1,000"
 "1","7","sm90_xmma_fprop","Command line profiler metrics","dram__throughput.avg.pct_of_peak_sustained_elapsed","%","40"
 '''
@@ -150,8 +153,13 @@ class Tools(unittest.TestCase):
         self.assertEqual([run.row(tool)["state"] for tool in ("memcheck", "racecheck", "synccheck")], ["failed", "ok", "ok"])
         self.assertIn("Invalid __global__ read of size 4 bytes / at dcl::cuda::tile", run.row("memcheck: conformance/objective")["result"])
         self.assertEqual(run.row("racecheck")["clean"], ["two training steps of ResNet-18, bf16", "conformance/objective", "conformance/rows"])
-        self.assertIn("2 launches", run.row("kernels of 3 steps, bf16")["result"])
-        self.assertIn("| `apply<float, 4>` | 0.3 | 1.0 | 75.0 | 80 | 0 |", run.markdown)
+        self.assertIn("2 launches", run.row("kernels of 2 steps, bf16")["result"])
+        self.assertIn("| `apply<float, 4>` | 0.5 | 1.5 | 75.0 | 80 | 2.00 |", run.markdown)
+
+    def test_a_profiler_without_the_metrics_still_gives_times(self):
+        refusal = "import sys\nif 'dram' in ' '.join(sys.argv):\n    sys.exit('no such metric')\n"
+        run = Run({}, "--only", "profile", device="cuda", path={"ncu": refusal + NCU})
+        self.assertIn("2 launches", run.row("kernels of 2 steps, bf16")["result"])
 
     def test_sanitizer_that_cannot_use_the_device(self):
         run = Run({}, "--only", "sanitizer", device="cuda", path={"compute-sanitizer": 'print("========= Error: Device not supported")'})
@@ -227,6 +235,34 @@ class Parsing(unittest.TestCase):
         text = report.markdown([{**head, "tables": [], "rows": [{**row, "result": "20 ms"}]}, {**head, "tables": [], "rows": [{**row, "result": "15 | ms"}]}])
         self.assertIn("| step | 15 \\| ms |", text)
         self.assertNotIn("20 ms", text)
+
+
+class TrainingRounds(unittest.TestCase):
+    """All curves get the same number of epochs; a short round first, then as many as there is time for."""
+
+    class Curve:
+        def __init__(self, done, seconds=None, overhead=None):
+            self.epochs, self.seconds, self.overhead = done, seconds, overhead
+
+        def done(self):
+            return self.epochs
+
+    def target(self, left, curves, most=100):
+        clock = types.SimpleNamespace(cuda=True, left=lambda: left)
+        return train.target_of(clock, curves, types.SimpleNamespace(epochs=most, round=5, test_every=5))
+
+    def test_first_round(self):
+        self.assertEqual(self.target(500, [self.Curve(0), self.Curve(0)]), 5)
+        self.assertIsNone(self.target(100, [self.Curve(0), self.Curve(0)]))
+
+    def test_the_round_that_fills_the_time(self):
+        curves = [self.Curve(5, 4, 10), self.Curve(5, 6, 10)]
+        left = train.LINEAR_SECONDS * 2.2 + 1.1 * 20
+        self.assertEqual(self.target(left + 1.05 * 10 * 20 + 1, curves), 25)
+        self.assertEqual(self.target(left + 1.05 * 10 * 20 - 1, curves), 20)
+        self.assertIsNone(self.target(left + 1.05 * 10 * 4, curves))
+        self.assertEqual(self.target(9000, curves), 100)
+        self.assertIsNone(self.target(9000, [self.Curve(100, 4, 10)]))
 
 
 class Floor(unittest.TestCase):

@@ -26,18 +26,23 @@ gpu-check.md (tables), logs.tar.gz. One document of several runs, later rows in 
     tools/gpu-check table OUT1/gpu-check.json OUT2/gpu-check.json OUT3/gpu-check.json
 --device eigen tries all this on a CPU, with little work.
 
-exit codes of run: 0 all that was asked for was done and passed; 1 something failed; 2 usage; 4 no such device;
+exit codes of run: 0 all that this machine can do was done and passed; 1 something failed; 2 usage; 4 no such device;
 75 nothing failed, but the time was over before the end."""
 
-CUT, UNUSABLE = 75, 4
+CUT, USAGE, UNUSABLE = 75, 2, 4
+
+
+def refuse(why):
+    print(f"error: {why}", file=sys.stderr)
+    sys.exit(USAGE)
 
 
 def sections():
     """{name: (function, seconds it should get at least)} in order, and the names of each part."""
     from gpu_check.sections import errors, peers, profile, repeat, sanitizer, speed, tests, train
     table = {"tests": (tests.tests, 150), "start": (speed.start, 70), "repeat": (repeat.repeat, 70), "errors": (errors.errors, 30),
-             "ours": (speed.ours, 180), "sanitizer": (sanitizer.sanitizer, 150), "peers": (peers.peers, 180),
-             "profile": (profile.profile, 80), "compiled": (peers.compiled, 100), "train": (train.train, 60)}
+             "ours": (speed.ours, 180), "sanitizer": (sanitizer.sanitizer, 130), "peers": (peers.peers, 180),
+             "profile": (profile.profile, 110), "compiled": (peers.compiled, 100), "train": (train.train, 60)}
     return table, {"1": ["tests", "start", "repeat", "errors", "ours"], "2": ["sanitizer", "peers", "profile", "compiled"], "3": ["train"]}
 
 
@@ -64,11 +69,11 @@ def describe_device(session):
 def run(args):
     from gpu_check.session import HOME, Session
     if not (HOME / "build").is_dir():
-        sys.exit("error: there are no programs beside this script; on the machine that builds: tools/gpu-check pack")
+        refuse("there are no programs beside this script; on the machine that builds: tools/gpu-check pack")
     table, parts = sections()
     names = args.only.split(",") if args.only else parts.get(args.part) or [n for part in parts.values() for n in part]
     if unknown := [n for n in names if n not in table]:
-        sys.exit(f"error: no section {', '.join(unknown)}: expected some of {', '.join(table)}")
+        refuse(f"no section {', '.join(unknown)}: expected some of {', '.join(table)}")
     session = Session(args.device, args.out, args.state, args.minutes)
     session.options = args
     if not describe_device(session):

@@ -86,8 +86,8 @@ def profile_rows(output):
 
 
 NANOSECONDS = {"nsecond": 1, "ns": 1, "usecond": 1e3, "us": 1e3, "msecond": 1e6, "ms": 1e6, "second": 1e9, "s": 1e9}
-DURATION, DRAM, COMPUTE = ("gpu__time_duration.sum", "dram__throughput.avg.pct_of_peak_sustained_elapsed",
-                           "sm__throughput.avg.pct_of_peak_sustained_elapsed")
+# Few, so that a kernel need not be run several times, its memory saved and restored in between.
+DURATION, DRAM, BYTES = "gpu__time_duration.sum", "dram__throughput.avg.pct_of_peak_sustained_elapsed", "dram__bytes.sum"
 
 
 def number(text):
@@ -114,7 +114,7 @@ def ncu_launches(text):
         units = rows.pop(0) if not rows[0].get("ID") else {}
         for row in rows:
             launch = launches[row["ID"]] = {"name": row["Kernel Name"]}
-            for metric in (DURATION, DRAM, COMPUTE):
+            for metric in (DURATION, DRAM, BYTES):
                 if (value := number(row.get(metric))) is not None:
                     launch[metric] = value * (NANOSECONDS.get(units.get(metric), 1) if metric == DURATION else 1)
     return [launch for launch in launches.values() if DURATION in launch]
@@ -134,7 +134,7 @@ def short_kernel_name(name, most=70):
 
 
 def kernels_of(launches):
-    """Launches by kernel, the longest time first: name, calls, ns, share in percent, DRAM and SM percent weighted by time."""
+    """Launches by kernel, the longest time first: name, calls, ns, share in percent, DRAM's percent weighted by time, its bytes."""
     total = sum(launch[DURATION] for launch in launches)
     groups = {}
     for launch in launches:
@@ -142,9 +142,9 @@ def kernels_of(launches):
     kernels = []
     for name, group in groups.items():
         time = sum(launch[DURATION] for launch in group)
-        weigh = lambda metric: sum(launch.get(metric, 0) * launch[DURATION] for launch in group) / time if time else 0
+        dram = sum(launch.get(DRAM, 0) * launch[DURATION] for launch in group) / time if time else 0
         kernels.append({"name": name, "calls": len(group), "ns": time, "percent": 100 * time / total if total else 0,
-                        "dram_percent": weigh(DRAM), "sm_percent": weigh(COMPUTE)})
+                        "dram_percent": dram, "bytes": sum(launch.get(BYTES, 0) for launch in group)})
     return sorted(kernels, key=lambda k: -k["ns"])
 
 
