@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   DCL_SHARED(Side, b_tile, [1]);
   const int64_t top = int64_t{blockIdx.y} * Side::kRows, left = int64_t{blockIdx.x} * Side::kRows;
   const int x = static_cast<int>(threadIdx.x) % kSide, y = static_cast<int>(threadIdx.x) / kSide;
-  constexpr int kUnroll = R > 4 ? 1 : 8;  // what registers allow
+  [[maybe_unused]] constexpr int kUnroll = R > 4 ? 1 : 8;  // what registers allow
   T sums[R][R] = {};
   Share<R, T> a_share(a, top, m), b_share(b, left, n);
   a_share.fetch(a, k);

@@ -100,7 +100,9 @@ __device__ void similarities(const Anchors<In, T>& a, int32_t first_row, int32_t
       operands[(n * Shape::kLines + static_cast<int>(threadIdx.x) / Shape::kDepth) * kStride +
                static_cast<int>(threadIdx.x) % Shape::kDepth] = values[n];
     __syncthreads();
-    if (begin + Shape::kDepth < a.dim) fetch_operands<Shape>(a, first_row, first_column, begin + Shape::kDepth, values);
+    if constexpr (Shape::kAhead)
+      if (begin + Shape::kDepth < a.dim)
+        fetch_operands<Shape>(a, first_row, first_column, begin + Shape::kDepth, values);
 #pragma unroll Shape::kUnroll
     for (int k = 0; k < Shape::kDepth; k += 4) {
 #pragma unroll
