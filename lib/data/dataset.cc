@@ -61,6 +61,8 @@ std::vector<int64_t> select_images(const DatasetSpec& spec, std::span<const int3
 Dataset load_dataset(const DatasetSpec& spec) {
   const Reader& reader = reader_of(spec);
   if (spec.max_per_class < 0 || spec.max_images < 0) fail(ErrorKind::usage, "limits of images must not be negative");
+  if (spec.shorter_side > 0 && spec.name != "folder")
+    fail(ErrorKind::usage, "shorter_side shrinks the images of a folder; data set '" + spec.name + "' has one size");
   if (reader.needs_dir && spec.dir.empty()) {
     fail(ErrorKind::usage, "data set '" + spec.name + "' needs a data directory");
   }

@@ -48,6 +48,7 @@ struct DatasetSpec {
       "train";  ///< stl10: train, unlabeled, train+unlabeled, test; folder: a sub-folder; else train, test
   int64_t max_per_class = 0;     ///< first N of each class; unlabelled images are not limited by it; 0: all
   int64_t max_images = 0;        ///< then the first N of all; 0: all
+  int32_t shorter_side = 0;      ///< folder: larger images are shrunk to it (shrink.h); 0: none
   bool strict_images = false;    ///< an unreadable image is an error, not a skipped image
   int64_t shapes_count = 10000;  ///< images of `shapes`
   int32_t shapes_size = 32;      ///< their height and width, 16..256

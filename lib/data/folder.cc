@@ -1,5 +1,5 @@
 // Folders of JPEG and PNG files. Files are read and decoded by all threads, block by block, straight into the pool:
-// memory is that of the pixels and of one block of encoded files.
+// memory is that of the pixels, of one block of encoded files and, where images are shrunk, of one whole image a thread.
 #include <sys/stat.h>
 
 #include <limits>
@@ -9,6 +9,7 @@
 #include "data/decode.h"
 #include "data/folder_scan.h"
 #include "data/readers.h"
+#include "data/shrink.h"
 
 namespace dcl {
 namespace {
@@ -18,7 +19,7 @@ constexpr int64_t kBlockBytes = int64_t{64} << 20;
 
 struct Slot {
   std::vector<uint8_t> file;
-  ImageSize size;
+  ImageSize decoded, size;  ///< of the file, and as it is kept
   int64_t offset = 0;
   std::string failure;
 };
@@ -87,7 +88,8 @@ class FolderReader {
       Slot& slot = slots[static_cast<size_t>(i)];
       attempt(slot, [&] {
         slot.file = read_file(path(begin + i), kMaxImageFileBytes);
-        slot.size = image_size(slot.file);
+        slot.decoded = image_size(slot.file);
+        slot.size = shrunk_size(slot.decoded, spec_.shorter_side);
       });
     });
     for (Slot& slot : slots) {
@@ -97,9 +99,17 @@ class FolderReader {
     }
     parallel_for(end - begin, [&](int64_t i) {
       Slot& slot = slots[static_cast<size_t>(i)];
-      attempt(slot, [&] { decode_rgb(slot.file, slot.size, out_.pixels.data() + slot.offset); });
+      attempt(slot, [&] { decode(slot, out_.pixels.data() + slot.offset); });
     });
     for (int64_t i = begin; i < end; ++i) append(i, slots[static_cast<size_t>(i - begin)]);
+  }
+
+  static void decode(const Slot& slot, uint8_t* out) {
+    if (slot.size == slot.decoded) return decode_rgb(slot.file, slot.decoded, out);
+    std::vector<uint8_t> whole(size_t{3} * static_cast<size_t>(slot.decoded.height) *
+                               static_cast<size_t>(slot.decoded.width));
+    decode_rgb(slot.file, slot.decoded, whole.data());
+    resize_rgb(whole.data(), slot.decoded, slot.size, out);
   }
 
   void append(int64_t i, const Slot& slot) {

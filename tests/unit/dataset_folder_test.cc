@@ -7,6 +7,7 @@
 #include "core/parallel.h"
 #include "data/dataset.h"
 #include "support/image_fixtures.h"
+#include "support/oracle_pillow.h"
 #include "support/process.h"
 
 namespace dcl {
@@ -23,12 +24,22 @@ class Folder : public testing::Test {
     test::write_text(folder_ / name,
                      test::text_of(test::make_png(width, height, Bytes(size_t{3} * width * height, value))));
   }
-  Dataset load(const std::string& split = "train") {
+  Dataset load(const std::string& split = "train", int32_t shorter_side = 0) {
     DatasetSpec spec;
+    spec.shorter_side = shorter_side;
     spec.name = "folder";
     spec.dir = folder_.path();
     spec.split = split;
     return load_dataset(spec);
+  }
+  void write(const std::string& name, const test::Picture& picture) {
+    test::write_text(folder_ / name, test::text_of(test::make_png(static_cast<uint32_t>(picture.w),
+                                                                  static_cast<uint32_t>(picture.h), picture.bytes)));
+  }
+  static Bytes bytes_of(const Dataset& data, size_t i) {
+    const PooledImage& image = data.images[i];
+    const uint8_t* begin = data.image(static_cast<int64_t>(i));
+    return {begin, begin + int64_t{3} * image.h * image.w};
   }
   test::TemporaryFolder folder_;
 };
@@ -48,6 +59,32 @@ TEST_F(Folder, ClassesAndFilesAreSortedAsImageFolderSortsThem) {
   EXPECT_EQ(data.labels, (std::vector<int32_t>{0, 1, 1, 1, 1, 2, 2}));
   const int expected[] = {3, 6, 4, 5, 7, 2, 1};
   for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(*data.image(i), expected[i]) << data.names[static_cast<size_t>(i)];
+}
+
+TEST_F(Folder, LargerImagesAreShrunkAsByPillow) {
+  test::Picture wide(23, 71);
+  for (size_t i = 0; i < wide.bytes.size(); ++i) wide.bytes[i] = static_cast<uint8_t>(i * i * 31 + i / 7);
+  test::Picture tall(71, 23);
+  tall.bytes = wide.bytes;
+  write("1.png", wide);
+  write("2.png", tall);
+  write("3.png", test::Picture(10, 300));
+  const Dataset data = load("train", 10);
+  ASSERT_EQ(data.size(), 3);
+  EXPECT_EQ(data.images[0], (PooledImage{0, 10, 30}));  // 10 * 71 / 23 = 30.9
+  EXPECT_EQ(data.images[1], (PooledImage{3 * 10 * 30, 30, 10}));
+  EXPECT_EQ(data.images[2], (PooledImage{6 * 10 * 30, 10, 300})) << "is no larger";
+  EXPECT_TRUE(bytes_of(data, 0) == test::oracle_resize(wide, 10, 30).bytes);
+  EXPECT_TRUE(bytes_of(data, 1) == test::oracle_resize(tall, 30, 10).bytes);
+  const Dataset whole = load("train", 24);
+  EXPECT_EQ(whole.images[0], (PooledImage{0, 23, 71}));
+  EXPECT_TRUE(bytes_of(whole, 0) == wide.bytes);
+}
+
+TEST_F(Folder, OnlyAFolderHasSizesToShrink) {
+  DatasetSpec spec;
+  spec.shorter_side = 16;
+  EXPECT_THROW(load_dataset(spec), Error);
 }
 
 TEST_F(Folder, ImagesMayDifferInSizeAndFormat) {
