@@ -54,6 +54,8 @@ void PretrainOptions::add_to(Options& options) {
   options.add("negative_scale", &negative_scale, "how unbiased weighs the true negatives").choices({"mean", "sum"});
   options.group("Optimisation");
   options.add("batch_size", &settings.batch, "images per step");
+  options.add("micro_batch_size", &settings.micro_batch,
+              "images in the network at a time, for batches beyond memory; 0: all. Batch norm is over these");
   options.add("epochs", &settings.epochs, "passes over the images");
   options.add("max_steps", &plan.max_steps, "stop after N steps in all; 0: after the epochs").range(0, 1e15).transient();
   options.add("optimizer", &optimizer, "update rule").choices({"adam", "sgd", "lars"});
@@ -216,6 +218,18 @@ std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& tra
   }
 }
 
+/// The run, with the memory that it needs.
+std::unique_ptr<Pretrainer> make_pretrainer(Backend& backend, const Dataset& train, const Dataset* query,
+                                            const PretrainOptions& o, const RunDirectory& run) {
+  try {
+    return std::make_unique<Pretrainer>(backend, train, &train, query, o.settings, o.plan, run.checkpoints());
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::out_of_memory) throw;
+    fail(error.kind(), std::string(error.what()) +
+                           "; --micro_batch_size N keeps the batch and puts N of its images into the network at a time");
+  }
+}
+
 int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) {
   RunDirectory run(o.run_dir, o.data.train.name + "_" + o.objective + "_b" + std::to_string(o.settings.batch));
   Signals signals;
@@ -227,7 +241,8 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
 
   const CheckpointFolder folder(run.checkpoints());
   const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);
-  Pretrainer pretrainer(*backend, train, &train, query ? &*query : nullptr, o.settings, o.plan, run.checkpoints());
+  const auto made = make_pretrainer(*backend, train, query ? &*query : nullptr, o, run);
+  Pretrainer& pretrainer = *made;
   if (checkpoint) pretrainer.resume(*checkpoint, o.resume_override);
   const BackendInfo info = backend->info();
   run.record(options, argc, argv, {{"backend", info.name}, {"device", info.device}});

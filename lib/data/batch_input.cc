@@ -1,9 +1,14 @@
 #include "data/batch_input.h"
 
+#include "core/rows.h"
+
 namespace dcl {
 
 BatchInput::BatchInput(Backend& backend, const AugmentDesc& augment, int64_t images, int views)
-    : backend_(backend), augment_(augment), labels_(backend, static_cast<size_t>(images) * sizeof(int32_t)) {
+    : backend_(backend),
+      augment_(augment),
+      view_count_(views),
+      labels_(backend, static_cast<size_t>(images) * sizeof(int32_t)) {
   if (backend.on_device()) params_ = Buffer(backend, static_cast<size_t>(views * images) * sizeof(ViewParams));
 }
 
@@ -25,9 +30,17 @@ void BatchInput::upload(const Batch& batch) {
   if (batch.read) batch.read->record();
 }
 
-void BatchInput::make_views(TensorRef out) {
-  if (views_) return backend_.copy(views_, out);
-  backend_.augment(augment_, pool_, params_.view(views_shape(batch_rows_), DType::u8), out);
+void BatchInput::make_rows(TensorRef out, int64_t first) const {
+  if (views_) return backend_.copy(rows(views_, first, out.shape[0]), out);
+  const TensorRef params = params_.view(views_shape(batch_rows_), DType::u8);
+  backend_.augment(augment_, pool_, rows(params, first, out.shape[0]), out);
+}
+
+void BatchInput::make_views(TensorRef out, int64_t first) const {
+  const int64_t images = out.shape[0] / view_count_;
+  if (images == batch_images_) return make_rows(out, 0);
+  for (int64_t view = 0; view < view_count_; ++view)
+    make_rows(rows(out, view * images, images), view * batch_images_ + first);
 }
 
 }  // namespace dcl

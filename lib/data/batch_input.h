@@ -15,15 +15,20 @@ class BatchInput {
   /// On a CPU backend the batch must stay until the step is done.
   void upload(const Batch& batch);
 
-  /// In the step: enqueues what writes the uploaded batch's views to `out` [views * images, h, w, 3]. The same ops on
-  /// the same memory for every batch of as many images, so that a step graph can hold them.
-  void make_views(TensorRef out);
+  /// In the step: enqueues what writes the uploaded batch's views to `out` [views * n, h, w, 3], view-major, of its n
+  /// images from `first` on. The same ops on the same memory for every batch of as many images, so that a step graph
+  /// can hold them.
+  void make_views(TensorRef out, int64_t first = 0) const;
   /// i32 [images], of the uploaded batch.
   ConstTensorRef labels() const { return labels_.view({batch_images_}, DType::i32); }
 
  private:
+  /// The uploaded batch's views from `first` on, as many as `out` holds.
+  void make_rows(TensorRef out, int64_t first) const;
+
   Backend& backend_;
   AugmentDesc augment_;
+  int64_t view_count_;
   Buffer params_, labels_, pixels_;
   ConstTensorRef views_, pool_;  ///< of the uploaded batch: views on a CPU backend, otherwise where its images are
   int64_t batch_rows_ = 0, batch_images_ = 0;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/host_memory.h"
 
 namespace dcl {
 
@@ -15,6 +16,12 @@ void PixelPool::resize(int64_t bytes) {
     fail(ErrorKind::out_of_memory, "the images of the data set do not fit into memory");
   }
   if (bytes > capacity_) {
+    if (const size_t left = available_host_memory(); static_cast<size_t>(bytes - size_) > left)
+      fail(ErrorKind::out_of_memory,
+           "the images of the data set need more than " + std::to_string(bytes >> 20) + " MiB of memory, and only " +
+               std::to_string(left >> 20) +
+               " MiB are left: take fewer (--max_images), or shrink those of a folder while they are read "
+               "(--shorter_side N)");
     // realloc moves large blocks by remapping pages: growth neither copies nor doubles the memory in use.
     const int64_t capacity = bytes > capacity_ + capacity_ / 2 ? bytes : capacity_ + capacity_ / 2;
     void* moved = std::realloc(data_, static_cast<size_t>(capacity + kSlack));

@@ -127,10 +127,10 @@ void TrainingPlan::count_batches(ParameterStore& store, int64_t times) const {
   store.count_batches(times * shape_.norm_groups, config_.head ? "" : "f.");
 }
 
-void TrainingPlan::backward(ParameterStore& store) const {
+void TrainingPlan::backward(ParameterStore& store, Accum gradients) const {
   store.require_model(config_);
   if (!shape_.backward) fail(ErrorKind::internal, "this plan has no backward pass");
-  plan_.run(forward_end_, plan_.size(), &store, false);
+  plan_.run(forward_end_, plan_.size(), &store, false, gradients);
 }
 
 }  // namespace dcl

@@ -49,8 +49,9 @@ class TrainingPlan {
   void enqueue_forward(ParameterStore& store, bool update_running = true) const;
   /// times: of forward passes; -1 takes one back.
   void count_batches(ParameterStore& store, int64_t times = 1) const;
-  /// After forward() on the same input and values. Overwrites every gradient of the store; input() is left as it was.
-  void backward(ParameterStore& store) const;
+  /// After forward() on the same input and values. Overwrites every gradient of the store or adds to it; input() is
+  /// left as it was.
+  void backward(ParameterStore& store, Accum gradients = Accum::overwrite) const;
 
   const PlanMemory& memory() const { return plan_.memory(); }
   const Plan& plan() const { return plan_; }

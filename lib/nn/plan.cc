@@ -11,6 +11,7 @@ struct Plan::Frame {
   Backend& backend;
   ParameterStore* store;
   bool update_running;
+  Accum gradients;
 
   TensorRef operator()(const Operand& operand) const {
     switch (operand.where) {
@@ -29,6 +30,10 @@ struct Plan::Frame {
   }
   /// Nothing when it is to be left alone.
   TensorRef running(const Operand& statistic) const { return update_running ? (*this)(statistic) : TensorRef{}; }
+  /// How an op writes to it.
+  Accum accum(const Operand& result, Accum elsewhere = Accum::overwrite) const {
+    return result.where == Operand::Where::gradient ? gradients : elsewhere;
+  }
   Workspace workspace(const Operand& scratch) const {
     const size_t bytes = plan.lifetimes_[static_cast<size_t>(scratch.index)].bytes;
     return {bytes ? plan.tensor(scratch).data : nullptr, bytes};
@@ -119,8 +124,8 @@ TensorRef Plan::tensor(const Operand& slot) const {
   return {static_cast<std::byte*>(arena_.data()) + offsets_[static_cast<size_t>(slot.index)], slot.shape, slot.dtype};
 }
 
-void Plan::run(int first, int last, ParameterStore* store, bool update_running) const {
-  const Frame frame{*this, *backend_, store, update_running};
+void Plan::run(int first, int last, ParameterStore* store, bool update_running, Accum gradients) const {
+  const Frame frame{*this, *backend_, store, update_running, gradients};
   for (int op = first; op < last; ++op) ops_[static_cast<size_t>(op)](frame);
 }
 
@@ -150,7 +155,7 @@ void Plan::conv_backward_data(const ConvDesc& d, Operand dy, Operand filter, Ope
 void Plan::conv_backward_filter(const ConvDesc& d, Operand x, Operand dy, Operand dfilter) {
   const Operand scratch = use({x, dy, dfilter}, ConvPassUse{d, ConvPass::backward_filter});
   ops_.push_back([=](const Frame& f) {
-    f.backend.conv_backward_filter(d, f(x), f(dy), f(dfilter), Accum::overwrite, f.workspace(scratch));
+    f.backend.conv_backward_filter(d, f(x), f(dy), f(dfilter), f.accum(dfilter), f.workspace(scratch));
   });
 }
 
@@ -163,7 +168,11 @@ void Plan::fused_conv(const FusedConvDesc& d, Operand x, Operand packed, Operand
 
 void Plan::gemm(const GemmDesc& d, Operand a, Operand b, Operand bias, Operand c) {
   use({a, b, bias, c});
-  ops_.push_back([=](const Frame& f) { f.backend.gemm(d, f(a), f(b), f(bias), f(c)); });
+  ops_.push_back([=](const Frame& f) {
+    GemmDesc own = d;
+    own.accum = f.accum(c, d.accum);
+    f.backend.gemm(own, f(a), f(b), f(bias), f(c));
+  });
 }
 
 void Plan::batch_norm_statistics(const BatchNormDesc& d, Operand x, Operand saved, Operand running_mean,
@@ -191,7 +200,7 @@ void Plan::batch_norm_backward(const BatchNormDesc& d, Operand dy, Operand x, Op
   use({dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta});
   ops_.push_back([=](const Frame& f) {
     f.backend.batch_norm_backward(d, f(dy), f(x), f(y), f(saved), f(gamma), f(beta), f(dx), f(dresidual), f(dgamma),
-                                  f(dbeta), Accum::overwrite);
+                                  f(dbeta), f.accum(dgamma));
   });
 }
 
@@ -227,7 +236,7 @@ void Plan::l2_normalize_backward(Operand dy, Operand y, Operand norms, Operand d
 
 void Plan::column_sum(Operand x, Operand sums) {
   use({x, sums});
-  ops_.push_back([=](const Frame& f) { f.backend.column_sum(f(x), f(sums), Accum::overwrite); });
+  ops_.push_back([=](const Frame& f) { f.backend.column_sum(f(x), f(sums), f.accum(sums)); });
 }
 
 }  // namespace dcl

@@ -76,8 +76,9 @@ class Plan {
   void allocate();
 
   // ---- Running it ---------------------------------------------------------------------------------------------------
-  /// Ops [first, last), after allocate(). The store may be null when no op names a parameter.
-  void run(int first, int last, ParameterStore* store, bool update_running) const;
+  /// Ops [first, last), after allocate(). The store may be null when no op names a parameter. gradients: how ops write
+  /// to the store's.
+  void run(int first, int last, ParameterStore* store, bool update_running, Accum gradients = Accum::overwrite) const;
   /// The memory of a slot; after allocate().
   TensorRef tensor(const Operand& slot) const;
   const PlanMemory& memory() const { return memory_; }

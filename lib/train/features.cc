@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "core/parallel.h"
 #include "data/batch_maker.h"
+#include "train/finite.h"
 
 namespace dcl {
 
@@ -20,8 +21,8 @@ void check_finite(std::span<const float> rows, int64_t dim, const Dataset& datas
   const int32_t image = images[static_cast<size_t>((bad - rows.begin()) / dim)];
   fail(ErrorKind::numerical, "the features of image " + std::to_string(image) + " (" +
                                  quoted(dataset.names[static_cast<size_t>(image)]) +
-                                 ") are not finite: the encoder's weights or running statistics are damaged or too "
-                                 "large; dcl-inspect --stats shows them");
+                                 ") are not finite: the encoder's weights are too large or its running variances too "
+                                 "small; dcl-inspect --stats shows them");
 }
 
 }  // namespace
@@ -61,6 +62,13 @@ FeatureExtractor::FeatureExtractor(Backend& backend, const ParameterStore& param
       plan_(backend, parameters.config(), {.batch = batch, .height = pixels.h, .width = pixels.w, .dtype = dtype}),
       input_(backend, pixels, batch, 1),
       rows_(static_cast<size_t>(plan_.features().shape.elements())) {
+  // Before folding and rectifying, which may turn what is not a number into 0.
+  const FiniteCheck finite(backend);
+  for (const auto& [values, what] : {std::pair{parameters.values(), "weights"},
+                                     std::pair{parameters.statistics(), "running statistics of batch norm"}})
+    if (!finite(values))
+      fail(ErrorKind::numerical,
+           "the encoder's " + std::string(what) + " are not finite; dcl-inspect --stats shows which");
   plan_.fold(parameters);
 }
 

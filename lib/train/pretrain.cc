@@ -87,7 +87,7 @@ class Pretrainer::Impl {
   }
   struct UnderWay;
   void advance();
-  std::string describe(const UnderWay& step) const;
+  std::string describe(const UnderWay& step);
   void leave_out(const std::string& what);
   void roll_back(const std::string& what);
   bool monitor_due() const;
@@ -143,7 +143,7 @@ void Pretrainer::Impl::resume(const Checkpoint& checkpoint, bool other_settings_
 }
 
 /// Which step it was, and what the loss depended on. Where it began can be told only when no later step is under way.
-std::string Pretrainer::Impl::describe(const UnderWay& step) const {
+std::string Pretrainer::Impl::describe(const UnderWay& step) {
   const StepRecord& record = step.record;
   std::string images;
   for (const int32_t image : step.named) images += " " + std::to_string(image);

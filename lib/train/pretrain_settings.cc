@@ -47,6 +47,9 @@ std::string fingerprint(const Dataset& dataset) {
 void check(const PretrainSettings& s) {
   check(s.objective);
   require(s.batch >= 2, "batch_size is " + std::to_string(s.batch) + ": a batch needs at least 2 images to have negatives");
+  require(s.micro_batch == 0 || (s.micro_batch >= 2 && s.batch % s.micro_batch == 0),
+          "micro_batch_size is " + std::to_string(s.micro_batch) + ": expected 0, or 2 or more images that divide batch_size, " +
+              std::to_string(s.batch));
   require(s.num_positives >= 1 && s.num_positives <= 64, "num_positives must be 1 to 64");
   require(s.num_positives == 1 || has_debiasing_term(s),
           "num_positives above 1 needs a debiasing term: --objective debiased or hard");
@@ -87,6 +90,7 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
     all["tau_plus"] = number_text(o.tau_plus);
     all["num_positives"] = std::to_string(s.num_positives);
   }
+  if (s.part() != s.batch) all["micro_batch_size"] = std::to_string(s.part());
   if (o.kind == ObjectiveKind::hard) all["beta"] = number_text(o.beta);
   if (o.kind == ObjectiveKind::unbiased) all["negative_scale"] = name_of(o.scale);
   if (s.optimizer.kind != OptimizerKind::adam) all["momentum"] = number_text(s.optimizer.momentum);

@@ -20,6 +20,7 @@ struct PretrainSettings {
   ObjectiveSettings objective;
   int num_positives = 1;     ///< M: positives of the debiasing term; a batch has M + 1 views
   int64_t batch = 256;       ///< images per step
+  int64_t micro_batch = 0;   ///< images that are in the network at a time, a divisor of batch; 0: all
   int64_t epochs = 400;
   OptimizerSettings optimizer;
   ScheduleKind schedule = ScheduleKind::constant;
@@ -29,6 +30,7 @@ struct PretrainSettings {
   uint64_t seed = 0;
 
   int views() const { return num_positives + 1; }
+  int64_t part() const { return micro_batch > 0 ? micro_batch : batch; }
 };
 
 /// Error{usage} naming the first setting that is out of range.

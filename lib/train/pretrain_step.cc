@@ -13,8 +13,8 @@
 namespace dcl {
 namespace {
 
-NetworkShape shape_of(const PretrainSettings& settings) {
-  return {.batch = settings.batch,
+NetworkShape part_of(const PretrainSettings& settings) {
+  return {.batch = settings.part(),
           .views = settings.views(),
           .height = settings.augment.size,
           .width = settings.augment.size,
@@ -46,13 +46,13 @@ std::string state_prefix(const Optimizer::State& state) { return "optim." + stat
 PretrainStep::PretrainStep(Backend& backend, const PretrainSettings& settings, bool use_graph)
     : backend_(backend),
       parameters_(backend, settings.model, /*with_gradients=*/true),
-      network_(backend, settings.model, shape_of(settings)),
+      network_(backend, settings.model, part_of(settings), settings.batch),
       objective_(objective_desc(settings.objective, settings.batch, settings.views(), settings.model.feature_dim)),
       input_(backend, augment_desc(settings.augment), settings.batch, settings.views()),
       result_(backend, kObjectiveResults * sizeof(double)),
       workspace_(backend, backend.objective_workspace(objective_)),
-      square_sum_(backend, sizeof(double)),
       statistics_before_(backend, parameters_.statistics().bytes()),
+      finite_(backend),
       optimizer_(backend, parameters_, settings.optimizer),
       results_(backend, kMostPending * kObjectiveResults * sizeof(double)),
       use_graph_(use_graph) {
@@ -66,14 +66,13 @@ TensorRef PretrainStep::statistics_before() const {
 
 void PretrainStep::enqueue(bool plant_fault) {
   const TensorRef result = result_.view({kObjectiveResults}, DType::f64);
-  input_.make_views(network_.input());
   backend_.copy(parameters_.statistics(), statistics_before());
-  network_.enqueue_forward(parameters_);
+  network_.forward(input_, parameters_);
   if (plant_fault)
     backend_.fill({network_.embeddings().data, {1}, DType::f32}, std::numeric_limits<float>::quiet_NaN());
   backend_.objective(objective_, network_.embeddings(), input_.labels(), result, network_.embedding_gradients(),
                      {workspace_.data(), workspace_.bytes()});
-  network_.backward(parameters_);
+  network_.backward(input_, parameters_);
   optimizer_.update(result);
 }
 
@@ -122,26 +121,23 @@ void PretrainStep::load(const SafetensorsFile& model, const SafetensorsFile& sta
     import_flat(state, parameters_, state_prefix(flat), flat.values);
 }
 
-bool PretrainStep::finite(ConstTensorRef flat) const {
-  const TensorRef sum = square_sum_.view({1}, DType::f64);
-  backend_.sum_of_squares(flat, sum);
-  double value;
-  backend_.copy_out(&value, sum);
-  return std::isfinite(value);
-}
-
 std::string PretrainStep::non_finite_state() const {
-  if (!finite(parameters_.values())) return "weights";
-  if (!finite(parameters_.statistics())) return "running statistics of batch norm";
+  if (!finite_(parameters_.values())) return "weights";
+  if (!finite_(parameters_.statistics())) return "running statistics of batch norm";
   for (const Optimizer::State& state : optimizer_.state())
-    if (!finite(state.values)) return "optimizer state";
+    if (!finite_(state.values)) return "optimizer state";
   return "";
 }
 
-std::string PretrainStep::first_non_finite() const {
-  if (!values_are_finite(backend_, network_.input())) return "input images";
+std::string PretrainStep::first_non_finite() {
+  bool images = true, features = true;
+  network_.inspect(input_, parameters_, [&](const TrainingPlan& part) {
+    images = images && values_are_finite(backend_, part.input());
+    features = features && values_are_finite(backend_, part.features());
+  });
+  if (!images) return "input images";
   if (const std::string state = non_finite_state(); !state.empty()) return state;
-  if (!values_are_finite(backend_, network_.features())) return "features";
+  if (!features) return "features";
   return values_are_finite(backend_, network_.embeddings()) ? "loss" : "embeddings";
 }
 

@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "data/batch_input.h"
 #include "io/safetensors.h"
-#include "nn/network.h"
+#include "train/batch_network.h"
+#include "train/finite.h"
 #include "train/optimizer.h"
 #include "train/pretrain_settings.h"
 
@@ -31,7 +31,7 @@ class PretrainStep {
   ObjectiveReport report();
 
   /// After a loss that was not finite: what was the first not to be, in the order of computation.
-  std::string first_non_finite() const;
+  std::string first_non_finite();
 
   const ParameterStore& parameters() const { return parameters_; }
 
@@ -44,17 +44,17 @@ class PretrainStep {
   std::string non_finite_state() const;
 
  private:
-  bool finite(ConstTensorRef flat) const;
   void enqueue(bool plant_fault = false);
   double* result_of(int64_t step) const;
   TensorRef statistics_before() const;
 
   Backend& backend_;
   ParameterStore parameters_;
-  TrainingPlan network_;
+  BatchNetwork network_;
   ObjectiveDesc objective_;
   BatchInput input_;
-  Buffer result_, workspace_, square_sum_, statistics_before_;
+  Buffer result_, workspace_, statistics_before_;
+  FiniteCheck finite_;
   Optimizer optimizer_;
   HostBuffer results_;                           // of the last kMostPending steps
   std::vector<std::unique_ptr<Fence>> arrived_;  // their results

@@ -88,6 +88,24 @@ TEST_F(Pretrain, StopAtAnArbitraryStepAndResumeIsTheSameRun) {
   expect_same_end(whole(), dir);
 }
 
+TEST_F(Pretrain, BatchesInPartsAreARunOfTheirOwnThatResumes) {
+  const std::vector<std::string> parts = {"--micro_batch_size", "4"};
+  const std::string dir = fresh("parts"), stopped = fresh("parts_stopped");
+  ASSERT_EQ(run(tiny_run(dir, parts)).exit_code, 0);
+  EXPECT_FALSE(read_text(file_of(dir, kTinySteps)) == read_text(file_of(whole(), kTinySteps)));
+  ASSERT_EQ(run(tiny_run(stopped, {"--micro_batch_size", "4", "--max_steps", "2"})).exit_code, 0);
+  const Outcome other = run(tiny_run(stopped));
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("micro_batch_size 4 -> (unused)"), std::string::npos) << other.err;
+  ASSERT_EQ(run(tiny_run(stopped, parts)).exit_code, 0);
+  expect_same_end(dir, stopped);
+  for (const char* wrong : {"1", "3", "9", "-4"}) {
+    const Outcome refused = run(tiny_run(fresh("refused"), {"--micro_batch_size", wrong}));
+    EXPECT_EQ(refused.exit_code, 2) << wrong;
+    EXPECT_NE(refused.err.find("micro_batch_size"), std::string::npos) << refused.err;
+  }
+}
+
 TEST_F(Pretrain, TerminatedRunSavesAndContinues) {
   const std::string dir = fresh("terminated");
   Background running(tiny_run(dir, {"--checkpoint_every", "1"}));

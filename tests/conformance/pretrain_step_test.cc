@@ -63,10 +63,14 @@ class PretrainStepTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(PretrainStepTest, ReplayedStepsAreTheStepsOpByOp) {
-  const Outcome eager = train(*backend_, tiny(), false, 0), replayed = train(*backend_, tiny(), true, 3);
-  EXPECT_EQ(eager.losses, replayed.losses);
-  EXPECT_TRUE(eager.weights == replayed.weights);
-  EXPECT_NE(eager.losses[1], eager.losses[2]);
+  for (const int64_t micro_batch : {kBatch, kBatch / 2}) {
+    PretrainSettings settings = tiny();
+    settings.micro_batch = micro_batch;
+    const Outcome eager = train(*backend_, settings, false, 0), replayed = train(*backend_, settings, true, 3);
+    EXPECT_EQ(eager.losses, replayed.losses);
+    EXPECT_TRUE(eager.weights == replayed.weights);
+    EXPECT_NE(eager.losses[1], eager.losses[2]);
+  }
 }
 
 TEST_P(PretrainStepTest, ALossThatIsNotFiniteChangesNothing) {

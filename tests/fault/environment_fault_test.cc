@@ -9,6 +9,7 @@
 #include <functional>
 #include <thread>
 
+#include "core/host_memory.h"
 #include "support/tiny_run.h"
 
 namespace dcl::test {
@@ -149,6 +150,15 @@ TEST(Limits, FewDescriptors) {
   ADD_FAILURE() << "24 descriptors are not enough";
 }
 
+TEST(Limits, ABatchBeyondMemoryIsRefusedBeforeItIsTouched) {
+  if (available_host_memory() > size_t{400} << 30) GTEST_SKIP() << "this machine has memory enough";
+  const TemporaryFolder folder;
+  const Outcome outcome =
+      run(plain(folder / "run", {"--arch", "resnet50", "--image_size", "1024", "--batch_size", "30"}));
+  EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
+  EXPECT_NE(outcome.err.find("MiB are free: use a smaller batch; --micro_batch_size"), std::string::npos) << outcome.err;
+}
+
 TEST(RunDirectory, ThatIsNotWritableIsRefusedAtTheStart) {
   const TemporaryFolder folder;
   const std::string dir = folder / "run";
@@ -195,7 +205,7 @@ TEST(Names, OddOnesWork) {
     fs::remove_all(dir);
   }
   const Outcome missing = run(plain(folder / "run", {"--resume", folder / "no\nsuch"}));
-  EXPECT_EQ(missing.exit_code, 5);
+  EXPECT_EQ(missing.exit_code, 2) << missing.err;
   EXPECT_EQ(missing.err.substr(missing.err.find("error: ")).find('\n'),
             missing.err.substr(missing.err.find("error: ")).size() - 1)
       << "one line: " << missing.err;

@@ -35,11 +35,11 @@ class PretrainStepTest : public testing::TestWithParam<DType> {
     }
   }
   ObjectiveReport run() {
-    static constexpr int32_t kImages[] = {0, 1};
+    static constexpr int32_t kImages[] = {0, 1, 2, 3};
     Batch batch;
-    batch.images = 2;
-    batch.views = {views_.data(), {4, 16, 16, 3}, GetParam()};
-    batch.indices = batch.labels = kImages;
+    batch.images = settings_.batch;
+    batch.views = {views_.data(), {2 * settings_.batch, 16, 16, 3}, GetParam()};
+    batch.indices = batch.labels = std::span(kImages).first(static_cast<size_t>(settings_.batch));
     step_->run(batch, 0, 1e-3);
     return step_->report();
   }
@@ -85,6 +85,19 @@ TEST_P(PretrainStepTest, SaysWhatWasTheFirstThatIsNotFinite) {
   backend_->copy_in({const_cast<void*>(step_->parameters().tensor(weight).data), {1}, DType::f32}, &infinite);
   EXPECT_EQ(step_->first_non_finite(), "weights");
   EXPECT_EQ(step_->non_finite_state(), "weights");
+}
+
+TEST_P(PretrainStepTest, LooksForWhatIsNotFiniteInEveryPart) {
+  settings_.batch = 4, settings_.micro_batch = 2;
+  step_.emplace(*backend_, settings_);
+  views_.assign(2 * 4 * 16 * 16 * 3 * sizeof(float), 0);
+  fill(std::numeric_limits<float>::infinity());  // of the first part; the second is the last in the network
+  set_fault_plan("embeddings:1+:NAN");
+  EXPECT_FALSE(std::isfinite(run().loss));
+  EXPECT_EQ(step_->first_non_finite(), "input images");
+  fill(0.25f);
+  EXPECT_FALSE(std::isfinite(run().loss));
+  EXPECT_EQ(step_->first_non_finite(), "embeddings");
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, PretrainStepTest, testing::Values(DType::f32, DType::bf16));
