@@ -1,5 +1,5 @@
 // Data sets: images resident in memory as uint8 HWC RGB, with labels and names. Readers: STL-10 and CIFAR-10/100 in
-// their binary distributions, folders of JPEG and PNG files, and the built-in `shapes`.
+// their binary distributions, folders of JPEG, PNG and PNM files, and the built-in `shapes`.
 #pragma once
 
 #include <cstdint>

@@ -35,6 +35,8 @@ constexpr Decoder kPng{decoders::stb_size, decoders::stb_decode, decoders::stb_v
 constexpr Decoder kPng{};
 #endif
 
+constexpr Decoder kPnm{decoders::pnm_size, decoders::pnm_decode, nullptr};
+
 bool starts_with(Bytes file, std::string_view magic) {
   return file.size() >= magic.size() && std::equal(magic.begin(), magic.end(), file.begin(),
                                                    [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
@@ -54,16 +56,17 @@ bool starts_with(Bytes file, std::string_view magic) {
   if (file.empty()) fail(ErrorKind::data, "the file is empty");
   for (const Known& known : kKnown) {
     if (starts_with(file, known.magic)) {
-      fail(ErrorKind::data, "it is " + std::string(known.what) + "; JPEG and PNG are read");
+      fail(ErrorKind::data, "it is " + std::string(known.what) + "; JPEG, PNG and PNM (PBM, PGM, PPM) are read");
     }
   }
-  fail(ErrorKind::data, "it is neither a JPEG nor a PNG file");
+  fail(ErrorKind::data, "it is no JPEG, PNG or PNM (PBM, PGM, PPM) file");
 }
 
 const Decoder& decoder_of(Bytes file) {
   using namespace std::string_view_literals;
   const bool jpeg = starts_with(file, "\xFF\xD8\xFF"sv);
   const bool png = starts_with(file, "\x89PNG\r\n\x1A\n"sv);
+  if (decoders::is_pnm(file)) return kPnm;
   if (!jpeg && !png) refuse(file);
   const Decoder& decoder = jpeg ? kJpeg : kPng;
   if (decoder.decode == nullptr) {

@@ -1,7 +1,8 @@
-// Image files in memory to RGB: the pixels of Pillow's convert('RGB') when built with libjpeg-turbo and libpng (EXIF
-// orientation ignored, alpha dropped, colour of 16 bits cut to the high 8, gray of 16 bits saturated at 255, CMYK taken
-// as Adobe's inverted form). Built with stb_image instead: PNG the same; JPEG differs at edges of subsampled colour.
-// The content decides the format, not the file's name.
+// Image files (JPEG, PNG, and PBM, PGM and PPM, together PNM) in memory to RGB: the pixels of Pillow's convert('RGB')
+// when built with libjpeg-turbo and libpng (EXIF orientation ignored, alpha dropped, colour of 16 bits cut to the high
+// 8 in PNG and scaled in PPM, gray of 16 bits saturated at 255, CMYK taken as Adobe's inverted form). Built with
+// stb_image instead: PNG the same; JPEG differs at edges of subsampled colour. The content decides the format, not the
+// file's name.
 //
 // Limits: 16384 pixels a side, 64 Mpixel, 100 scans of a progressive JPEG. Beyond them, and for damaged files, these
 // functions throw Error{data} with the reason, without the file's name.

@@ -1,6 +1,6 @@
-// The image libraries behind decode.h, one fenced source file each; which of them are built decides
-// lib/data/meson.build. All throw Error{data} with a reason; sizes are not yet checked against the limits of decode.h
-// by the size functions.
+// What is behind decode.h: the image libraries, one fenced source file each, of which lib/data/meson.build decides what
+// is built, and the formats that need none. All throw Error{data} with a reason; sizes are not yet checked against the
+// limits of decode.h by the size functions.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,11 @@ std::string libjpeg_version();
 ImageSize libpng_size(std::span<const uint8_t> file);
 void libpng_decode(std::span<const uint8_t> file, ImageSize size, uint8_t* rgb);
 std::string libpng_version();
+
+/// Portable anymaps: PBM, PGM and PPM.
+bool is_pnm(std::span<const uint8_t> file);
+ImageSize pnm_size(std::span<const uint8_t> file);
+void pnm_decode(std::span<const uint8_t> file, ImageSize size, uint8_t* rgb);
 
 /// JPEG and PNG.
 ImageSize stb_size(std::span<const uint8_t> file);

@@ -1,4 +1,4 @@
-// Folders of JPEG and PNG files. Files are read and decoded by all threads, block by block, straight into the pool:
+// Folders of JPEG, PNG and PNM files. Files are read and decoded by all threads, block by block, straight into the pool:
 // memory is that of the pixels, of one block of encoded files and, where images are shrunk, of one whole image a thread.
 #include <sys/stat.h>
 
@@ -147,7 +147,7 @@ class FolderReader {
 Dataset load_folder(const DatasetSpec& spec) {
   FolderListing listing = list_folder(spec.dir, spec.split);
   if (listing.files.empty()) {
-    fail(ErrorKind::data, "folder: no JPEG or PNG files in " + quoted(listing.root) + " (or in its sub-folders)");
+    fail(ErrorKind::data, "folder: no JPEG, PNG or PNM files in " + quoted(listing.root) + " (or in its sub-folders)");
   }
   return FolderReader(spec, std::move(listing)).read();
 }

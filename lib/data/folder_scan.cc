@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -20,11 +21,12 @@ namespace dcl {
 namespace {
 
 constexpr std::array<const char*, 3> kSplits = {"train", "test", "val"};
-constexpr size_t kMaxDepth = 64;
+constexpr std::ptrdiff_t kMaxDepth = 64;
 
-/// What torchvision's ImageFolder takes for images, and GIF: all are tried, so that what cannot be read is counted.
-constexpr std::array<std::string_view, 10> kExtensions = {".jpg", ".jpeg", ".png",  ".ppm",  ".bmp",
-                                                          ".pgm", ".tif",  ".tiff", ".webp", ".gif"};
+/// What torchvision's ImageFolder takes for images, GIF, and other names of PNM: all are tried, so that what cannot be
+/// read is counted.
+constexpr std::array<std::string_view, 12> kExtensions = {".jpg", ".jpeg", ".png",  ".ppm", ".bmp", ".pgm",
+                                                          ".tif", ".tiff", ".webp", ".gif", ".pbm", ".pnm"};
 
 bool is_image_name(const std::string& name) {
   const size_t dot = name.rfind('.');
@@ -78,13 +80,25 @@ struct Found {
   std::vector<std::string> images;
 };
 
+/// The directory and all above it, without links.
+std::vector<DirectoryId> with_ancestors(const std::string& path) {
+  std::vector<DirectoryId> ids;
+  std::error_code ignored;
+  for (std::filesystem::path at = std::filesystem::canonical(path, ignored); !at.empty(); at = at.parent_path()) {
+    if (DirectoryId id; directory_id(at.string(), &id)) ids.push_back(id);
+    if (at == at.root_path()) break;
+  }
+  return ids;
+}
+
 /// Depth first; a directory that is its own ancestor through a link is not entered again.
 void collect(const std::string& root, const std::string& path, std::vector<DirectoryId>& ancestors,
              std::vector<Found>& found) {
   const std::string full = root + "/" + path;
   DirectoryId id;
   if (!directory_id(full, &id) || std::find(ancestors.begin(), ancestors.end(), id) != ancestors.end()) return;
-  if (ancestors.size() >= kMaxDepth) fail(ErrorKind::data, "folders are nested too deeply at " + quoted(full));
+  if (std::count(path.begin(), path.end(), '/') >= kMaxDepth)
+    fail(ErrorKind::data, "folders are nested too deeply at " + quoted(full));
   Entries entries = read_directory(full);
   ancestors.push_back(id);
   for (const std::string& name : entries.directories) collect(root, path + "/" + name, ancestors, found);
@@ -124,11 +138,11 @@ FolderListing list_folder(const std::string& dir, const std::string& split) {
   out.root = split_root(dir, split);
   const Entries top = read_directory(out.root);
   out.classes = class_folders(dir, out.root, top.directories);
+  std::vector<DirectoryId> ancestors = with_ancestors(out.root);
   for (const std::string& name : top.directories) {
     const auto at = std::lower_bound(out.classes.begin(), out.classes.end(), name);
     const auto label = static_cast<int32_t>(at - out.classes.begin());
     std::vector<Found> found;
-    std::vector<DirectoryId> ancestors;
     collect(out.root, name, ancestors, found);
     // ImageFolder's order: by the directory's whole path as a string, then by name.
     std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.path < b.path; });

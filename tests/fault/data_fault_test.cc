@@ -90,10 +90,10 @@ TEST_F(DataFault, WhatIsNotARegularFileIsNotRead) {
 }
 
 TEST_F(DataFault, EmptyAndMissingFolders) {
-  expect_data_error(spec("folder"), {"no JPEG or PNG"});
+  expect_data_error(spec("folder"), {"no JPEG, PNG or PNM"});
   fs::create_directories(folder_ / "class");
   write_text(folder_ / "class/notes.txt", "text");
-  expect_data_error(spec("folder"), {"no JPEG or PNG"});
+  expect_data_error(spec("folder"), {"no JPEG, PNG or PNM"});
   DatasetSpec absent = spec("folder");
   absent.dir += "/line\nbreak";
   expect_data_error(absent, {"line\\nbreak"});

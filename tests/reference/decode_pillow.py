@@ -45,6 +45,17 @@ def png16(color_type, samples):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
+def pnm(kind, largest, samples):
+    """PBM, PGM or PPM: kind 1 to 3 is text, 4 to 6 raw."""
+    height, width = samples.shape[:2]
+    head = b"P%d\n# comment\n%d %d\n" % (kind, width, height) + (b"" if kind in (1, 4) else b"%d\n" % largest)
+    if kind <= 3:
+        return head + b"\n".join(b" ".join(b"%d" % v for v in row) for row in samples.reshape(height, -1).tolist()) + b"\n"
+    if kind == 4:
+        return head + np.packbits(samples.astype(np.uint8), axis=1).tobytes()
+    return head + samples.astype(np.uint8 if largest < 256 else ">u2").tobytes()
+
+
 for i, (height, width) in enumerate([(32, 32), (96, 96), (1, 1), (1, 37), (53, 1), (17, 23), (113, 150)]):
     rgb = Image.fromarray(picture(height, width))
     for quality in (30, 75, 95):
@@ -66,6 +77,13 @@ for i, (height, width) in enumerate([(32, 32), (96, 96), (1, 1), (1, 37), (53, 1
     keep(f"s{i}_la16.png", png16(4, rng.integers(0, 65536, (height, width, 2))))
     keep(f"s{i}_rgb16.png", png16(2, rng.integers(0, 65536, (height, width, 3))))
     keep(f"s{i}_rgba16.png", png16(6, rng.integers(0, 65536, (height, width, 4))))
+
+    for kind in range(1, 7):
+        for largest in (1,) if kind in (1, 4) else (255, 100, 1000, 65535):
+            channels = (height, width, 3) if kind in (3, 6) else (height, width)
+            # Gray of 16 bits saturates early: small values show how it is scaled.
+            most = 3 if kind in (2, 5) and largest == 1000 else 700 if kind in (2, 5) and largest == 65535 else largest
+            keep(f"s{i}_{kind}_{largest}.ppm", pnm(kind, largest, rng.integers(0, most + 1, channels)))
 
 exif = Image.Exif()
 exif[0x0112] = 6  # rotate by a quarter: convert('RGB') does not

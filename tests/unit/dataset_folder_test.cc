@@ -173,6 +173,9 @@ TEST_F(Folder, LinksAreFollowedAndLoopsAreNot) {
   fs::create_directory_symlink(folder_ / "elsewhere/set", folder_ / "data/dog");
   fs::create_symlink(folder_ / "elsewhere/set/1.png", folder_ / "data/cat/linked.png");
   fs::create_directory_symlink(folder_ / "data/cat", folder_ / "data/cat/again");
+  fs::create_directory_symlink("..", folder_ / "data/cat/root");
+  fs::create_directory_symlink("../..", folder_ / "data/cat/above");
+  fs::create_directory_symlink("..", folder_ / "data/up");
   DatasetSpec spec;
   spec.name = "folder";
   spec.dir = folder_ / "data";

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "core/error.h"
 #include "math/philox.h"
@@ -102,6 +103,49 @@ TEST(DecodeJpeg, ColoursAndExtent) {
   }
 }
 
+Bytes bytes_of(std::string_view text) { return {text.begin(), text.end()}; }
+
+TEST(DecodePnm, RawAndTextOfEveryKind) {
+  const Bytes bits = {255, 255, 255, 0, 0, 0, 0, 0, 0};
+  EXPECT_EQ(decode(bytes_of("P4\n3 1\n\x60")), bits);  // 1 is black; a row begins with a new byte
+  EXPECT_EQ(decode(bytes_of("P1 3 1 0 11")), bits);
+  const Bytes gray = {0, 0, 0, 65, 65, 65}, colour = {65, 66, 67, 32, 9, 255};
+  EXPECT_EQ(decode(bytes_of({"P5\n1 2\n255\n\0A", 13})), gray);
+  EXPECT_EQ(decode(bytes_of("P2 1 2 255\n0 65")), gray);
+  EXPECT_EQ(decode(bytes_of("P6 2 1 255\nABC \t\xFF")), colour);
+  EXPECT_EQ(decode(bytes_of("P3\t2\r\n1\n255 65 66 67 32 9 255\n")), colour);
+  EXPECT_EQ(image_size(bytes_of("P5 3 2 255\n123456 and more")), (ImageSize{2, 3}));
+}
+
+TEST(DecodePnm, SamplesAreScaledAsPillowScalesThem) {
+  EXPECT_EQ(decode(bytes_of({"P5 4 1 3\n\0\1\2\7", 13})), (Bytes{0, 0, 0, 85, 85, 85, 170, 170, 170, 255, 255, 255}));
+  EXPECT_EQ(decode(bytes_of("P3 1 1 2 1 2 0")), (Bytes{128, 255, 0}));                   // 127.5 to the even one
+  EXPECT_EQ(decode(bytes_of({"P6 1 1 1020\n\0\2\0\6\3\xFC", 18})), (Bytes{0, 2, 255}));  // 0.5, 1.5
+  EXPECT_EQ(decode(bytes_of({"P5 2 1 65535\n\0\7\1\0", 17})), (Bytes{7, 7, 7, 255, 255, 255}));
+  EXPECT_EQ(decode(bytes_of("P2 2 1 256 0 1")), (Bytes{0, 0, 0, 255, 255, 255}));  // scaled to 16 bits, then saturated
+}
+
+TEST(DecodePnm, CommentsMayStandInTheHeaderAndInText) {
+  EXPECT_EQ(decode(bytes_of("P5 # gray\n1 # wide\r1 #high\n255\n#")), (Bytes{35, 35, 35}));
+  EXPECT_EQ(decode(bytes_of("P2 1 1 255 # 7\n 9")), (Bytes{9, 9, 9}));
+}
+
+TEST(DecodePnm, Refusals) {
+  const auto of = [](std::string_view text) { return refusal(bytes_of(text)); };
+  for (const char* cut : {"P6 ", "P6 1", "P6 1 1", "P6 2 1 255", "P6 2 1 255\n12345", "P5 1 1 256\nx", "P4 9 1\nx",
+                          "P3 1 1 255 1 2", "P1 3 1 01", "P2 1 1 255 #9"})
+    EXPECT_NE(of(cut).find("truncated"), std::string::npos) << cut << ": " << of(cut);
+  EXPECT_NE(of("P5 1 1 0\nx").find("expected 1 to 65535"), std::string::npos);
+  EXPECT_NE(of("P5 1 1 65536\nxx").find("expected 1 to 65535"), std::string::npos);
+  EXPECT_NE(of("P5 -1 1 255\nx").find("no number"), std::string::npos);
+  EXPECT_NE(of("P5 12345678901 1 255\nx").find("no number"), std::string::npos);
+  EXPECT_NE(of("P2 1 1 9 10").find("largest"), std::string::npos);
+  EXPECT_NE(of("P1 1 1 2").find("0 and 1"), std::string::npos);
+  EXPECT_NE(of("P5 9999999999 9999999999 255\n").find("limits"), std::string::npos);
+  EXPECT_NE(of("P5 0 1 255\n").find("empty"), std::string::npos);
+  EXPECT_NE(of("P7\nWIDTH 1\n").find("PNM"), std::string::npos);
+}
+
 #ifdef DCL_STB_ONLY
 TEST(DecodeStb, IsWhatRunsHere) {
   EXPECT_EQ(jpeg_decoder(), "stb_image");
@@ -187,11 +231,12 @@ TEST(DecodeRefusal, PngThatClaimsMoreThanItHolds) {
 
 TEST(DecodeRefusal, RandomDamageNeverEscapes) {
   const Bytes sources[] = {test::small_jpeg(), make_png(5, 4, Bytes(60, 99)),
-                           make_png(PngFormat{.width = 2, .height = 2, .interlaced = true}, Bytes(15))};
+                           make_png(PngFormat{.width = 2, .height = 2, .interlaced = true}, Bytes(15)),
+                           bytes_of("P6 2 1 255\nABCDEF"), bytes_of("P3 2 1 300 1 2 3 # x\n 4 5 6")};
   RandomStream random(4, RandomPurpose::test);
   int decoded = 0, refused = 0;
-  for (int round = 0; round < 3000; ++round) {
-    Bytes file = sources[round % 3];
+  for (int round = 0; round < 5000; ++round) {
+    Bytes file = sources[round % 5];
     for (uint64_t flips = 1 + random.below(4); flips-- > 0;) {
       file[random.below(file.size())] = static_cast<uint8_t>(random.next_u32());
     }
