@@ -19,7 +19,6 @@ struct Start {
 // The first that fits holds.
 constexpr Start kStarts[] = {
     {"PK\x03\x04"sv, FileFormat::zip, "a ZIP archive (a PyTorch file or NumPy's NPZ)"},
-    {kTorchMagic, FileFormat::torch_legacy, "a PyTorch file"},
     {"\x80\x02"sv, FileFormat::other, "a bare Python pickle, which may run any command; save it with torch.save"},
     {"\x80\x03"sv, FileFormat::other, "a bare Python pickle, which may run any command; save it with torch.save"},
     {"\x80\x04"sv, FileFormat::other, "a bare Python pickle, which may run any command; save it with torch.save"},
@@ -54,6 +53,7 @@ FormatGuess guess_format(const ByteSource& source) {
   source.read(0, start, known);
   // A safetensors file begins with its header's length, which may happen to look like any of the others (60 is '<').
   if (start[8] == '{') return {FileFormat::safetensors, "a safetensors file"};
+  if (torch_magic_bytes({start, known}) > 0) return {FileFormat::torch_legacy, "a PyTorch file"};
   for (const Start& form : kStarts)
     if (std::string_view(start, known).starts_with(form.bytes)) return {form.format, std::string(form.words)};
   if (is_events({start, known})) return {FileFormat::events, "a TensorBoard event file"};

@@ -318,6 +318,24 @@ TEST(TorchLegacy, RefusesBrokenParts) {
           "refusing to execute 'os.system'");
 }
 
+TEST(TorchLegacy, TheNumberMayBeAPickleOfALaterProtocol) {
+  for (const char protocol : {'\2', '\3', '\4', '\5'}) {
+    const bool framed = protocol >= 4;
+    const auto with = [&](const std::string& frame) {
+      return legacy_with([&](auto&, LegacyParts& f) {
+        f.magic[1] = protocol;
+        f.magic.insert(2, frame);
+        f.keys[1] = protocol;
+      });
+    };
+    const std::string frame("\x95\x0d\0\0\0\0\0\0\0", 9);  // around the 13 bytes after it
+    EXPECT_EQ(values(with(framed ? frame : "")), kSix) << int{protocol};
+    EXPECT_EQ(open_bytes(with(framed ? frame : ""))->format(), "PyTorch, legacy");
+    for (size_t length = 0; length < 24; ++length) EXPECT_NE(refusal(with(frame).substr(0, length)), "") << length;
+  }
+  refused(legacy_with([](auto&, LegacyParts& f) { f.magic[1] = 6; }), "no known format");
+}
+
 TEST(TorchLegacy, NotesTrailingBytes) {
   const std::string bytes = legacy_with([](auto&, LegacyParts& f) { f.data += "tail"; });
   EXPECT_EQ(values(bytes), kSix);

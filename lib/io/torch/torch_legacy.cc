@@ -1,5 +1,6 @@
 // PyTorch's legacy format: five pickles (a magic number, the protocol, facts of the system, the object, the keys of the
 // storages), then each storage's element count and bytes.
+#include <algorithm>
 #include <map>
 
 #include "core/error.h"
@@ -34,11 +35,11 @@ class TorchLegacyFile final : public StorageFile {
 
  private:
   void check_start() {
-    std::string magic(kTorchMagic.size(), '\0');
-    if (source().size() < magic.size()) fail_data("it is truncated within its first bytes");
-    source().read(0, magic.data(), magic.size());
-    if (magic != kTorchMagic) fail_data("it is no PyTorch file");
-    const PickleDocument protocol = read_pickle(source(), magic.size(), StorageIds::none);
+    std::string start(static_cast<size_t>(std::min<uint64_t>(source().size(), kMaxTorchMagicBytes)), '\0');
+    source().read(0, start.data(), start.size());
+    const size_t magic = torch_magic_bytes(start);
+    if (magic == 0) fail_data("it is no PyTorch file");
+    const PickleDocument protocol = read_pickle(source(), magic, StorageIds::none);
     const PickleValue& number = protocol.at(protocol.root);
     if (number.kind != PickleKind::integer || number.integer != kProtocol)
       fail_data("its protocol is not " + std::to_string(kProtocol));
