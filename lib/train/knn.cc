@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kQueryPiece = 256;
 constexpr int64_t kBankPiece = 8192;
+constexpr double kMaxExponent = 600;  // e^600 times as many neighbours as there may be is finite
 
 ConstTensorRef rows_of(ConstTensorRef matrix, int64_t begin, int64_t count) {
   const int64_t dim = matrix.shape[1];
@@ -91,10 +92,14 @@ void KnnClassifier::merge(int64_t query, int64_t bank_begin, int64_t found) {
 
 void KnnClassifier::vote(int64_t query, double* scores) const {
   std::fill_n(scores, settings_.classes, 0.0);
+  const auto exponent = [&](float similarity) { return static_cast<double>(similarity) / settings_.temperature; };
+  // At a temperature so low that weights would be infinite, or all 0, they are all scaled by one factor.
+  const float nearest = best_.similarity[static_cast<size_t>(query * settings_.k)];
+  const double highest = std::clamp(exponent(nearest), -kMaxExponent, kMaxExponent);
   for (int64_t i = 0; i < found_[static_cast<size_t>(query)]; ++i) {
     const auto entry = static_cast<size_t>(query * settings_.k + i);
     const int32_t label = labels_[static_cast<size_t>(best_.index[entry])];
-    scores[label] += std::exp(static_cast<double>(best_.similarity[entry]) / settings_.temperature);
+    scores[label] += std::exp(highest + exponent(best_.similarity[entry] - nearest));
   }
 }
 

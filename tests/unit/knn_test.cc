@@ -96,6 +96,19 @@ TEST(Knn, AccuracyIsInPerCentAndTopFiveCountsPlaces) {
   EXPECT_EQ(accuracy.top5, 75);
 }
 
+TEST(Knn, WeightsStayNumbersAtAnyTemperature) {
+  const auto backend = make_backend("eigen");
+  const std::vector<float> bank = {1, 0, 0.9f, std::sqrt(0.19f)};
+  for (const double temperature : {1e-3, 1e-5, 1e-310})
+    for (const float side : {1.0f, -1.0f}) {  // nearest at 1, and at -0.9
+      const std::vector<float> query = {side, 0};
+      KnnClassifier knn(*backend, {2, temperature, 3}, tensor_of(bank.data(), {2, 2}), std::vector<int32_t>{2, 1});
+      const std::vector<double> scores = knn.scores(tensor_of(query.data(), {1, 2}));
+      EXPECT_EQ(rank_classes(scores).front(), side > 0 ? 2 : 1) << temperature;
+      for (const double score : scores) EXPECT_TRUE(std::isfinite(score)) << temperature;
+    }
+}
+
 TEST(Knn, RanksEqualScoresBySmallerClass) {
   const std::vector<double> scores = {0.5, 2, 0.5, 2, 0};
   EXPECT_EQ(rank_classes(scores), (std::vector<int32_t>{1, 3, 0, 2, 4}));
