@@ -8,6 +8,8 @@
 #include "data/decode.h"
 #include "data/shapes.h"
 #include "io/csv.h"
+#include "run/console.h"
+#include "run/version.h"
 #include "train/model_file.h"
 
 namespace dcl {
@@ -107,6 +109,23 @@ ParameterStore EncoderOptions::open(Backend& backend) const {
   log(LogLevel::info, "encoder: " + store.config().arch + ", " + std::string(name_of(store.config().stem)) + " stem, " +
                           (untrained ? "untrained" : model_path.string()));
   return store;
+}
+
+nlohmann::ordered_json evaluation_context(const Dataset& train, const Dataset& test, const EncoderOptions& encoder,
+                                          const ParameterStore& store, const DeviceOptions& device,
+                                          const Backend& backend) {
+  const auto model = encoder.untrained ? nlohmann::ordered_json() : nlohmann::ordered_json(encoder.model_path.native());
+  return {{"dataset", train.name},       {"split", train.split},
+          {"images", train.size()},      {"test_split", test.split},
+          {"test_images", test.size()},  {"classes", train.classes.size()},
+          {"arch", store.config().arch}, {"stem", name_of(store.config().stem)},
+          {"model_path", model},         {"untrained", encoder.untrained},
+          {"seed", encoder.seed},        {"device", backend.info().name},
+          {"dtype", device.dtype},       {"version", version()}};
+}
+
+void print_json(const nlohmann::ordered_json& object) {
+  print(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace dcl

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "core/backend.h"
@@ -55,5 +56,12 @@ struct EncoderOptions {
   /// Error{usage} unless exactly one of the two is asked for. Logs what it is.
   ParameterStore open(Backend& backend) const;
 };
+
+/// What a figure was computed from and on, for its JSON object: data, encoder, device.
+nlohmann::ordered_json evaluation_context(const Dataset& train, const Dataset& test, const EncoderOptions& encoder,
+                                          const ParameterStore& store, const DeviceOptions& device,
+                                          const Backend& backend);
+/// One line on standard output; bytes of file names that are not UTF-8 become U+FFFD.
+void print_json(const nlohmann::ordered_json& object);
 
 }  // namespace dcl

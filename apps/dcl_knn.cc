@@ -1,6 +1,4 @@
 // dcl-knn: weighted kNN accuracy of an encoder.
-#include <nlohmann/json.hpp>
-
 #include "common_options.h"
 #include "io/csv.h"
 #include "run/app.h"
@@ -35,12 +33,11 @@ int main(int argc, char** argv) {
     report(query);
     const MonitorResult result = *knn_accuracy(*backend, store, bank, query, settings, device.type());
     if (json) {
-      const nlohmann::ordered_json out{{"knn_top1", result.top1}, {"knn_top5", result.top5}, {"k", result.k},
-                                       {"temperature", settings.temperature}, {"bank", result.bank},
-                                       {"queries", result.queries}, {"classes", result.classes},
-                                       {"dataset", bank.name}, {"arch", store.config().arch},
-                                       {"untrained", encoder.untrained}};
-      print(out.dump() + "\n");
+      nlohmann::ordered_json out{{"knn_top1", result.top1}, {"knn_top5", result.top5}, {"k", result.k},
+                                 {"temperature", settings.temperature}, {"eval_size", settings.eval_size},
+                                 {"bank", result.bank}, {"queries", result.queries}};
+      out.update(evaluation_context(bank, query, encoder, store, device, *backend));
+      print_json(out);
     } else {
       char line[160];
       std::snprintf(line, sizeof line, "kNN (k = %lld, t = %g): top-1 %.2f%%, top-5 %.2f%% of %lld images, bank of %lld\n",

@@ -1,6 +1,4 @@
 // dcl-linear: accuracy of a linear classifier on an encoder.
-#include <nlohmann/json.hpp>
-
 #include "common_options.h"
 #include "core/log.h"
 #include "run/app.h"
@@ -74,12 +72,13 @@ int main(int argc, char** argv) {
     Reporter reporter(settings.epochs);
     const LinearEpoch result = linear_evaluation(*backend, store, train, test, settings, std::ref(reporter));
     if (json) {
-      const nlohmann::ordered_json out{{"top1", *result.top1}, {"top5", *result.top5}, {"protocol", protocol},
-                                       {"epochs", settings.epochs}, {"loss", result.loss},
-                                       {"batch_size", settings.batch}, {"views", settings.views},
-                                       {"eval_size", settings.eval_size}, {"dataset", train.name},
-                                       {"arch", store.config().arch}, {"untrained", encoder.untrained}};
-      print(out.dump() + "\n");
+      nlohmann::ordered_json out{{"top1", *result.top1}, {"top5", *result.top5}, {"protocol", protocol},
+                                 {"epochs", settings.epochs}, {"loss", result.loss},
+                                 {"batch_size", settings.batch}, {"lr", settings.lr},
+                                 {"weight_decay", settings.weight_decay}, {"image_size", settings.augment.size},
+                                 {"views", settings.views}, {"eval_size", settings.eval_size}};
+      out.update(evaluation_context(train, test, encoder, store, device, *backend));
+      print_json(out);
     } else {
       char line[160];
       std::snprintf(line, sizeof line, "linear (protocol %s, %lld epochs): top-1 %.2f%%, top-5 %.2f%%\n", protocol.c_str(),

@@ -43,6 +43,20 @@ class Evaluation : public testing::Test {
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     return outcome.exit_code == 0 ? json::parse(outcome.out) : json::object();
   }
+  /// What a figure was computed from and on stands beside it.
+  static void expect_context(const json& result) {
+    EXPECT_EQ(result.at("dataset"), "shapes");
+    EXPECT_EQ(result.at("split"), "train");
+    EXPECT_EQ(result.at("images"), 40);
+    EXPECT_EQ(result.at("test_split"), "test");
+    EXPECT_EQ(result.at("test_images"), 8);
+    EXPECT_EQ(result.at("classes"), 10);
+    EXPECT_EQ(result.at("arch"), "resnet18");
+    EXPECT_EQ(result.at("stem"), "cifar");
+    EXPECT_EQ(result.at("untrained"), false);
+    EXPECT_TRUE(result.at("model_path").is_string());
+    for (const char* key : {"seed", "device", "dtype", "version"}) EXPECT_TRUE(result.contains(key)) << key;
+  }
   static void expect_percent(const json& value) {
     ASSERT_TRUE(value.is_number()) << value;
     EXPECT_GE(value.get<double>(), 0);
@@ -59,6 +73,7 @@ TEST_F(Evaluation, KnnPrintsOneJsonObject) {
   EXPECT_EQ(result.at("bank"), 40);
   EXPECT_EQ(result.at("queries"), 8);
   EXPECT_EQ(result.at("k"), 10);
+  expect_context(result);
 }
 
 TEST_F(Evaluation, KnnOfTheBankAgainstItselfWithOneNeighbourIsPerfect) {
@@ -74,6 +89,12 @@ TEST_F(Evaluation, LinearReportsItsProtocol) {
     expect_percent(result.at("top1"));
     EXPECT_GE(result.at("top5"), result.at("top1"));
     EXPECT_EQ(result.at("protocol"), protocol);
+    EXPECT_EQ(result.at("lr"), 1e-3);
+    EXPECT_EQ(result.at("weight_decay"), 1e-6);
+    EXPECT_EQ(result.at("batch_size"), 16);
+    EXPECT_EQ(result.at("image_size"), 16);
+    EXPECT_EQ(result.at("eval_size"), 0);
+    expect_context(result);
   }
 }
 
@@ -186,8 +207,11 @@ TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
 }
 
 TEST_F(Evaluation, ResizedEvaluation) {
-  const json own = json_of(with_model("dcl-knn", {"--eval_size", "16", "--k", "5", "--json"}));
-  EXPECT_EQ(own, json_of(with_model("dcl-knn", {"--k", "5", "--json"}))) << "16 is their own size";
+  json resized = json_of(with_model("dcl-knn", {"--eval_size", "16", "--k", "5", "--json"}));
+  const json own = json_of(with_model("dcl-knn", {"--k", "5", "--json"}));
+  EXPECT_EQ(resized.at("eval_size"), 16);
+  resized["eval_size"] = 0;
+  EXPECT_EQ(own, resized) << "16 is their own size";
   expect_percent(json_of(with_model("dcl-knn", {"--eval_size", "24", "--k", "5", "--json"})).at("knn_top1"));
 }
 
