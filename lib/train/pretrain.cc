@@ -62,6 +62,7 @@ class Pretrainer::Impl {
         schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
     if (steps_ahead_ >= PretrainStep::kMostPending)
       fail(ErrorKind::usage, "steps_ahead must be below " + std::to_string(PretrainStep::kMostPending));
+    check_labels(settings, train);
     facts_.settings = trajectory_of(settings, train);
     facts_.machine = machine_of(backend);
     best_ = folder_.best_knn();

@@ -1,8 +1,10 @@
 #include "train/pretrain_settings.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "io/csv.h"
 
 #define XXH_INLINE_ALL
@@ -61,6 +63,16 @@ void check(const PretrainSettings& s) {
   require(not_negative(s.optimizer.weight_decay), "weight_decay must be 0 or more");
   require(s.optimizer.momentum >= 0 && s.optimizer.momentum < 1, "momentum must be in [0, 1)");
   check(s.augment);
+}
+
+void check_labels(const PretrainSettings& s, const Dataset& dataset) {
+  if (s.objective.kind != ObjectiveKind::unbiased) return;
+  const auto unknown = std::count(dataset.labels.begin(), dataset.labels.end(), kUnknownLabel);
+  require(unknown < dataset.size(), "objective unbiased tells true negatives by their labels, and no image of '" +
+                                        dataset.name + "', split '" + dataset.split + "', has one");
+  if (unknown > 0)
+    log(LogLevel::warning, std::to_string(unknown) + " of " + std::to_string(dataset.size()) +
+                               " images have no label: objective unbiased takes them for true negatives of all others");
 }
 
 std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, const Dataset& dataset) {

@@ -35,6 +35,9 @@ struct PretrainSettings {
 
 /// Error{usage} naming the first setting that is out of range.
 void check(const PretrainSettings& settings);
+/// Of an objective that knows true negatives by their labels: Error{usage} when no image has one, a warning when some have
+/// none, which are true negatives of every other image.
+void check_labels(const PretrainSettings& settings, const Dataset& dataset);
 
 /// The settings and the data as flag names and values: two runs with equal maps, on the same backend, are the same run.
 std::map<std::string, std::string> trajectory_of(const PretrainSettings& settings, const Dataset& dataset);

@@ -313,6 +313,24 @@ TEST_F(Pretrain, EveryObjectiveAndOptimizerTrains) {
   EXPECT_NE(curves[0], losses(whole())) << "and not the debiased objective";
 }
 
+TEST_F(Pretrain, UnbiasedNeedsLabels) {
+  const TemporaryFolder images;
+  for (int i = 0; i < 8; ++i) write_text(images / (std::to_string(i) + ".ppm"), "P3 1 1 255 9 80 " + std::to_string(30 * i));
+  const auto outcome = [&](const std::string& name) {
+    return run(tiny_run(fresh(name), {"--dataset", "folder", "--data", images.path(), "--objective", "unbiased",
+                                      "--max_steps", "1", "--no-knn"}));
+  };
+  const Outcome none = outcome("unlabelled");
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_NE(none.err.find("no image of 'folder', split 'train', has one"), std::string::npos) << none.err;
+  std::filesystem::create_directory(images / "cat");
+  for (const char* name : {"6.ppm", "7.ppm"})
+    std::filesystem::rename(images / name, std::filesystem::path(images / "cat") / name);
+  const Outcome some = outcome("labelled");
+  EXPECT_EQ(some.exit_code, 0);
+  EXPECT_NE(some.err.find("6 of 8 images have no label"), std::string::npos) << some.err;
+}
+
 TEST_F(Pretrain, UselessTauPlusIsWarnedOf) {
   const Outcome outcome = run(tiny_run(fresh("tau"), {"--max_steps", "1", "--tau_plus", "0.2"}));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
