@@ -10,44 +10,20 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <mutex>
 #include <random>
-#include <set>
 #include <system_error>
 #include <utility>
 
 #include "core/error.h"
 #include "io/fault.h"
 #include "io/file.h"
+#include "io/temporaries.h"
 
 namespace dcl {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr std::string_view kMark = ".tmp.";
-
-// Temporaries of this process: never stale, whatever remove_stale_temporaries() finds.
-struct LiveTemporaries {
-  std::mutex mutex;
-  std::set<std::string> names;
-
-  void add(const std::string& name) {
-    const std::lock_guard guard(mutex);
-    names.insert(name);
-  }
-  void remove(const std::string& name) {
-    const std::lock_guard guard(mutex);
-    names.erase(name);
-  }
-  bool contains(const std::string& name) {
-    const std::lock_guard guard(mutex);
-    return names.count(name) != 0;
-  }
-};
-LiveTemporaries& live() {
-  static LiveTemporaries instance;
-  return instance;
-}
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
@@ -121,7 +97,7 @@ AtomicFile::AtomicFile(std::filesystem::path path, uint64_t expected_bytes)
   refuse_special_destination(path_);
   path_ = destination_of(std::move(path_));
   temporary_ = temporary_beside(path_);
-  live().add(temporary_.filename().native());
+  temporaries::add(temporary_);
   const int error = guarded(IoOp::open, [&] {
     fd_ = ::open(temporary_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     return fd_ < 0 ? -1 : 0;
@@ -142,7 +118,7 @@ void AtomicFile::discard() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   if (temporary_.empty()) return;
   ::unlink(temporary_.c_str());
-  live().remove(temporary_.filename().native());
+  temporaries::remove(temporary_);
 }
 
 void AtomicFile::reserve(uint64_t bytes) {
@@ -204,7 +180,7 @@ void AtomicFile::commit() {
   if (closed && closed != EINTR) fail_with("cannot close", closed);
   if (const int error = guarded(IoOp::rename, [&] { return ::rename(temporary_.c_str(), path_.c_str()); }))
     fail_with("cannot rename into place", error);
-  live().remove(temporary_.filename().native());
+  temporaries::remove(temporary_);
   temporary_.clear();
   if (const int error = sync_folder(folder_of(path_))) fail_with("cannot sync the folder of", error);
 }
@@ -260,7 +236,7 @@ int remove_stale_temporaries(const std::filesystem::path& folder) noexcept {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       const std::string name = entry.path().filename().native();
       const pid_t owner = owner_of(name);
-      if (owner == 0 || live().contains(name)) continue;
+      if (owner == 0 || temporaries::contains(name)) continue;
       const bool running = owner != ::getpid() && (::kill(owner, 0) == 0 || errno != ESRCH);
       if (!running && remove_file(entry.path())) ++removed;
     }

@@ -65,6 +65,10 @@ void make_folders(const std::filesystem::path& folder);
 /// many; never throws. Call it only while holding whatever keeps other writers out.
 int remove_stale_temporaries(const std::filesystem::path& folder) noexcept;
 
+/// Deletes the temporaries of all files this process is writing. For the handler of a signal that ends it:
+/// async-signal-safe.
+void unlink_live_temporaries() noexcept;
+
 /// fsync of a directory, so that names created in it survive a power loss.
 void sync_directory(const std::filesystem::path& folder);
 

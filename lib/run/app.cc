@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/profile.h"
+#include "run/signals.h"
 
 namespace dcl {
 namespace {
@@ -67,6 +68,7 @@ int run_app(int argc, const char* const* argv, Options& options, const std::func
   fill_closed_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error of write()
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit of its size
+  clean_up_on_signals();
   console().configure(TerminalTraits::of(STDERR_FILENO, "auto"));
   set_log_sink([](LogLevel level, std::string_view message) { console().log(level, message); });
   return guarded([&] {

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "io/atomic_file.h"
 
 namespace dcl {
 namespace {
@@ -35,13 +36,33 @@ void handle(int signal) {
     checkpoint = true;
     return;
   }
-  if (signal == SIGINT && interrupted.exchange(true)) ::_exit(128 + SIGINT);
+  if (signal == SIGINT && interrupted.exchange(true)) {
+    unlink_live_temporaries();
+    ::_exit(128 + SIGINT);
+  }
   if (signal == SIGUSR1) requeue = true;
   if (!stop.exchange(true) && signal == SIGINT)
     say("\ninterrupted: finishing this step and saving a checkpoint; press again to stop at once\n");
 }
 
+/// Ends the process by the signal, as without a handler.
+void clean_up_and_end(int signal) {
+  unlink_live_temporaries();
+  ::raise(signal);  // SA_RESETHAND has put the default back
+}
+
 }  // namespace
+
+void clean_up_on_signals() {
+  struct sigaction action {
+  }, current{};
+  action.sa_handler = clean_up_and_end;
+  action.sa_flags = SA_RESETHAND | SA_NODEFER;
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    if (::sigaction(signal, nullptr, &current) == 0 && current.sa_handler == SIG_DFL)  // nohup ignores SIGHUP
+      ::sigaction(signal, &action, nullptr);
+}
 
 Signals::Signals() {
   if (installed.exchange(true)) fail(ErrorKind::internal, "Signals: already installed");

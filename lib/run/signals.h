@@ -6,6 +6,10 @@
 
 namespace dcl {
 
+/// From now on SIGINT, SIGTERM and SIGHUP delete unfinished files before they end the process. Signals that are ignored
+/// stay so.
+void clean_up_on_signals();
+
 class Signals {
  public:
   /// Installs the handlers; the destructor puts the old ones back. One at a time in a process.

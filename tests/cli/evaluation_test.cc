@@ -2,10 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/registry.h"
 #include "io/npy.h"
@@ -204,6 +208,20 @@ TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
   EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 40 * 511);
   EXPECT_EQ(std::stof(tsv), r.values[0]);
   EXPECT_TRUE(std::filesystem::exists(*folder_ / "projector/projector_config.pbtxt"));
+}
+
+/// What a run to its end shows: an interrupted one is not, and leaves nothing behind.
+TEST_F(Evaluation, InterruptedEmbeddingLeavesNoUnfinishedFile) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const TemporaryFolder out;
+    Background program(with("dcl-embed", {"--untrained", "--arch", "resnet50", "--shapes_count", "20000"},
+                            {"--out", out / "x.npy"}));
+    const auto files = [&] { return std::distance(std::filesystem::directory_iterator(out.path()), {}); };
+    while (files() == 0 && program.running()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    program.send(signal);
+    EXPECT_EQ(program.wait().exit_code, 128 + signal);
+    EXPECT_EQ(files(), 0) << signal;
+  }
 }
 
 TEST_F(Evaluation, ResizedEvaluation) {
