@@ -26,7 +26,7 @@ void DataOptions::add_to(Options& options) {
   options.add("max_images", &train.max_images, "then the first N of all; 0: all").range(0, 2e9);
   options.add("test_max_per_class", &test_max_per_class, "the same for the test split").range(0, 1e9);
   options.add("shorter_side", &train.shorter_side,
-              "folder: images with a longer shorter side are shrunk to it when they are read; 0: none")
+              "folder: larger images are shrunk to this shorter side while they are read; 0: as they are")
       .range(0, kMaxImageSide);
   options.add("strict_images", &train.strict_images, "stop at an unreadable image instead of skipping it");
   options.add("shapes_count", &train.shapes_count, "training images of shapes").range(1, 1e8);
