@@ -5,18 +5,14 @@
 #include <numeric>
 #include <string>
 
+#include "core/rows.h"
+
 namespace dcl {
 namespace {
 
 constexpr int64_t kQueryPiece = 256;
 constexpr int64_t kBankPiece = 8192;
 constexpr double kMaxExponent = 600;  // e^600 times as many neighbours as there may be is finite
-
-ConstTensorRef rows_of(ConstTensorRef matrix, int64_t begin, int64_t count) {
-  const int64_t dim = matrix.shape[1];
-  const size_t offset = static_cast<size_t>(begin * dim) * size_of(matrix.dtype);
-  return {static_cast<const char*>(matrix.data) + offset, {count, dim}, matrix.dtype};
-}
 
 void check_labels(const char* of, std::span<const int32_t> labels, int64_t rows, int64_t classes) {
   if (static_cast<int64_t>(labels.size()) != rows)
@@ -53,15 +49,15 @@ KnnClassifier::KnnClassifier(Backend& backend, const KnnSettings& settings, Cons
 
 /// The neighbours of at most kQueryPiece queries into best_.
 void KnnClassifier::search(ConstTensorRef queries) {
-  const int64_t count = queries.shape[0], rows = bank_.shape[0];
+  const int64_t count = queries.shape[0], bank_rows = bank_.shape[0];
   std::fill(found_.begin(), found_.end(), 0);
-  for (int64_t begin = 0; begin < rows; begin += kBankPiece) {
-    const int64_t width = std::min(kBankPiece, rows - begin), k = std::min(settings_.k, width);
+  for (int64_t begin = 0; begin < bank_rows; begin += kBankPiece) {
+    const int64_t width = std::min(kBankPiece, bank_rows - begin), k = std::min(settings_.k, width);
     GemmDesc product{count, width, bank_.shape[1]};
     product.trans_b = true;
     const TensorRef similarity = similarities_.view({count, width}, DType::f32);
     const TensorRef values = values_.view({count, k}, DType::f32), indices = indices_.view({count, k}, DType::i32);
-    backend_.gemm(product, queries, rows_of(bank_, begin, width), {}, similarity);
+    backend_.gemm(product, queries, rows(bank_, begin, width), {}, similarity);
     backend_.top_k(similarity, values, indices);
     backend_.copy_out(piece_.similarity.data(), values);
     backend_.copy_out(piece_.index.data(), indices);
@@ -111,7 +107,7 @@ std::vector<double> KnnClassifier::scores(ConstTensorRef queries) {
   std::vector<double> scores(static_cast<size_t>(count * settings_.classes));
   for (int64_t begin = 0; begin < count; begin += kQueryPiece) {
     const int64_t piece = std::min(kQueryPiece, count - begin);
-    search(rows_of(queries, begin, piece));
+    search(rows(queries, begin, piece));
     for (int64_t query = 0; query < piece; ++query) vote(query, scores.data() + (begin + query) * settings_.classes);
   }
   return scores;
