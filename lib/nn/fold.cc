@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/error.h"
 #include "core/ops.h"
 #include "core/parallel.h"
 
@@ -17,6 +18,10 @@ NormAffine norm_affine(const ParameterStore& store, const std::string& norm) {
     const double scale = gamma[k] / std::sqrt(static_cast<double>(var[k]) + eps);
     affine.scale.push_back(scale);
     affine.bias.push_back(beta[k] - mean[k] * scale);
+    if (!std::isfinite(affine.scale[k]) || !std::isfinite(affine.bias[k]))
+      fail(ErrorKind::numerical, "batch norm '" + norm + "' has no finite scale and offset for channel " +
+                                     std::to_string(k) + ", whose running_var is " + std::to_string(var[k]) +
+                                     ": the encoder is damaged; dcl-inspect --stats shows its tensors");
   }
   return affine;
 }

@@ -14,7 +14,8 @@ struct NormAffine {
   std::vector<double> scale, bias;
 };
 
-/// `norm`: name prefix of a batch norm of the store.
+/// `norm`: name prefix of a batch norm of the store. Error{numerical} when a scale or bias is not finite: a rectifier
+/// may take what it makes of an image for 0.
 NormAffine norm_affine(const ParameterStore& store, const std::string& norm);
 
 /// weight: [scale.size(), ...], output channels first. Multiplies in double, rounds once.

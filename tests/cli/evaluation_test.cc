@@ -146,6 +146,10 @@ TEST_F(Evaluation, FeaturesThatAreNotFiniteAreNotCounted) {
   *first("f.1.running_var") = std::numeric_limits<float>::infinity();
   expect_not_finite(folder_->path(), store, "the encoder's running statistics of batch norm are not finite", data);
   store.initialise(5);
+  *first("f.1.running_var") = -1;
+  expect_not_finite(folder_->path(), store, "'f.1' has no finite scale and offset for channel 0, whose running_var is -1",
+                    data);
+  store.initialise(5);
   *first("f.6.1.bn2.weight") = *first("f.6.1.bn2.bias") = std::numeric_limits<float>::max();
   expect_not_finite(folder_->path(), store, "the features of image 0 ('train/0') are not finite", data);
 }
