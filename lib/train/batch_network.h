@@ -25,6 +25,8 @@ class BatchNetwork {
   void forward(const BatchInput& input, ParameterStore& store) const;
   /// After forward() on the same batch and values. Overwrites every gradient of the store.
   void backward(const BatchInput& input, ParameterStore& store) const;
+  /// Bytes of backend memory.
+  size_t memory() const { return part_.memory().arena_bytes + embeddings_.bytes() + embedding_gradients_.bytes(); }
   /// What the host counts of a forward(); times -1 takes one back.
   void count_batches(ParameterStore& store, int64_t times = 1) const { part_.count_batches(store, times * parts_); }
 

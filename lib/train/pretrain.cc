@@ -66,6 +66,9 @@ class Pretrainer::Impl {
     facts_.settings = trajectory_of(settings, train);
     facts_.machine = machine_of(backend);
     best_ = folder_.best_knn();
+    log(LogLevel::info, "memory: " + std::to_string(step_.memory() >> 20) + " MiB for steps of " +
+                            std::to_string(settings.batch) + " images, " + std::to_string(settings.part()) +
+                            " of them in the network at a time");
   }
 
   void resume(const Checkpoint& checkpoint, bool other_settings_allowed);

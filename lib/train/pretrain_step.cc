@@ -76,6 +76,13 @@ void PretrainStep::enqueue(bool plant_fault) {
   optimizer_.update(result);
 }
 
+size_t PretrainStep::memory() const {
+  size_t bytes =
+      network_.memory() + workspace_.bytes() + parameters_.values().bytes() + parameters_.gradients().bytes();
+  for (const Optimizer::State& state : optimizer_.state()) bytes += state.values.bytes();
+  return bytes;
+}
+
 double* PretrainStep::result_of(int64_t step) const {
   return reinterpret_cast<double*>(results_.data()) + step % kMostPending * kObjectiveResults;
 }

@@ -34,6 +34,8 @@ class PretrainStep {
   std::string first_non_finite();
 
   const ParameterStore& parameters() const { return parameters_; }
+  /// Bytes of backend memory: the network's tensors, weights, gradients and optimizer state.
+  size_t memory() const;
 
   /// What a checkpoint holds; the sources read this object when they are written.
   std::vector<TensorSource> model_tensors() const;

@@ -43,6 +43,13 @@ void expect_same_end(const std::string& a, const std::string& b) {
   EXPECT_EQ(losses(a), losses(b));
 }
 
+/// What a run says that its steps take.
+int64_t mebibytes_of(const Outcome& outcome) {
+  const std::string before = "memory: ";
+  const size_t at = outcome.err.find(before);
+  return at == std::string::npos ? 0 : std::stoll(outcome.err.substr(at + before.size()));
+}
+
 /// One uninterrupted run that the tests of this file compare with.
 class Pretrain : public testing::Test {
  protected:
@@ -91,11 +98,13 @@ TEST_F(Pretrain, StopAtAnArbitraryStepAndResumeIsTheSameRun) {
 TEST_F(Pretrain, BatchesInPartsAreARunOfTheirOwnThatResumes) {
   const std::vector<std::string> parts = {"--micro_batch_size", "4"};
   const std::string dir = fresh("parts"), stopped = fresh("parts_stopped");
-  ASSERT_EQ(run(tiny_run(dir, parts)).exit_code, 0);
+  const Outcome in_parts = run(tiny_run(dir, parts));
+  ASSERT_EQ(in_parts.exit_code, 0) << in_parts.err;
   EXPECT_FALSE(read_text(file_of(dir, kTinySteps)) == read_text(file_of(whole(), kTinySteps)));
   ASSERT_EQ(run(tiny_run(stopped, {"--micro_batch_size", "4", "--max_steps", "2"})).exit_code, 0);
   const Outcome other = run(tiny_run(stopped));
   EXPECT_EQ(other.exit_code, 2);
+  EXPECT_LT(mebibytes_of(in_parts), mebibytes_of(other));
   EXPECT_NE(other.err.find("micro_batch_size 4 -> (unused)"), std::string::npos) << other.err;
   ASSERT_EQ(run(tiny_run(stopped, parts)).exit_code, 0);
   expect_same_end(dir, stopped);
