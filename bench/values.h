@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/rows.h"
 #include "math/philox.h"
 
 namespace dcl::bench {
@@ -15,18 +16,16 @@ inline void fill_uniform(Backend& backend, TensorRef to) {
   RandomStream stream(1, RandomPurpose::test);
   std::vector<float> values(static_cast<size_t>(drawn));
   for (float& value : values) value = static_cast<float>(stream.uniform(-2, 2));
-  const auto part = [&](int64_t first, int64_t size) {
-    return TensorRef{static_cast<char*>(to.data) + static_cast<size_t>(first) * size_of(to.dtype), {size}, to.dtype};
-  };
+  const TensorRef flat{to.data, {count}, to.dtype};
   if (to.dtype == DType::f32) {
-    backend.copy_in(part(0, drawn), values.data());
+    backend.copy_in(rows(flat, 0, drawn), values.data());
   } else {
     const std::vector<bf16> rounded(values.begin(), values.end());
-    backend.copy_in(part(0, drawn), rounded.data());
+    backend.copy_in(rows(flat, 0, drawn), rounded.data());
   }
   for (int64_t done = drawn; done < count; done += drawn) {
     const int64_t size = std::min(drawn, count - done);
-    backend.copy(part(0, size), part(done, size));
+    backend.copy(rows(flat, 0, size), rows(flat, done, size));
   }
 }
 

@@ -17,8 +17,7 @@ void BatchInput::upload(const Batch& batch) {
   backend_.enqueue_in(labels_.view({batch.images}, DType::i32), batch.labels.data());
   views_ = batch.views;
   if (backend_.on_device()) {
-    batch_rows_ = static_cast<int64_t>(batch.params.size());
-    backend_.enqueue_in(params_.view(views_shape(batch_rows_), DType::u8), batch.params.data());
+    backend_.enqueue_in(batch_params(), batch.params.data());
     pool_ = batch.pool;
     if (!pool_) {
       // Once, for a loader; larger where a FeatureExtractor meets larger images.
@@ -32,8 +31,7 @@ void BatchInput::upload(const Batch& batch) {
 
 void BatchInput::make_rows(TensorRef out, int64_t first) const {
   if (views_) return backend_.copy(rows(views_, first, out.shape[0]), out);
-  const TensorRef params = params_.view(views_shape(batch_rows_), DType::u8);
-  backend_.augment(augment_, pool_, rows(params, first, out.shape[0]), out);
+  backend_.augment(augment_, pool_, rows(batch_params(), first, out.shape[0]), out);
 }
 
 void BatchInput::make_views(TensorRef out, int64_t first) const {

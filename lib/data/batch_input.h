@@ -23,6 +23,8 @@ class BatchInput {
   ConstTensorRef labels() const { return labels_.view({batch_images_}, DType::i32); }
 
  private:
+  /// On a device, of the uploaded batch.
+  TensorRef batch_params() const { return params_.view(views_shape(view_count_ * batch_images_), DType::u8); }
   /// The uploaded batch's views from `first` on, as many as `out` holds.
   void make_rows(TensorRef out, int64_t first) const;
 
@@ -31,7 +33,7 @@ class BatchInput {
   int64_t view_count_;
   Buffer params_, labels_, pixels_;
   ConstTensorRef views_, pool_;  ///< of the uploaded batch: views on a CPU backend, otherwise where its images are
-  int64_t batch_rows_ = 0, batch_images_ = 0;
+  int64_t batch_images_ = 0;
 };
 
 }  // namespace dcl

@@ -13,10 +13,14 @@ constexpr int64_t kChannels = 3;
 /// Of one axis, for every output.
 class Weights {
  public:
-  Weights(int32_t in, int32_t out) : axis_(resize_axis(in, out)), taps_(resize_max_taps(axis_)) {
-    spans_.resize(static_cast<size_t>(out));
+  Weights(int32_t in, int32_t out) {
+    const ResizeAxis axis = resize_axis(in, out);
+    taps_ = resize_max_taps(axis);
     fixed_.resize(static_cast<size_t>(out) * static_cast<size_t>(taps_));
-    for (int32_t index = 0; index < out; ++index) fill(index);
+    for (int32_t index = 0; index < out; ++index) {
+      spans_.push_back(resize_span(axis, index));
+      resize_weights(axis, spans_.back(), fixed_.data() + int64_t{index} * taps_);
+    }
   }
 
   int32_t first(int32_t index) const { return spans_[static_cast<size_t>(index)].first; }
@@ -24,16 +28,6 @@ class Weights {
   const int32_t* fixed(int32_t index) const { return fixed_.data() + int64_t{index} * taps_; }
 
  private:
-  void fill(int32_t index) {
-    const ResizeSpan span = spans_[static_cast<size_t>(index)] = resize_span(axis_, index);
-    int32_t* fixed = fixed_.data() + int64_t{index} * taps_;
-    double sum = 0;
-    for (int32_t at = span.first; at < span.end; ++at) sum += resize_raw_weight(axis_, span, at);
-    for (int32_t at = span.first; at < span.end; ++at)
-      *fixed++ = resize_fixed_weight(resize_raw_weight(axis_, span, at), sum);
-  }
-
-  ResizeAxis axis_;
   int32_t taps_;
   std::vector<ResizeSpan> spans_;
   std::vector<int32_t> fixed_;

@@ -54,6 +54,14 @@ DCL_HD int32_t resize_fixed_weight(double weight, double sum) {
   return static_cast<int32_t>(0.5 + weight / sum * (1 << kResizeBits));
 }
 
+/// The weights of one output, of the inputs of its span in order.
+DCL_HD void resize_weights(const ResizeAxis& axis, const ResizeSpan& span, int32_t* weights) {
+  double sum = 0.0;
+  for (int32_t at = span.first; at < span.end; ++at) sum += resize_raw_weight(axis, span, at);
+  for (int32_t at = span.first; at < span.end; ++at)
+    weights[at - span.first] = resize_fixed_weight(resize_raw_weight(axis, span, at), sum);
+}
+
 /// The rounded result of a pass. Weights are not negative, so only the upper end can overflow.
 DCL_HD int32_t resize_round(int32_t accumulated) {
   const int32_t value = accumulated >> kResizeBits;

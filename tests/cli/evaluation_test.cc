@@ -61,6 +61,19 @@ class Evaluation : public testing::Test {
     EXPECT_TRUE(result.at("model_path").is_string());
     for (const char* key : {"seed", "device", "dtype", "version"}) EXPECT_TRUE(result.contains(key)) << key;
   }
+  /// Every program that evaluates an encoder ends with exit code 6 and these words, and leaves no file.
+  static void expect_not_finite(const ParameterStore& store, const std::string& words) {
+    const std::string damaged = *folder_ / "damaged.safetensors", out = *folder_ / "damaged.npy";
+    write_safetensors(damaged, model_sources(store), {});
+    for (const auto& [program, more] : {std::pair<std::string, std::vector<std::string>>{"dcl-knn", {}},
+                                        {"dcl-embed", {"--out", out}},
+                                        {"dcl-linear", {"--protocol", "frozen"}}}) {
+      const Outcome outcome = run(with(program, {"--model_path", damaged}, more));
+      EXPECT_EQ(outcome.exit_code, 6) << program << ": " << outcome.out << outcome.err;
+      EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
+    }
+    EXPECT_FALSE(std::filesystem::exists(out));
+  }
   static void expect_percent(const json& value) {
     ASSERT_TRUE(value.is_number()) << value;
     EXPECT_GE(value.get<double>(), 0);
@@ -115,43 +128,23 @@ TEST_F(Evaluation, LinearFrozenOnAugmentedCopies) {
                      .at("top1"));
 }
 
-/// Every program that evaluates an encoder ends with exit code 6 and these words, and leaves no file.
-void expect_not_finite(const std::string& folder, ParameterStore& store, const std::string& words,
-                       const std::vector<std::string>& data) {
-  const std::string damaged = folder + "/damaged.safetensors", out = folder + "/damaged.npy";
-  write_safetensors(damaged, model_sources(store), {});
-  for (const auto& [program, more] : {std::pair<std::string, std::vector<std::string>>{"dcl-knn", {}},
-                                      {"dcl-embed", {"--out", out}},
-                                      {"dcl-linear", {"--protocol", "frozen"}}}) {
-    std::vector<std::string> argv = {app(program), "--model_path", damaged};
-    argv.insert(argv.end(), data.begin(), data.end());
-    argv.insert(argv.end(), more.begin(), more.end());
-    const Outcome outcome = run(argv);
-    EXPECT_EQ(outcome.exit_code, 6) << program << ": " << outcome.out << outcome.err;
-    EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
-  }
-  EXPECT_FALSE(std::filesystem::exists(out));
-}
-
 TEST_F(Evaluation, FeaturesThatAreNotFiniteAreNotCounted) {
-  const std::vector<std::string> data = {"--dataset", "shapes", "--shapes_count", "40", "--shapes_size", "16"};
   const auto backend = make_backend("eigen");
   ParameterStore store(*backend, {.arch = "resnet18", .head = false}, /*with_gradients=*/false);
   const auto first = [&](const char* name) { return static_cast<float*>(store.tensor(store.entry(name)).data); };
   // Rectifiers may take what is not a number for 0, so that no feature shows these.
   store.initialise(5);
   *first("f.0.weight") = std::numeric_limits<float>::quiet_NaN();
-  expect_not_finite(folder_->path(), store, "the encoder's weights are not finite", data);
+  expect_not_finite(store, "the encoder's weights are not finite");
   store.initialise(5);
   *first("f.1.running_var") = std::numeric_limits<float>::infinity();
-  expect_not_finite(folder_->path(), store, "the encoder's running statistics of batch norm are not finite", data);
+  expect_not_finite(store, "the encoder's running statistics of batch norm are not finite");
   store.initialise(5);
   *first("f.1.running_var") = -1;
-  expect_not_finite(folder_->path(), store, "'f.1' has no finite scale and offset for channel 0, whose running_var is -1",
-                    data);
+  expect_not_finite(store, "'f.1' has no finite scale and offset for channel 0, whose running_var is -1");
   store.initialise(5);
   *first("f.6.1.bn2.weight") = *first("f.6.1.bn2.bias") = std::numeric_limits<float>::max();
-  expect_not_finite(folder_->path(), store, "the features of image 0 ('train/0') are not finite", data);
+  expect_not_finite(store, "the features of image 0 ('train/0') are not finite");
 }
 
 TEST_F(Evaluation, LinearRefusesWhatItCannotDoBeforeItBegins) {
@@ -218,8 +211,8 @@ TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
 TEST_F(Evaluation, InterruptedEmbeddingLeavesNoUnfinishedFile) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const TemporaryFolder out;
-    Background program(with("dcl-embed", {"--untrained", "--arch", "resnet50", "--shapes_count", "20000"},
-                            {"--out", out / "x.npy"}));
+    Background program(
+        with("dcl-embed", {"--untrained", "--arch", "resnet50", "--shapes_count", "20000"}, {"--out", out / "x.npy"}));
     const auto files = [&] { return std::distance(std::filesystem::directory_iterator(out.path()), {}); };
     while (files() == 0 && program.running()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     program.send(signal);

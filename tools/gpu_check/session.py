@@ -114,6 +114,13 @@ class Session:
             self.tables.append({"section": self.section, "title": title, "head": head, "rows": rows})
             report.write(self)
 
+    def cuda_tool(self, name, program):
+        """The path of a tool for programs on a GPU; a row of that name says why there is none."""
+        path = find_tool(program) if self.cuda else None
+        if path is None:
+            self.row(name, f"this machine has no {program}" if self.cuda else "for cuda", "skipped")
+        return path
+
     def say(self, name, ended):
         """A row for a program that did not give figures."""
         self.row(name, ended.meaning, ended.state, exit_code=ended.code, log=ended.output[-2000:])

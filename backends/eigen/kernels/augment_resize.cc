@@ -97,11 +97,7 @@ void fill_weights(const ResizeWeights& axis) {
   const ResizeAxis geometry = resize_axis(axis.in, axis.out);
   for (int32_t i = 0; i < axis.count; ++i) {
     const ResizeSpan span = resize_span(geometry, axis.begin + i);
-    double sum = 0.0;
-    for (int32_t at = span.first; at < span.end; ++at) sum += resize_raw_weight(geometry, span, at);
-    int32_t* weights = axis.weights + i * axis.taps;
-    for (int32_t at = span.first; at < span.end; ++at)
-      *weights++ = resize_fixed_weight(resize_raw_weight(geometry, span, at), sum);
+    resize_weights(geometry, span, axis.weights + i * axis.taps);
     axis.first[i] = span.first;
     axis.used[i] = span.end - span.first;
   }

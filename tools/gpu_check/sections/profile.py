@@ -3,7 +3,6 @@ import shutil
 
 from gpu_check import parse
 from gpu_check.sections.repeat import training
-from gpu_check.session import find_tool
 
 STEPS = 3
 NCU_STEPS = 2
@@ -27,11 +26,9 @@ def ops(session, dtype):
 
 
 def kernels(session):
-    if not session.cuda:
-        return session.row("kernels", "for cuda", "skipped")
-    program = find_tool("ncu")
-    if not program:
-        return session.row("kernels", "this machine has no ncu", "skipped")
+    program = session.cuda_tool("kernels", "ncu")
+    if program is None:
+        return
     run, file = session.state / "ncu-run", session.logs / "ncu.csv"
     for metrics in (METRICS, METRICS[:1]):  # if this ncu does not know them all, then at least the time
         for path in (run, file):

@@ -7,7 +7,7 @@ import shutil
 
 from gpu_check import parse
 from gpu_check.sections.repeat import training
-from gpu_check.session import HOME, find_tool
+from gpu_check.session import HOME
 
 TOOLS = ("memcheck", "racecheck", "synccheck")
 LIMIT = 150
@@ -82,11 +82,9 @@ def tell(session, tool, jobs):
 
 
 def sanitizer(session):
-    if not session.cuda:
-        return session.row("compute-sanitizer", "for cuda", "skipped")
-    program = find_tool("compute-sanitizer")
-    if not program:
-        return session.row("compute-sanitizer", "this machine has none", "skipped")
+    program = session.cuda_tool("compute-sanitizer", "compute-sanitizer")
+    if program is None:
+        return
     known = session.run("compute-sanitizer help", [program, "--help"], 30).output
     jobs = [job for tool in TOOLS for job in jobs_of(session, tool, [program, *flags_of(tool, known)])]
     done = session.parallel(jobs, WORKERS)
