@@ -63,15 +63,21 @@ struct StatisticsOutput {
 
 /// One block per kCombineChannels channels.
 template <class T>
-__global__ void __launch_bounds__(kCombineChannels* kCombineLines, 1)
+__global__ void __launch_bounds__(kCombineThreads)
     finish_statistics(BatchNormShape s, const T* x, const float* partial, StatisticsOutput out) {
-  const int64_t c = int64_t{blockIdx.x} * kCombineChannels + threadIdx.x;
-  for (int group = 0; group < s.groups; ++group) {
-    const PartialSums sums = combine_pieces(s, partial, group, c);
-    if (threadIdx.y != 0 || c >= s.channels) continue;
-    const double centre = sums.a / out.count;
-    const double mean = static_cast<double>(to_float(x[group * s.rows * s.channels + c])) + centre;
-    out.store(group, c, mean, sums.b / out.count - centre * centre);
+  const int64_t c = combine_channel();
+  for (int first = 0; first < s.groups; first += kCombineGroups) {
+    PartialSums sums[kCombineGroups];
+    combine_pieces(s, partial, first, sums);
+    if (!combine_leader(s)) continue;
+#pragma unroll
+    for (int g = 0; g < kCombineGroups; ++g) {
+      const int group = first + g;
+      if (group == s.groups) break;
+      const double centre = sums[g].a / out.count;
+      const double mean = static_cast<double>(to_float(x[group * s.rows * s.channels + c])) + centre;
+      out.store(group, c, mean, sums[g].b / out.count - centre * centre);
+    }
   }
 }
 
@@ -145,9 +151,8 @@ void batch_norm_statistics(Context& context, const BatchNormDesc& d, ConstTensor
     const BatchNormShape s(d, N, kBatchNormBlocks);
     float* partial = context.scratch<float>(s.groups * s.pieces * 2 * s.channels);
     launch(statistics_kernel<N, T>, s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(), partial);
-    launch(finish_statistics<T>, static_cast<unsigned>(ceil_div(d.channels, kCombineChannels)),
-           dim3(kCombineChannels, kCombineLines), 0, context.stream(), s, x.as<T>(), partial,
-           StatisticsOutput(d, saved, running_mean, running_var));
+    launch(finish_statistics<T>, combine_blocks(d.channels), kCombineThreads, 0, context.stream(), s, x.as<T>(),
+           partial, StatisticsOutput(d, saved, running_mean, running_var));
   };
   with_lanes(d.dtype, d.channels, run, x.data);
 }

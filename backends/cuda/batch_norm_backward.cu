@@ -52,27 +52,33 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2) sums_kernel(BatchNormSha
 }
 
 /// Factors of dx per group and channel: factors[group][0..2][channels] of g, of x - mean, and 1.
-__global__ void __launch_bounds__(kCombineChannels* kCombineLines)
+__global__ void __launch_bounds__(kCombineThreads)
     finish_sums(BatchNormShape s, const float* partial, const float* saved, const float* gamma, bool add, float* dgamma,
                 float* dbeta, float* factors) {
-  const int64_t c = int64_t{blockIdx.x} * kCombineChannels + threadIdx.x;
+  const int64_t c = combine_channel();
   const double count = static_cast<double>(s.rows);
-  const bool mine = threadIdx.y == 0 && c < s.channels;
-  double dgamma_sum = mine && add ? static_cast<double>(dgamma[c]) : 0,
-         dbeta_sum = mine && add ? static_cast<double>(dbeta[c]) : 0;
-  for (int group = 0; group < s.groups; ++group) {
-    const PartialSums sums = combine_pieces(s, partial, group, c);
-    if (!mine) continue;
-    const double r = static_cast<double>(saved[(s.groups + group) * s.channels + c]);
-    const double factor = static_cast<double>(gamma[c]) * r;
-    dbeta_sum += sums.a;
-    dgamma_sum += sums.b * r;
-    float* own = factors + int64_t{group} * 3 * s.channels + c;
-    own[0] = static_cast<float>(factor);
-    own[s.channels] = static_cast<float>(-factor * r * r * sums.b / count);
-    own[2 * s.channels] = static_cast<float>(-factor * sums.a / count);
+  const bool leads = combine_leader(s);
+  double dgamma_sum = leads && add ? static_cast<double>(dgamma[c]) : 0,
+         dbeta_sum = leads && add ? static_cast<double>(dbeta[c]) : 0;
+  for (int first = 0; first < s.groups; first += kCombineGroups) {
+    PartialSums sums[kCombineGroups];
+    combine_pieces(s, partial, first, sums);
+    if (!leads) continue;
+#pragma unroll
+    for (int g = 0; g < kCombineGroups; ++g) {
+      const int group = first + g;
+      if (group == s.groups) break;
+      const double r = static_cast<double>(saved[(s.groups + group) * s.channels + c]);
+      const double factor = static_cast<double>(gamma[c]) * r;
+      dbeta_sum += sums[g].a;
+      dgamma_sum += sums[g].b * r;
+      float* own = factors + int64_t{group} * 3 * s.channels + c;
+      own[0] = static_cast<float>(factor);
+      own[s.channels] = static_cast<float>(-factor * r * r * sums[g].b / count);
+      own[2 * s.channels] = static_cast<float>(-factor * sums[g].a / count);
+    }
   }
-  if (!mine) return;
+  if (!leads) return;
   dgamma[c] = static_cast<float>(dgamma_sum);
   dbeta[c] = static_cast<float>(dbeta_sum);
 }
@@ -143,9 +149,8 @@ void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNo
     float* factors = context.scratch<float>(partials + 3 * d.groups * d.channels) + partials;
     float* partial = factors - partials;
     launch(sums_kernel_for<N, T>(mask, write), sums.grid(), kBatchNormThreads, 0, context.stream(), sums, o, partial);
-    launch(finish_sums, static_cast<unsigned>(ceil_div(d.channels, kCombineChannels)),
-           dim3(kCombineChannels, kCombineLines), 0, context.stream(), sums, partial, o.saved, o.gamma,
-           b.accum == Accum::add, b.dgamma.as<float>(), b.dbeta.as<float>(), factors);
+    launch(finish_sums, combine_blocks(d.channels), kCombineThreads, 0, context.stream(), sums, partial, o.saved,
+           o.gamma, b.accum == Accum::add, b.dgamma.as<float>(), b.dbeta.as<float>(), factors);
     launch(mask == Mask::from_x ? data_kernel<N, true, T> : data_kernel<N, false, T>, data.grid(), kBatchNormThreads, 0,
            context.stream(), data, o.masked ? o.masked : o.dy, o, factors, b.dx.as<T>());
   };

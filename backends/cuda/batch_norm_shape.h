@@ -5,6 +5,7 @@
 
 #include "core/ops.h"
 #include "cuda/dispatch.h"
+#include "cuda/reduce.h"
 
 namespace dcl::cuda {
 
@@ -127,32 +128,67 @@ __device__ void write_partial(const BatchNormShape& s, const BatchNormPlace<N>& 
 /// device.
 constexpr int64_t kBatchNormBlocks = 1056;
 
-// ---- Second stage: the partial sums of a group, in double, in an order that depends on the shape alone ------------
-constexpr int kCombineChannels = 32, kCombineLines = 8;
+// ---- Second stage: the partial sums of a channel, in double, in an order that depends on the shape alone ----------
+// Latency is all it costs, so that a channel has many threads, and the loads of two groups are under way at once.
+constexpr int kCombineChannels = 8, kCombineThreads = 512;
+constexpr int kCombineLines = kCombineThreads / kCombineChannels;
+constexpr int kCombineGroups = 2;
 
-/// Sums 0 and 1 of this block's channel `threadIdx.x` in the group; valid in the threads of line 0. All threads call
-/// it.
 struct PartialSums {
   double a, b;
 };
-__device__ inline PartialSums combine_pieces(const BatchNormShape& s, const float* partial, int group,
-                                             int64_t channel) {
-  DCL_SHARED(PartialSums, lines, [kCombineLines][kCombineChannels]);
-  PartialSums sums{0, 0};
-  if (channel < s.channels)
-    for (int64_t piece = threadIdx.y; piece < s.pieces; piece += kCombineLines) {
-      const float* own = partial + (group * s.pieces + piece) * 2 * s.channels + channel;
-      sums.a += static_cast<double>(own[0]);
-      sums.b += static_cast<double>(own[s.channels]);
+
+inline unsigned combine_blocks(int64_t channels) { return static_cast<unsigned>(ceil_div(channels, kCombineChannels)); }
+
+/// The channel of the thread, which only those of `combine_leader()` have sums for.
+__device__ inline int64_t combine_channel() {
+  return int64_t{blockIdx.x} * kCombineChannels + threadIdx.x % kCombineChannels;
+}
+__device__ inline bool combine_leader(const BatchNormShape& s) {
+  return threadIdx.x < kCombineChannels && combine_channel() < s.channels;
+}
+
+/// Sums of this thread's pieces in the groups from `first` on; 0 beyond the last group.
+__device__ inline void sum_pieces(const BatchNormShape& s, const float* partial, int first,
+                                  PartialSums (&sums)[kCombineGroups]) {
+  const int64_t channel = combine_channel();
+#pragma unroll
+  for (int g = 0; g < kCombineGroups; ++g) {
+    sums[g] = {0, 0};
+    if (channel >= s.channels || first + g >= s.groups) continue;
+    const float* own = partial + (first + g) * s.pieces * 2 * s.channels + channel;
+#pragma unroll 4
+    for (int64_t piece = threadIdx.x / kCombineChannels; piece < s.pieces; piece += kCombineLines) {
+      sums[g].a += static_cast<double>(own[piece * 2 * s.channels]);
+      sums[g].b += static_cast<double>(own[piece * 2 * s.channels + s.channels]);
     }
-  __syncthreads();  // an earlier group may still be read
-  lines[threadIdx.y][threadIdx.x] = sums;
-  __syncthreads();
-  for (int line = 1; threadIdx.y == 0 && line < kCombineLines; ++line) {
-    sums.a += lines[line][threadIdx.x].a;
-    sums.b += lines[line][threadIdx.x].b;
   }
-  return sums;
+}
+
+/// Sums of the block's channels in the groups from `first` on, valid in its leaders. All threads call it.
+__device__ inline void combine_pieces(const BatchNormShape& s, const float* partial, int first,
+                                      PartialSums (&sums)[kCombineGroups]) {
+  DCL_SHARED(PartialSums, warps, [kCombineGroups][kCombineThreads / kWarp][kCombineChannels]);
+  sum_pieces(s, partial, first, sums);
+  __syncthreads();  // earlier groups may still be read
+#pragma unroll
+  for (int g = 0; g < kCombineGroups; ++g) {
+#pragma unroll
+    for (int step = kWarp / 2; step >= kCombineChannels; step /= 2) {
+      sums[g].a += __shfl_xor_sync(kAllLanes, sums[g].a, step);
+      sums[g].b += __shfl_xor_sync(kAllLanes, sums[g].b, step);
+    }
+    if (threadIdx.x % kWarp < kCombineChannels) warps[g][threadIdx.x / kWarp][threadIdx.x % kCombineChannels] = sums[g];
+  }
+  __syncthreads();
+  if (threadIdx.x >= kCombineChannels) return;
+#pragma unroll
+  for (int g = 0; g < kCombineGroups; ++g)
+#pragma unroll
+    for (int warp = 1; warp < kCombineThreads / kWarp; ++warp) {
+      sums[g].a += warps[g][warp][threadIdx.x].a;
+      sums[g].b += warps[g][warp][threadIdx.x].b;
+    }
 }
 
 }  // namespace dcl::cuda
