@@ -13,7 +13,7 @@ namespace dcl::cuda {
 /// A convolution pass with what is fused to it. Activations and filter have the descriptor's dtype; bias and sums are
 /// f32; the products are added up in f32 and every output is rounded once, to its own type.
 ///  forward          y = [relu](conv(x, filter) [+ bias] [+ residual])
-///  backward_data    dx = [dx +] conv'(dy, filter)
+///  backward_data    dx = [dx +] conv'(dy, filter); some engines round a bf16 conv' before they add it to dx
 ///  backward_filter  dfilter = conv''(x, dy), in the descriptor's dtype
 struct ConvPattern {
   ConvPass pass = ConvPass::forward;

@@ -39,7 +39,10 @@ void Convolutions::expect(std::span<const ConvUse> uses, F32Math math) {
   struct Expect {
     ConvPlanner& planner;
     F32Math math;
-    void operator()(const ConvPassUse& use) { planner.expect(pattern_of(use.conv, use.pass, Accum::overwrite, math)); }
+    void operator()(const ConvPassUse& use) {
+      planner.expect(pattern_of(use.conv, use.pass, Accum::overwrite, math));
+      if (use.pass == ConvPass::backward_data) planner.expect(pattern_of(use.conv, use.pass, Accum::add, math));
+    }
     void operator()(const ConvStatisticsUse& use) {
       (*this)(ConvPassUse{use.conv, ConvPass::forward});
       if (may_sum_up(use.conv, use.norm)) planner.expect(statistics_pattern_of(use.conv, use.norm.groups, math));
@@ -67,15 +70,22 @@ size_t Convolutions::workspace(const ConvDesc& d, ConvPass pass, F32Math math) {
 }
 
 const void* Convolutions::typed_filter(const ConvDesc& d, ConstTensorRef filter, void* workspace) {
-  if (d.dtype == DType::f32) return filter.data;
+  if (filter.dtype == d.dtype) return filter.data;
   cast(context_, filter, {workspace, filter.shape, d.dtype});
   return workspace;
+}
+
+ConstTensorRef Convolutions::wide_filter(ConstTensorRef filter) {
+  if (filter.dtype == DType::f32) return filter;
+  const TensorRef wide{context_.scratch<float>(filter.shape.elements()), filter.shape, DType::f32};
+  cast(context_, filter, wide);
+  return wide;
 }
 
 void Convolutions::forward(const ConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
                            Workspace workspace) {
   ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::forward, Accum::overwrite, math));
-  if (!plan) return reference::conv_forward(context_, d, x, filter, y);
+  if (!plan) return reference::conv_forward(context_, d, x, wide_filter(filter), y);
   void* room = aligned_start(workspace);
   const void* typed = typed_filter(d, filter, room);
   plan->run({.x = x.data, .filter = typed, .y = y.data}, at(room, typed_filter_bytes(d)));
@@ -102,7 +112,7 @@ void Convolutions::forward_statistics(const ConvDesc& d, const BatchNormDesc& no
 void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef dy, ConstTensorRef filter,
                                  TensorRef dx, Accum accum, Workspace workspace) {
   ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_data, accum, math));
-  if (!plan) return reference::conv_backward_data(context_, d, dy, filter, dx, accum);
+  if (!plan) return reference::conv_backward_data(context_, d, dy, wide_filter(filter), dx, accum);
   void* room = aligned_start(workspace);
   const void* typed = typed_filter(d, filter, room);
   plan->run({.x = dx.data, .filter = typed, .y = dy.data}, at(room, typed_filter_bytes(d)));
@@ -111,9 +121,16 @@ void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef
 void Convolutions::backward_filter(const ConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef dy,
                                    TensorRef dfilter, Accum accum, Workspace workspace) {
   ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_filter, Accum::overwrite, math));
-  if (!plan) return reference::conv_backward_filter(context_, d, x, dy, dfilter, accum);
+  if (!plan) {
+    TensorRef wide = dfilter;
+    if (dfilter.dtype != DType::f32)
+      wide = {context_.scratch<float>(dfilter.shape.elements()), dfilter.shape, DType::f32};
+    reference::conv_backward_filter(context_, d, x, dy, wide, accum);
+    if (wide.data != dfilter.data) cast(context_, wide, dfilter);
+    return;
+  }
   void* room = aligned_start(workspace);
-  const bool in_place = d.dtype == DType::f32 && accum == Accum::overwrite;
+  const bool in_place = dfilter.dtype == d.dtype && accum == Accum::overwrite;
   const TensorRef sums{in_place ? dfilter.data : room, dfilter.shape, d.dtype};
   plan->run({.x = x.data, .filter = sums.data, .y = dy.data}, at(room, aligned(filter_bytes(d, d.dtype))));
   if (accum == Accum::add)

@@ -38,6 +38,8 @@ class Convolutions {
  private:
   /// The filter as plans take it: itself, or rounded to bf16 at the start of the workspace.
   const void* typed_filter(const ConvDesc&, ConstTensorRef filter, void* workspace);
+  /// The filter as the reference kernels take it: itself, or widened to f32 in scratch memory.
+  ConstTensorRef wide_filter(ConstTensorRef filter);
 
   Context& context_;
   ConvPlanner planner_;

@@ -17,6 +17,7 @@ class CudaBackend final : public Backend {
   void* allocate(size_t bytes) override;
   void release(void* data, size_t bytes) noexcept override;
   bool on_device() const override { return true; }
+  bool takes_rounded_filters() const override { return true; }
   size_t free_memory() const override;
   void* allocate_host(size_t bytes) override;
   void release_host(void* data, size_t bytes) noexcept override;

@@ -46,13 +46,11 @@ PlanBuilder builder_for_current_device() {
 
 class CudnnPlan final : public ConvPlan {
  public:
-  CudnnPlan(const Handle& handle, const Graph& graph, EngineChoice choice, size_t workspace_bytes,
+  CudnnPlan(const Handle& handle, const Graph& graph, size_t workspace_bytes,
             std::shared_future<PlanBuilder::Plan> plan)
-      : handle_(handle), ids_(graph.operands()), choice_(std::move(choice)), plan_(std::move(plan)) {
+      : handle_(handle), ids_(graph.operands()), plan_(std::move(plan)) {
     workspace_bytes_ = workspace_bytes;
   }
-
-  const EngineChoice& choice() const { return choice_; }
 
   void run(const ConvOperands& operands, void* workspace) override {
     require_context();
@@ -86,7 +84,6 @@ class CudnnPlan final : public ConvPlan {
 
   const Handle& handle_;
   std::vector<int64_t> ids_;
-  EngineChoice choice_;
   std::shared_future<PlanBuilder::Plan> plan_;
 };
 
@@ -112,22 +109,14 @@ class ConvPlanner::Plans {
   ConvPlan* find(const ConvPattern& pattern) {
     for (const auto& [known, plan] : plans_)
       if (known == pattern) return plan.get();
-    // The gradient that is added takes the engine of the one that is not.
-    CudnnPlan* twin = nullptr;
-    if (pattern.add) {
-      ConvPattern overwriting = pattern;
-      overwriting.add = false;
-      twin = static_cast<CudnnPlan*>(find(overwriting));
-    }
-    plans_.emplace_back(pattern, make(pattern, twin));
+    plans_.emplace_back(pattern, make(pattern));
     return plans_.back().second.get();
   }
 
   void expect(const ConvPattern& pattern) {
     const std::string key = key_text(pattern);
     const bool known = std::any_of(plans_.begin(), plans_.end(), [&](const auto& p) { return p.first == pattern; });
-    // What has a twin or a remembered choice hardly ever needs candidates.
-    if (known || pattern.add || !wanted(pattern) || cache_.find(key)) return;
+    if (known || !wanted(pattern) || cache_.find(key)) return;
     if (const auto [at, added] = expected_.try_emplace(key); added) at->second = candidates(graph_of(pattern));
   }
 
@@ -146,7 +135,7 @@ class ConvPlanner::Plans {
 
   static bool wanted(const ConvPattern& pattern) { return pattern.statistics_groups == 0 || statistics_wanted(); }
 
-  std::unique_ptr<CudnnPlan> make(const ConvPattern& pattern, const CudnnPlan* twin) {
+  std::unique_ptr<CudnnPlan> make(const ConvPattern& pattern) {
     require_context();
     if (!wanted(pattern)) return nullptr;
     const std::string key = key_text(pattern);
@@ -155,10 +144,7 @@ class ConvPlanner::Plans {
     if (cached && cached->choice.engine == kNoEngine) return nullptr;
     if (cached && cached->workspace_bytes <= kMostWorkspace)
       if (auto started = start(description, cached->choice))
-        return std::make_unique<CudnnPlan>(handle_, description, cached->choice, cached->workspace_bytes, *started);
-    if (twin)
-      if (const auto started = start(description, twin->choice()))
-        if (const PlanBuilder::Plan plan = started->get()) return keep(key, description, *started);
+        return std::make_unique<CudnnPlan>(handle_, description, cached->workspace_bytes, *started);
     auto chosen = choose(pattern, key, description);
     if (pattern.statistics_groups == 0 || (chosen && pays(pattern, *chosen))) return chosen;
     cache_.store(key, {{kNoEngine, {}}, 0});
@@ -206,10 +192,9 @@ class ConvPlanner::Plans {
 
   std::unique_ptr<CudnnPlan> keep(const std::string& key, const Graph& description,
                                   const std::shared_future<PlanBuilder::Plan>& plan) {
-    const EngineChoice& choice = plan.get()->config().choice();
     const size_t bytes = plan.get()->workspace_bytes();
-    cache_.store(key, {choice, bytes});
-    return std::make_unique<CudnnPlan>(handle_, description, choice, bytes, plan);
+    cache_.store(key, {plan.get()->config().choice(), bytes});
+    return std::make_unique<CudnnPlan>(handle_, description, bytes, plan);
   }
 
   Context& context_;

@@ -5,7 +5,7 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr size_t kMostTimed = 10, kMostCompiled = 3;  // candidates of a graph
+constexpr size_t kMostTimed = 32, kMostCompiled = 3;  // candidates of a graph
 constexpr size_t kMostThreads = 64;
 
 }  // namespace

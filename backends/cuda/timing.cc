@@ -11,8 +11,6 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr int kRepeats = 7;
-
 class TimedEvent {
  public:
   TimedEvent() { check(cudaEventCreate(&event_), "creating an event"); }
@@ -26,16 +24,20 @@ class TimedEvent {
 };
 
 template <class T>
-std::vector<T> random_values(int64_t count) {
+std::vector<T> random_values(int64_t count, Numbers numbers) {
   std::mt19937 random(1);
   std::vector<T> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back(T(static_cast<float>(random()) * 0x1p-31f - 1));
+  for (int64_t i = 0; i < count; ++i) {
+    const auto drawn = static_cast<uint32_t>(random());
+    values.push_back(
+        T(numbers == Numbers::integers ? static_cast<float>(drawn % 5) - 2 : static_cast<float>(drawn) * 0x1p-31f - 1));
+  }
   return values;
 }
 
 template <class T>
-void fill_random(void* data, int64_t count, Stream stream) {
-  const std::vector<T> first = random_values<T>(std::min<int64_t>(count, 1 << 18));
+void fill_random(void* data, int64_t count, Numbers numbers, Stream stream) {
+  const std::vector<T> first = random_values<T>(std::min<int64_t>(count, 1 << 18), numbers);
   size_t done = first.size() * sizeof(T);
   const size_t bytes = static_cast<size_t>(count) * sizeof(T);
   copy_to_device(data, first.data(), done, stream);
@@ -45,19 +47,19 @@ void fill_random(void* data, int64_t count, Stream stream) {
 
 }  // namespace
 
-DeviceBlock random_block(int64_t count, DType dtype, Stream stream) {
+DeviceBlock random_block(int64_t count, DType dtype, Stream stream, Numbers numbers) {
   DeviceBlock block(static_cast<size_t>(count) * size_of(dtype), stream);
-  dtype == DType::bf16 ? fill_random<bf16>(block.data(), count, stream)
-                       : fill_random<float>(block.data(), count, stream);
+  dtype == DType::bf16 ? fill_random<bf16>(block.data(), count, numbers, stream)
+                       : fill_random<float>(block.data(), count, numbers, stream);
   return block;
 }
 
-float median_time(Stream stream, std::string& failure, const std::function<void()>& run) {
+float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats) {
   const TimedEvent begin, end;
   std::vector<float> times;
   try {
     run();
-    for (int i = 0; i < kRepeats; ++i) {
+    for (int i = 0; i < repeats; ++i) {
       check(cudaEventRecord(begin.get(), stream), "recording an event");
       run();
       check(cudaEventRecord(end.get(), stream), "recording an event");
@@ -71,8 +73,9 @@ float median_time(Stream stream, std::string& failure, const std::function<void(
     failure = error.what();
     return std::numeric_limits<float>::infinity();
   }
-  std::nth_element(times.begin(), times.begin() + kRepeats / 2, times.end());
-  return times[kRepeats / 2];
+  const auto middle = times.begin() + repeats / 2;
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
 }  // namespace dcl::cuda

@@ -22,12 +22,17 @@ class DeviceBlock {
   void* data_;
 };
 
-/// Numbers in (-1, 1), f32 or bf16: zeros would run faster than what comes later.
-DeviceBlock random_block(int64_t count, DType dtype, Stream stream);
+enum class Numbers {
+  fractions,  ///< in [-1, 1)
+  integers,   ///< -2 to 2
+};
 
-/// The median of a few runs after one that is not counted, in milliseconds; infinite, with why in `failure`, when a run
-/// throws. Throws itself when the context is lost.
-float median_time(Stream stream, std::string& failure, const std::function<void()>& run);
+/// Random numbers, f32 or bf16: zeros would run faster than what comes later.
+DeviceBlock random_block(int64_t count, DType dtype, Stream stream, Numbers numbers = Numbers::fractions);
+
+/// The median of `repeats` runs after one that is not counted, in milliseconds; infinite, with why in `failure`, when a
+/// run throws. Throws itself when the context is lost.
+float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats = 7);
 
 /// How much less time a choice must take than the one before it.
 constexpr float kClearlyFaster = 0.98f;

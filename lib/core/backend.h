@@ -96,6 +96,9 @@ class Backend {
   /// than asking for one after the other.
   std::vector<size_t> conv_workspaces(std::span<const ConvUse> uses);
   size_t conv_workspace(const ConvDesc&, ConvPass) const;
+  /// Whether the filter of a bf16 convolution may be bf16, and its gradient too where nothing is added to it: f32 is
+  /// rounded to bf16 on the way in and comes from bf16 on the way out, which is done for many filters at once then.
+  virtual bool takes_rounded_filters() const { return false; }
   void conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
   /// conv_forward, then batch_norm_statistics of y, in one op where a backend sums y up while it computes it. The sums may
   /// then be of y before it was rounded, and f32 without a shift: (mean / deviation)^2 roundings of the variance.

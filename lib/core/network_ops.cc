@@ -12,6 +12,13 @@ void check_conv(const char* op, const ConvDesc& d) {
   require(d.h + 2 * d.pad >= d.r && d.w + 2 * d.pad >= d.s, op, "filter is larger than the padded image");
 }
 
+/// A filter or its gradient.
+void expect_filter(const char* op, const char* name, const ConstTensorRef& filter, const ConvDesc& d,
+                   const Backend& backend) {
+  const bool rounded = filter.dtype == DType::bf16 && d.dtype == DType::bf16 && backend.takes_rounded_filters();
+  expect(op, name, filter, d.filter_shape(), rounded ? DType::bf16 : DType::f32);
+}
+
 void check_batch_norm(const char* op, const BatchNormDesc& d) {
   expect_activation_type(op, d.dtype);
   require(d.rows > 0 && d.channels > 0 && d.groups > 0 && d.rows % d.groups == 0, op,
@@ -62,7 +69,7 @@ void Backend::conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef f
   const OpTimer timer(op, *this);
   check_conv(op, d);
   expect(op, "x", x, d.x_shape(), d.dtype);
-  expect(op, "filter", filter, d.filter_shape(), DType::f32);
+  expect_filter(op, "filter", filter, d, *this);
   expect(op, "y", y, d.y_shape(), d.dtype);
   expect_workspace(op, workspace, do_conv_workspace(d, ConvPass::forward));
   do_conv_forward(d, x, filter, y, workspace);
@@ -86,7 +93,7 @@ void Backend::conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& no
   }
   const OpTimer timer(op, *this);
   expect(op, "x", x, d.x_shape(), d.dtype);
-  expect(op, "filter", filter, d.filter_shape(), DType::f32);
+  expect_filter(op, "filter", filter, d, *this);
   expect(op, "y", y, d.y_shape(), d.dtype);
   expect_statistics(op, norm, saved, running_mean, running_var);
   expect_workspace(op, workspace, *needed);
@@ -104,7 +111,7 @@ void Backend::conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTens
   const OpTimer timer(op, *this);
   check_conv(op, d);
   expect(op, "dy", dy, d.y_shape(), d.dtype);
-  expect(op, "filter", filter, d.filter_shape(), DType::f32);
+  expect_filter(op, "filter", filter, d, *this);
   expect(op, "dx", dx, d.x_shape(), d.dtype);
   expect_workspace(op, workspace, do_conv_workspace(d, ConvPass::backward_data));
   do_conv_backward_data(d, dy, filter, dx, accum, workspace);
@@ -117,7 +124,8 @@ void Backend::conv_backward_filter(const ConvDesc& d, ConstTensorRef x, ConstTen
   check_conv(op, d);
   expect(op, "x", x, d.x_shape(), d.dtype);
   expect(op, "dy", dy, d.y_shape(), d.dtype);
-  expect(op, "dfilter", dfilter, d.filter_shape(), DType::f32);
+  expect_filter(op, "dfilter", dfilter, d, *this);
+  require(dfilter.dtype == DType::f32 || accum == Accum::overwrite, op, "only f32 is added to");
   expect_workspace(op, workspace, do_conv_workspace(d, ConvPass::backward_filter));
   do_conv_backward_filter(d, x, dy, dfilter, accum, workspace);
 }

@@ -30,20 +30,28 @@ class LayoutBuilder {
     add(name + ".weight", ParameterKind::linear_weight, {out, in}, {out, in});
     if (bias) add(name + ".bias", ParameterKind::linear_bias, {out}, {out});
   }
-  std::vector<ParameterEntry> take() { return std::move(entries_); }
+  std::vector<ParameterEntry> take() {
+    for (ParameterEntry& entry : entries_)
+      if (is_trainable(entry.kind) && entry.kind != ParameterKind::conv_weight) entry.offset += convolutions_end_;
+    return std::move(entries_);
+  }
 
  private:
   void add(std::string name, ParameterKind kind, std::vector<int64_t> shape, Shape stored) {
     const int64_t size = stored.elements();
-    int64_t& end = is_trainable(kind)                       ? values_end_
-                   : kind == ParameterKind::batches_tracked ? counters_
-                                                            : statistics_end_;
+    int64_t& end = end_of(kind);
     entries_.push_back({std::move(name), kind, std::move(shape), stored, size, end});
     end += kind == ParameterKind::batches_tracked ? 1 : aligned(size);
   }
 
+  int64_t& end_of(ParameterKind kind) {
+    if (kind == ParameterKind::conv_weight) return convolutions_end_;
+    if (kind == ParameterKind::batches_tracked) return counters_;
+    return is_trainable(kind) ? others_end_ : statistics_end_;
+  }
+
   std::vector<ParameterEntry> entries_;
-  int64_t values_end_ = 0, statistics_end_ = 0, counters_ = 0;
+  int64_t convolutions_end_ = 0, others_end_ = 0, statistics_end_ = 0, counters_ = 0;
 };
 
 }  // namespace
@@ -66,6 +74,13 @@ std::vector<ParameterEntry> parameter_layout(const ModelConfig& config) {
   return layout.take();
 }
 
+int64_t conv_weights_end(std::span<const ParameterEntry> layout) {
+  int64_t end = 0;
+  for (const ParameterEntry& entry : layout)
+    if (entry.kind == ParameterKind::conv_weight) end = std::max(end, entry.offset + aligned(entry.size));
+  return end;
+}
+
 ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, bool with_gradients)
     : backend_(&backend), config_(config), entries_(parameter_layout(config)) {
   int64_t values = 0, statistics = 0;
@@ -75,7 +90,7 @@ ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, bool
       ++counters;
     } else if (is_trainable(entry.kind)) {
       parameter_count_ += entry.size;
-      values = entry.offset + aligned(entry.size);
+      values = std::max(values, entry.offset + aligned(entry.size));
     } else {
       statistics = entry.offset + aligned(entry.size);
     }

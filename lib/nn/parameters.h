@@ -36,6 +36,10 @@ struct ParameterEntry {
       0;  ///< elements from the start of values() and gradients(), or of statistics(); place among counters
 };
 
+/// Elements at the start of values() that hold the weights of all convolutions, and nothing else: they have no gaps,
+/// since their sizes are multiples of 16 (of 64 channels and more).
+int64_t conv_weights_end(std::span<const ParameterEntry> layout);
+
 /// Entries in the published order (state_dict of the published model): 326 for ResNet-50 with head.
 std::vector<ParameterEntry> parameter_layout(const ModelConfig& config);
 
@@ -54,8 +58,8 @@ class ParameterStore {
   /// Trainable scalars: 24,615,616 for ResNet-50 with the published head.
   int64_t parameter_count() const { return parameter_count_; }
 
-  /// Flat f32 [n]: every trainable tensor at its offset, 64-byte aligned; the gaps are zero and stay zero under every
-  /// optimizer (their gradients are zero), so whole-buffer ops may run over them.
+  /// Flat f32 [n]: every trainable tensor at its offset, 64-byte aligned, convolutions first; the gaps are zero and
+  /// stay zero under every optimizer (their gradients are zero), so whole-buffer ops may run over them.
   TensorRef values() { return flat(values_); }
   ConstTensorRef values() const { return flat(values_); }
   /// Same layout as values(); null data without gradients.

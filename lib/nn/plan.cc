@@ -28,6 +28,7 @@ struct Plan::Frame {
     tensor.shape = operand.shape;
     return tensor;
   }
+  static TensorRef all_filters(TensorRef flat, int64_t count) { return {flat.data, {count}, DType::f32}; }
   /// Nothing when it is to be left alone.
   TensorRef running(const Operand& statistic) const { return update_running ? (*this)(statistic) : TensorRef{}; }
   /// How an op writes to it.
@@ -76,6 +77,37 @@ Operand Plan::named(std::string_view name, Operand::Where where) const {
 Operand Plan::parameter(std::string_view name) const { return named(name, Operand::Where::parameter); }
 Operand Plan::gradient(std::string_view name) const { return named(name, Operand::Where::gradient); }
 
+void Plan::round_filters(DType dtype) {
+  if (dtype != DType::bf16 || !backend_->takes_rounded_filters()) return;
+  const int64_t count = conv_weights_end(layout_);
+  const Operand rounded = slot({count}, dtype);
+  use({rounded});
+  ops_.push_back([=](const Frame& f) { f.backend.cast(f.all_filters(f.store->values(), count), f(rounded)); });
+  rounded_filters_ = rounded;
+  rounded_gradients_ = {};
+}
+
+void Plan::widen_filter_gradients() {
+  if (!rounded_gradients_) return;
+  const Operand rounded = rounded_gradients_;
+  use({rounded});
+  ops_.push_back([=](const Frame& f) {
+    if (f.gradients == Accum::overwrite)
+      f.backend.cast(f(rounded), f.all_filters(f.store->gradients(), rounded.shape[0]));
+  });
+}
+
+Operand Plan::rounded_part(const Operand& all, const Operand& of_entry) const {
+  const ParameterEntry& entry = layout_[static_cast<size_t>(of_entry.index)];
+  return {Operand::Where::slot, all.index, entry.stored, all.dtype,
+          static_cast<size_t>(entry.offset) * size_of(all.dtype)};
+}
+
+Operand Plan::filter(std::string_view name) const {
+  const Operand own = parameter(name);
+  return rounded_filters_ ? rounded_part(rounded_filters_, own) : own;
+}
+
 void Plan::touch(int slot) {
   Lifetime& lifetime = lifetimes_[static_cast<size_t>(slot)];
   if (lifetime.first < 0) lifetime.first = size();
@@ -121,7 +153,8 @@ void Plan::allocate() {
 
 TensorRef Plan::tensor(const Operand& slot) const {
   if (slot.where != Operand::Where::slot || !arena_.data()) fail(ErrorKind::internal, "not a tensor of this plan");
-  return {static_cast<std::byte*>(arena_.data()) + offsets_[static_cast<size_t>(slot.index)], slot.shape, slot.dtype};
+  const size_t offset = offsets_[static_cast<size_t>(slot.index)] + slot.offset;
+  return {static_cast<std::byte*>(arena_.data()) + offset, slot.shape, slot.dtype};
 }
 
 void Plan::run(int first, int last, ParameterStore* store, bool update_running, Accum gradients) const {
@@ -153,9 +186,13 @@ void Plan::conv_backward_data(const ConvDesc& d, Operand dy, Operand filter, Ope
 }
 
 void Plan::conv_backward_filter(const ConvDesc& d, Operand x, Operand dy, Operand dfilter) {
-  const Operand scratch = use({x, dy, dfilter}, ConvPassUse{d, ConvPass::backward_filter});
+  if (rounded_filters_ && !rounded_gradients_)
+    rounded_gradients_ = slot(rounded_filters_.shape, rounded_filters_.dtype);
+  const Operand rounded = rounded_gradients_ ? rounded_part(rounded_gradients_, dfilter) : Operand{};
+  const Operand scratch = use({x, dy, dfilter, rounded}, ConvPassUse{d, ConvPass::backward_filter});
   ops_.push_back([=](const Frame& f) {
-    f.backend.conv_backward_filter(d, f(x), f(dy), f(dfilter), f.accum(dfilter), f.workspace(scratch));
+    const Operand& to = rounded && f.gradients == Accum::overwrite ? rounded : dfilter;
+    f.backend.conv_backward_filter(d, f(x), f(dy), f(to), f.accum(to), f.workspace(scratch));
   });
 }
 

@@ -20,6 +20,7 @@ struct Operand {
   int index = -1;  ///< of the slot or of the store's entry
   Shape shape;
   DType dtype = DType::f32;
+  size_t offset = 0;  ///< bytes into the slot
 
   explicit operator bool() const { return where != Where::none; }
   /// The same memory seen with another shape of as many elements.
@@ -44,6 +45,11 @@ class Plan {
   Operand pinned(Shape shape, DType dtype);
   Operand parameter(std::string_view name) const;
   Operand gradient(std::string_view name) const;
+  /// Rounds the weights of all convolutions, of type `dtype`, at once where the backend takes them so: filter() gives
+  /// these from here on. Filter gradients are widened by widen_filter_gradients() then, which has to follow the last.
+  void round_filters(DType dtype);
+  Operand filter(std::string_view name) const;
+  void widen_filter_gradients();
 
   void conv_forward(const ConvDesc&, Operand x, Operand filter, Operand y);
   /// Running statistics are left alone when the plan runs with update_running = false.
@@ -93,6 +99,8 @@ class Plan {
   using Op = std::function<void(const Frame&)>;
 
   Operand named(std::string_view name, Operand::Where where) const;
+  /// The part of rounded weights or gradients that belongs to an entry of the layout.
+  Operand rounded_part(const Operand& all, const Operand& of_entry) const;
   /// Notes the use of `operands` by the op that comes next.
   void use(std::initializer_list<Operand> operands);
   /// The same of a convolution; returns the slot of its scratch memory.
@@ -105,7 +113,8 @@ class Plan {
   std::vector<Lifetime> lifetimes_;
   std::vector<bool> pinned_;
   std::vector<ConvUse> convolutions_;
-  std::vector<int> scratch_;  ///< their slots, whose sizes finish() asks for
+  std::vector<int> scratch_;                     ///< their slots, whose sizes finish() asks for
+  Operand rounded_filters_, rounded_gradients_;  ///< bf16, of all convolutions
   std::vector<size_t> offsets_;
   Buffer arena_;
   PlanMemory memory_;

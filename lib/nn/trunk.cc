@@ -24,7 +24,7 @@ void TrunkWriter::statistics(const BatchNormDesc& desc, const std::string& name,
 }
 
 void TrunkWriter::convolution(const Unit& unit, Operand x) {
-  const Operand filter = plan_.parameter(unit.names.conv + ".weight");
+  const Operand filter = plan_.filter(unit.names.conv + ".weight");
   const Operand mean = plan_.parameter(unit.names.norm + ".running_mean");
   const Operand var = plan_.parameter(unit.names.norm + ".running_var");
   if (norm_mode_ == NormMode::batch)
@@ -90,6 +90,7 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
 }
 
 void TrunkWriter::forward(Operand images, Operand features) {
+  plan_.round_filters(dtype_);
   int source = add_unit(spec_.stem, images, -1);
   Operand x = activation(source);
   if (spec_.max_pool) {
@@ -127,7 +128,7 @@ void TrunkWriter::filter_backward(const Unit& unit, Operand input, Operand dy) {
 }
 
 void TrunkWriter::data_backward(const Unit& unit, Operand dy, Operand dx, Accum accum) {
-  plan_.conv_backward_data(unit.conv, dy, plan_.parameter(unit.names.conv + ".weight"), dx, accum);
+  plan_.conv_backward_data(unit.conv, dy, plan_.filter(unit.names.conv + ".weight"), dx, accum);
 }
 
 Operand TrunkWriter::block_backward(const Block& block, Operand dout) {
@@ -176,6 +177,7 @@ void TrunkWriter::backward(Operand dfeatures) {
   plan_.average_pool_backward(average_pool_, dfeatures, d);
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) d = block_backward(*block, d);
   stem_backward(d);
+  plan_.widen_filter_gradients();
 }
 
 }  // namespace dcl

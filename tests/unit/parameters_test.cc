@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <set>
+#include <map>
 
 #include "core/registry.h"
 
@@ -71,14 +71,32 @@ TEST_F(ParametersTest, TensorsDoNotOverlapAndTheTrunkIsAPrefix) {
     EXPECT_EQ(without[i].name, with[i].name);
     EXPECT_EQ(without[i].offset, with[i].offset);
   }
-  std::set<std::pair<int, int64_t>> starts;
-  int64_t values_end = 0, statistics_end = 0;
+  std::map<int64_t, const ParameterEntry*> values, statistics;
   for (const ParameterEntry& entry : with) {
     if (entry.kind == ParameterKind::batches_tracked) continue;
-    int64_t& end = is_trainable(entry.kind) ? values_end : statistics_end;
-    EXPECT_GE(entry.offset, end) << entry.name;
     EXPECT_EQ(entry.offset % 16, 0) << entry.name;
-    end = entry.offset + entry.size;
+    auto& places = is_trainable(entry.kind) ? values : statistics;
+    EXPECT_TRUE(places.emplace(entry.offset, &entry).second) << entry.name;
+  }
+  for (const auto& places : {values, statistics}) {
+    int64_t end = 0;
+    for (const auto& [offset, entry] : places) {
+      EXPECT_GE(offset, end) << entry->name;
+      end = offset + entry->size;
+    }
+  }
+}
+
+TEST_F(ParametersTest, ConvolutionsComeFirstWithoutGaps) {
+  for (const char* arch : {"resnet18", "resnet50"}) {
+    const std::vector<ParameterEntry> layout = parameter_layout(model(arch));
+    const int64_t end = conv_weights_end(layout);
+    int64_t sizes = 0;
+    for (const ParameterEntry& entry : layout) {
+      if (entry.kind == ParameterKind::conv_weight) sizes += entry.size;
+      EXPECT_EQ(entry.kind == ParameterKind::conv_weight, is_trainable(entry.kind) && entry.offset < end) << entry.name;
+    }
+    EXPECT_EQ(sizes, end);
   }
 }
 
