@@ -12,14 +12,14 @@ namespace {
 template <int N, class T>
 __global__ void __launch_bounds__(kBatchNormThreads) statistics_kernel(BatchNormShape s, const T* all, float* partial) {
   const BatchNormPlace<N> p(s);
-  const T* x = all + int64_t{blockIdx.z} * s.rows * s.channels;
   float shift[N] = {}, sum[N] = {}, squares[N] = {};
-  if (p.inside) load(x + p.channel, shift);
+  const T* x = all + p.base(s);
+  if (p.inside) load(x, shift);
   each_row(s, p, [&](int64_t row, auto rows) {
     constexpr int U = decltype(rows)::count;
     float lanes[U][N];
 #pragma unroll
-    for (int u = 0; u < U; ++u) load(x + (row + u * s.lines) * s.channels + p.channel, lanes[u]);
+    for (int u = 0; u < U; ++u) load(x + (row + u * s.lines) * s.channels, lanes[u]);
 #pragma unroll
     for (int u = 0; u < U; ++u)
 #pragma unroll
@@ -109,8 +109,8 @@ __global__ void __launch_bounds__(kBatchNormThreads)
                  const T* residual, T* y) {
   const BatchNormPlace<N> p(s);
   if (!p.inside) return;
-  const BatchNormAffine<N> affine(s, p.channel, saved, gamma, beta);
-  const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
+  const BatchNormAffine<N> affine(s, p, saved, gamma, beta);
+  const int64_t base = p.base(s);
   each_row(s, p, [&](int64_t row, auto rows) {
     constexpr int U = decltype(rows)::count;
     float lanes[U][N];
@@ -148,7 +148,7 @@ void batch_norm_statistics(Context& context, const BatchNormDesc& d, ConstTensor
   const auto run = [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int N = decltype(lanes)::count;
-    const BatchNormShape s(d, N, kBatchNormBlocks);
+    const BatchNormShape s(d, N, kSummingBlocks, Walk::down);
     float* partial = context.scratch<float>(s.groups * s.pieces * 2 * s.channels);
     launch(statistics_kernel<N, T>, s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(), partial);
     launch(finish_statistics<T>, combine_blocks(d.channels), kCombineThreads, 0, context.stream(), s, x.as<T>(),
@@ -175,7 +175,7 @@ void batch_norm_apply(Context& context, const BatchNormDesc& d, ConstTensorRef x
   const auto run = [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int N = decltype(lanes)::count;
-    const BatchNormShape s(d, N, 4 * kBatchNormBlocks);
+    const BatchNormShape s(d, N, kWritingBlocks, Walk::up);
     launch(apply_kernel_for<N, T>(d.relu, d.residual), s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(),
            saved.as<float>(), gamma.as<float>(), beta.as<float>(), residual ? residual.as<T>() : nullptr, y.as<T>());
   };

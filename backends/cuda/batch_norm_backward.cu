@@ -22,8 +22,8 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2) sums_kernel(BatchNormSha
   const BatchNormPlace<N> p(s);
   float sum[N] = {}, product_sum[N] = {};
   if (p.inside) {
-    const BatchNormAffine<N> affine(s, p.channel, o.saved, o.gamma, o.beta);
-    const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
+    const BatchNormAffine<N> affine(s, p, o.saved, o.gamma, o.beta);
+    const int64_t base = p.base(s);
     each_row(s, p, [&](int64_t row, auto rows) {
       constexpr int U = decltype(rows)::count;
       float g[U][N], x[U][N];
@@ -89,13 +89,13 @@ __global__ void __launch_bounds__(kBatchNormThreads)
     data_kernel(BatchNormShape s, const T* g_all, Operands<T> o, const float* factors, T* dx) {
   const BatchNormPlace<N> p(s);
   if (!p.inside) return;
-  const BatchNormAffine<N> affine(s, p.channel, o.saved, o.gamma, o.beta);
-  const float* own = factors + int64_t{blockIdx.z} * 3 * s.channels + p.channel;
+  const BatchNormAffine<N> affine(s, p, o.saved, o.gamma, o.beta);
+  const float* own = factors + int64_t{p.group} * 3 * s.channels + p.channel;
   float g_factor[N], x_factor[N], offset[N];
   load_channels(own, g_factor);
   load_channels(own + s.channels, x_factor);
   load_channels(own + 2 * s.channels, offset);
-  const int64_t base = int64_t{blockIdx.z} * s.rows * s.channels + p.channel;
+  const int64_t base = p.base(s);
   each_row(s, p, [&](int64_t row, auto rows) {
     constexpr int U = decltype(rows)::count;
     float g[U][N], x[U][N];
@@ -144,7 +144,7 @@ void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNo
                         b.beta.as<float>()};
     const Mask mask = !d.relu ? Mask::none : d.residual ? Mask::from_y : Mask::from_x;
     const bool write = o.masked && !(o.masked == o.dy && mask == Mask::none);
-    const BatchNormShape sums(d, N, kBatchNormBlocks), data(d, N, 4 * kBatchNormBlocks);
+    const BatchNormShape sums(d, N, kSummingBlocks, Walk::down), data(d, N, kWritingBlocks, Walk::up);
     const int64_t partials = sums.groups * sums.pieces * 2 * sums.channels;
     float* factors = context.scratch<float>(partials + 3 * d.groups * d.channels) + partials;
     float* partial = factors - partials;

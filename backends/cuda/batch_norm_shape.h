@@ -1,5 +1,7 @@
-// How batch norm is laid over a device: a block takes a tile of channels and a piece of a group's rows; its threads are
-// columns (one vector of channels each) by rows. Pieces depend on the descriptor alone, so sums have the same bits on
+// How batch norm is laid over a device: threads of a block are columns (one vector of channels each) by lines of rows;
+// a block takes a tile of channels and one piece of a group's rows, which is every so many rounds of its lines. Blocks
+// at work side by side so walk through memory together, up or down: a pass that walks the other way than the one before
+// finds in the cache what that one touched last. Pieces depend on the descriptor alone, so sums have the same bits on
 // every device. Included by .cu files only.
 #pragma once
 
@@ -12,57 +14,68 @@ namespace dcl::cuda {
 constexpr int kBatchNormThreads = 256;
 constexpr int kBatchNormUnroll = 4;  // rows in flight per thread: 64 bytes of each operand, 16 KiB a block
 
+/// Blocks of a pass that sums up: all of them at work at once on the largest devices, a number of its own so that
+/// pieces do not depend on the device. Passes that do not are cut finer.
+constexpr int64_t kSummingBlocks = 264, kWritingBlocks = 4224;
+constexpr int64_t kMostRounds = 64;  // of a piece, so that a thread adds up few enough rows in f32
+constexpr int64_t kMostPieces = 65535;
+
+enum class Walk : uint8_t { up, down };
+
 struct BatchNormShape {
   int64_t rows, channels;      ///< of a group
   int groups, columns, lines;  ///< threads of a block: columns * lines
-  int64_t tiles, piece_rows, pieces;
+  int tiles;
+  int64_t rounds, pieces;
+  Walk walk;
 
-  BatchNormShape(const BatchNormDesc& d, int lanes, int64_t blocks_wanted)
-      : rows(d.rows / d.groups), channels(d.channels), groups(static_cast<int>(d.groups)) {
+  BatchNormShape(const BatchNormDesc& d, int lanes, int64_t blocks_wanted, Walk direction)
+      : rows(d.rows / d.groups), channels(d.channels), groups(static_cast<int>(d.groups)), walk(direction) {
     const int64_t vectors = ceil_div(channels, lanes);
     columns = 1;
     while (columns < 32 && columns < vectors) columns *= 2;
     lines = kBatchNormThreads / columns;
-    tiles = ceil_div(vectors, columns);
-    const int64_t wanted = max(int64_t{1}, blocks_wanted / (tiles * groups));
-    // At least one round of every thread; a piece is whole rounds.
-    const int64_t round = int64_t{lines} * kBatchNormUnroll;
-    piece_rows = round_up(ceil_div(rows, wanted), round);
-    pieces = ceil_div(rows, piece_rows);
+    tiles = static_cast<int>(ceil_div(vectors, columns));
+    rounds = ceil_div(rows, round_rows());
+    const int64_t wanted = max(blocks_wanted / (int64_t{tiles} * groups), ceil_div(rounds, kMostRounds));
+    pieces = min(max(wanted, int64_t{1}), min(rounds, kMostPieces));
   }
 
-  /// blockIdx: piece, tile of channels, group.
-  dim3 grid() const {
-    return dim3(static_cast<unsigned>(pieces), static_cast<unsigned>(tiles), static_cast<unsigned>(groups));
-  }
+  __host__ __device__ int64_t round_rows() const { return int64_t{lines} * kBatchNormUnroll; }
+  /// blockIdx: tile of channels and group, piece.
+  dim3 grid() const { return dim3(static_cast<unsigned>(tiles * groups), static_cast<unsigned>(pieces)); }
 };
 
 /// What a thread of such a grid works on.
 template <int N>
 struct BatchNormPlace {
-  int64_t channel, first, end;  ///< rows of the group: first, first + lines, ... below end
-  int column, line;
+  int64_t channel;
+  int group, column, line;
   bool inside;  ///< whether there are channels for it
 
   __device__ explicit BatchNormPlace(const BatchNormShape& s) {
     column = static_cast<int>(threadIdx.x) % s.columns;
     line = static_cast<int>(threadIdx.x) / s.columns;
-    channel = (int64_t{blockIdx.y} * s.columns + column) * N;
-    first = int64_t{blockIdx.x} * s.piece_rows + line;
-    end = min(int64_t{blockIdx.x} * s.piece_rows + s.piece_rows, s.rows);
+    group = static_cast<int>(blockIdx.x) / s.tiles;
+    channel = (static_cast<int64_t>(blockIdx.x) % s.tiles * s.columns + column) * N;
     inside = channel < s.channels;
   }
+  /// Elements before the thread's channels in the first row of its group.
+  __device__ int64_t base(const BatchNormShape& s) const { return group * s.rows * s.channels + channel; }
 };
 
-/// Calls body(row, U) over the thread's rows, kBatchNormUnroll rows at a time (U of them, `lines` apart) and then
-/// singly.
+/// Calls body(row, U) over the thread's rows: a round's kBatchNormUnroll rows at a time (U of them, `lines` apart), and
+/// singly in a round that the group's rows do not fill.
 template <int N, class Body>
 __device__ __forceinline__ void each_row(const BatchNormShape& s, const BatchNormPlace<N>& p, Body&& body) {
   if (!p.inside) return;
-  int64_t row = p.first;
-  for (; row + (kBatchNormUnroll - 1) * s.lines < p.end; row += kBatchNormUnroll * s.lines)
-    body(row, Lanes<kBatchNormUnroll>{});
-  for (; row < p.end; row += s.lines) body(row, Lanes<1>{});
+  for (int64_t i = blockIdx.y; i < s.rounds; i += s.pieces) {
+    const int64_t begin = (s.walk == Walk::up ? i : s.rounds - 1 - i) * s.round_rows(), row = begin + p.line;
+    if (begin + s.round_rows() <= s.rows)
+      body(row, Lanes<kBatchNormUnroll>{});
+    else
+      for (int64_t left = row; left < s.rows; left += s.lines) body(left, Lanes<1>{});
+  }
 }
 
 /// f32 of N channels, sixteen bytes at a time where N allows; `from` is aligned then.
@@ -83,15 +96,15 @@ template <int N>
 struct BatchNormAffine {
   float mean[N], scale[N], beta[N];
 
-  __device__ BatchNormAffine(const BatchNormShape& s, int64_t channel, const float* saved, const float* gamma,
-                             const float* beta_all) {
-    const float* means = saved + int64_t{blockIdx.z} * s.channels + channel;
+  __device__ BatchNormAffine(const BatchNormShape& s, const BatchNormPlace<N>& p, const float* saved,
+                             const float* gamma, const float* beta_all) {
+    const float* means = saved + p.group * s.channels + p.channel;
     const float* inv_stds = means + int64_t{s.groups} * s.channels;
     float inv_std[N];
     load_channels(means, mean);
     load_channels(inv_stds, inv_std);
-    load_channels(gamma + channel, scale);
-    load_channels(beta_all + channel, beta);
+    load_channels(gamma + p.channel, scale);
+    load_channels(beta_all + p.channel, beta);
 #pragma unroll
     for (int k = 0; k < N; ++k) scale[k] *= inv_std[k];
   }
@@ -113,20 +126,16 @@ __device__ void write_partial(const BatchNormShape& s, const BatchNormPlace<N>& 
   }
   __syncthreads();
   // One thread per channel and sum; there may be more of them than threads.
-  float* own = partial + (int64_t{blockIdx.z} * gridDim.x + blockIdx.x) * 2 * s.channels;
+  float* own = partial + (p.group * s.pieces + blockIdx.y) * 2 * s.channels;
   for (int at = static_cast<int>(threadIdx.x); at < 2 * N * s.columns; at += kBatchNormThreads) {
     const int which = at / (N * s.columns), lane = at % N, column = at / N % s.columns;
-    const int64_t channel = (int64_t{blockIdx.y} * s.columns + column) * N + lane;
+    const int64_t channel = p.channel + (column - p.column) * N + lane;
     if (channel >= s.channels) continue;
     float sum = 0;
     for (int line = 0; line < s.lines; ++line) sum += sums[which][lane][line * s.columns + column];
     own[which * s.channels + channel] = sum;
   }
 }
-
-/// Blocks that fill the largest devices a few times over, a number of its own so that pieces do not depend on the
-/// device.
-constexpr int64_t kBatchNormBlocks = 1056;
 
 // ---- Second stage: the partial sums of a channel, in double, in an order that depends on the shape alone ----------
 // Latency is all it costs, so that a channel has many threads, and the loads of two groups are under way at once.
