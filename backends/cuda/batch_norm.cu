@@ -102,11 +102,20 @@ __global__ void running_kernel(int groups, int64_t channels, double eps, const f
   }
 }
 
+/// Bit k: whether lane k is above 0 as it is stored.
+template <class T>
+__device__ __forceinline__ uint8_t signs_of(const float (&lanes)[8]) {
+  unsigned bits = 0;
+#pragma unroll
+  for (int k = 0; k < 8; ++k) bits |= static_cast<unsigned>(to_float(from_float<T>(lanes[k])) > 0) << k;
+  return static_cast<uint8_t>(bits);
+}
+
 /// y may be x or the residual: a thread reads an element before it writes it, and no other thread touches it.
-template <int N, bool kRelu, bool kResidual, class T>
+template <int N, bool kRelu, bool kResidual, bool kSigns, class T>
 __global__ void __launch_bounds__(kBatchNormThreads)
     apply_kernel(BatchNormShape s, const T* x, const float* saved, const float* gamma, const float* beta,
-                 const T* residual, T* y) {
+                 const T* residual, T* y, uint8_t* positive) {
   const BatchNormPlace<N> p(s);
   if (!p.inside) return;
   const BatchNormAffine<N> affine(s, p, saved, gamma, beta);
@@ -130,15 +139,20 @@ __global__ void __launch_bounds__(kBatchNormThreads)
         if constexpr (kRelu) value = value < 0 ? 0.0f : value;  // NaN stays NaN
         lanes[u][k] = value;
       }
-      store(y + base + (row + u * s.lines) * s.channels, lanes[u]);
+      const int64_t at = base + (row + u * s.lines) * s.channels;
+      store(y + at, lanes[u]);
+      if constexpr (kSigns) positive[at / N] = signs_of<T>(lanes[u]);
     }
   });
 }
 
 template <int N, class T>
-auto apply_kernel_for(bool relu, bool residual) {
-  if (relu) return residual ? apply_kernel<N, true, true, T> : apply_kernel<N, true, false, T>;
-  return residual ? apply_kernel<N, false, true, T> : apply_kernel<N, false, false, T>;
+auto apply_kernel_for(bool relu, bool residual, bool signs) {
+  if constexpr (N == 8)
+    if (signs) return apply_kernel<N, true, true, true, T>;
+  if (signs) fail(ErrorKind::internal, "signs are kept of whole vectors of bf16 only");
+  if (relu) return residual ? apply_kernel<N, true, true, false, T> : apply_kernel<N, true, false, false, T>;
+  return residual ? apply_kernel<N, false, true, false, T> : apply_kernel<N, false, false, false, T>;
 }
 
 }  // namespace
@@ -171,13 +185,15 @@ void batch_norm_running(Context& context, const BatchNormDesc& d, ConstTensorRef
 }
 
 void batch_norm_apply(Context& context, const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
-                      ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y) {
+                      ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y,
+                      TensorRef positive) {
   const auto run = [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int N = decltype(lanes)::count;
     const BatchNormShape s(d, N, kWritingBlocks, Walk::up);
-    launch(apply_kernel_for<N, T>(d.relu, d.residual), s.grid(), kBatchNormThreads, 0, context.stream(), s, x.as<T>(),
-           saved.as<float>(), gamma.as<float>(), beta.as<float>(), residual ? residual.as<T>() : nullptr, y.as<T>());
+    launch(apply_kernel_for<N, T>(d.relu, d.residual, static_cast<bool>(positive)), s.grid(), kBatchNormThreads, 0,
+           context.stream(), s, x.as<T>(), saved.as<float>(), gamma.as<float>(), beta.as<float>(),
+           residual ? residual.as<T>() : nullptr, y.as<T>(), positive ? positive.as<uint8_t>() : nullptr);
   };
   with_lanes(d.dtype, d.channels, run, x.data, residual.data, y.data, saved.data, gamma.data, beta.data);
 }

@@ -14,7 +14,11 @@ void batch_norm_statistics_of_sums(Context&, const BatchNormDesc&, const float* 
 void batch_norm_running(Context&, const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                         TensorRef saved);
 void batch_norm_apply(Context&, const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                      ConstTensorRef beta, ConstTensorRef residual, TensorRef y);
+                      ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive);
+/// What is read as bf16 vectors has a byte of signs for each.
+inline bool keeps_signs(const BatchNormDesc& d) {
+  return d.dtype == DType::bf16 && d.relu && d.residual && d.channels % 8 == 0;
+}
 
 /// Operands of batch_norm_backward.
 struct BatchNormBackward {

@@ -8,11 +8,12 @@ namespace dcl::cuda {
 namespace {
 
 /// Where the ReLU's mask comes from.
-enum class Mask { none, from_x, from_y };
+enum class Mask { none, from_x, from_y, from_signs };
 
 template <class T>
 struct Operands {
   const T *dy, *x, *y;
+  const uint8_t* signs;
   T* masked;  // dresidual
   const float *saved, *gamma, *beta;
 };
@@ -28,12 +29,14 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2) sums_kernel(BatchNormSha
       constexpr int U = decltype(rows)::count;
       float g[U][N], x[U][N];
       [[maybe_unused]] float y[U][N];
+      [[maybe_unused]] unsigned signs[U];
 #pragma unroll
       for (int u = 0; u < U; ++u) {
         const int64_t at = base + (row + u * s.lines) * s.channels;
         load(o.dy + at, g[u]);
         load(o.x + at, x[u]);
         if constexpr (kMask == Mask::from_y) load(o.y + at, y[u]);
+        if constexpr (kMask == Mask::from_signs) signs[u] = o.signs[at / N];
       }
 #pragma unroll
       for (int u = 0; u < U; ++u) {
@@ -41,6 +44,7 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2) sums_kernel(BatchNormSha
         for (int k = 0; k < N; ++k) {
           if constexpr (kMask == Mask::from_x) g[u][k] = affine(x[u][k], k) > 0 ? g[u][k] : 0.0f;
           if constexpr (kMask == Mask::from_y) g[u][k] = y[u][k] > 0 ? g[u][k] : 0.0f;
+          if constexpr (kMask == Mask::from_signs) g[u][k] = signs[u] >> k & 1 ? g[u][k] : 0.0f;
           sum[k] += g[u][k];
           product_sum[k] = __fmaf_rn(g[u][k], x[u][k] - affine.mean[k], product_sum[k]);
         }
@@ -122,6 +126,9 @@ auto sums_kernel_for(Mask mask, bool write) {
   switch (mask) {
     case Mask::from_x:
       return write ? sums_kernel<N, Mask::from_x, true, T> : sums_kernel<N, Mask::from_x, false, T>;
+    case Mask::from_signs:
+      if constexpr (N == 8) return sums_kernel<N, Mask::from_signs, true, T>;
+      fail(ErrorKind::internal, "signs are read of whole vectors of bf16 only");
     case Mask::from_y:
       return write ? sums_kernel<N, Mask::from_y, true, T> : sums_kernel<N, Mask::from_y, false, T>;
     default:
@@ -135,14 +142,16 @@ void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNo
   const auto run = [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int N = decltype(lanes)::count;
+    const bool signs = d.relu && d.residual && b.y.dtype == DType::u8;
     const Operands<T> o{b.dy.as<T>(),
                         b.x.as<T>(),
-                        b.y ? b.y.as<T>() : nullptr,
+                        b.y && !signs ? b.y.as<T>() : nullptr,
+                        signs ? b.y.as<uint8_t>() : nullptr,
                         b.dresidual ? b.dresidual.as<T>() : nullptr,
                         b.saved.as<float>(),
                         b.gamma.as<float>(),
                         b.beta.as<float>()};
-    const Mask mask = !d.relu ? Mask::none : d.residual ? Mask::from_y : Mask::from_x;
+    const Mask mask = !d.relu ? Mask::none : signs ? Mask::from_signs : d.residual ? Mask::from_y : Mask::from_x;
     const bool write = o.masked && !(o.masked == o.dy && mask == Mask::none);
     const BatchNormShape sums(d, N, kSummingBlocks, Walk::down), data(d, N, kWritingBlocks, Walk::up);
     const int64_t partials = sums.groups * sums.pieces * 2 * sums.channels;

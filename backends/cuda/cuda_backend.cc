@@ -1,7 +1,6 @@
 #include "cuda/cuda_backend.h"
 
 #include "cuda/augment.h"
-#include "cuda/batch_norm.h"
 #include "cuda/elementwise.h"
 #include "cuda/gemm.h"
 #include "cuda/objective.h"
@@ -110,8 +109,9 @@ void CudaBackend::do_batch_norm_running(const BatchNormDesc& d, ConstTensorRef r
 }
 
 void CudaBackend::do_batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
-                                      ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y) {
-  cuda::batch_norm_apply(context_, d, x, saved, gamma, beta, residual, y);
+                                      ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y,
+                                      TensorRef positive) {
+  cuda::batch_norm_apply(context_, d, x, saved, gamma, beta, residual, y, positive);
 }
 
 void CudaBackend::do_batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/backend.h"
+#include "cuda/batch_norm.h"
 #include "cuda/context.h"
 #include "cuda/convolution.h"
 
@@ -18,6 +19,7 @@ class CudaBackend final : public Backend {
   void release(void* data, size_t bytes) noexcept override;
   bool on_device() const override { return true; }
   bool takes_rounded_filters() const override { return true; }
+  bool keeps_signs(const BatchNormDesc& d) const override { return cuda::keeps_signs(d); }
   size_t free_memory() const override;
   void* allocate_host(size_t bytes) override;
   void release_host(void* data, size_t bytes) noexcept override;
@@ -55,7 +57,7 @@ class CudaBackend final : public Backend {
   void do_batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                              TensorRef saved) override;
   void do_batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                           ConstTensorRef beta, ConstTensorRef residual, TensorRef y) override;
+                           ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) override;
   void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                               ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                               TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) override;

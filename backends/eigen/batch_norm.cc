@@ -212,7 +212,7 @@ void EigenBackend::do_batch_norm_running(const BatchNormDesc& d, ConstTensorRef 
 }
 
 void EigenBackend::do_batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
-                                       ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y) {
+                                       ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef) {
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
     apply(d, x.as<T>(), saved, gamma.as<float>(), beta.as<float>(), optional<T>(residual), y.as<T>());

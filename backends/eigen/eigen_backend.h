@@ -34,7 +34,7 @@ class EigenBackend : public Backend {
   void do_batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                                      TensorRef saved) override;
   void do_batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                                   ConstTensorRef beta, ConstTensorRef residual, TensorRef y) override;
+                                   ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) override;
   void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                                       ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                                       TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) override;

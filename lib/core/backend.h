@@ -129,10 +129,14 @@ class Backend {
   /// saved from running statistics (evaluation), the same for every group.
   void batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var, TensorRef saved);
   /// y = [relu](gamma * (x - mean) * inv_std + beta [+ residual]). y may be x or residual.
+  /// positive: nothing, or u8 [rows, channels / 8], of which bit k of an element tells whether y is above 0 in the k-th
+  /// of its channels; where keeps_signs() says so.
   void batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                        ConstTensorRef beta, ConstTensorRef residual, TensorRef y);
-  /// dy: gradient of y. y is needed (for the ReLU mask) only with relu and residual both set; without residual the mask is
-  /// recomputed from x. dresidual (with residual) receives dy masked by ReLU and may be dy itself; dx may be dy when there is
+                        ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive = {});
+  /// Whether batch_norm_apply writes `positive`, and batch_norm_backward reads it.
+  virtual bool keeps_signs(const BatchNormDesc&) const { return false; }
+  /// dy: gradient of y. y is needed (for the ReLU mask) only with relu and residual both set, and may be replaced by the
+  /// `positive` that batch_norm_apply wrote; without residual the mask is recomputed from x. dresidual (with residual) receives dy masked by ReLU and may be dy itself; dx may be dy when there is
   /// no residual. dgamma, dbeta f32 [channels], summed over groups, with `accum`.
   void batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                            ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
@@ -211,7 +215,7 @@ class Backend {
   virtual void do_batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                                      TensorRef saved) = 0;
   virtual void do_batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                                   ConstTensorRef beta, ConstTensorRef residual, TensorRef y) = 0;
+                                   ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) = 0;
   virtual void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                                       ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                                       TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) = 0;

@@ -198,7 +198,7 @@ void Backend::batch_norm_running(const BatchNormDesc& d, ConstTensorRef running_
 }
 
 void Backend::batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                               ConstTensorRef beta, ConstTensorRef residual, TensorRef y) {
+                               ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) {
   const char* op = "batch_norm_apply";
   const OpTimer timer(op, *this);
   check_batch_norm(op, d);
@@ -209,7 +209,9 @@ void Backend::batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTe
   require(d.residual == static_cast<bool>(residual), op, "residual must be given exactly when the descriptor says so");
   expect_optional(op, "residual", residual, d.x_shape(), d.dtype);
   expect(op, "y", y, d.x_shape(), d.dtype);
-  do_batch_norm_apply(d, x, saved, gamma, beta, residual, y);
+  require(!positive || keeps_signs(d), op, "this backend does not keep signs for this descriptor");
+  expect_optional(op, "positive", positive, d.signs_shape(), DType::u8);
+  do_batch_norm_apply(d, x, saved, gamma, beta, residual, y, positive);
 }
 
 void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
@@ -220,7 +222,10 @@ void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, Con
   check_batch_norm(op, d);
   expect(op, "dy", dy, d.x_shape(), d.dtype);
   expect(op, "x", x, d.x_shape(), d.dtype);
-  if (d.relu && d.residual) expect(op, "y", y, d.x_shape(), d.dtype);
+  if (d.relu && d.residual) {
+    const bool signs = y.dtype == DType::u8 && keeps_signs(d);
+    expect(op, "y", y, signs ? d.signs_shape() : d.x_shape(), signs ? DType::u8 : d.dtype);
+  }
   expect(op, "saved", saved, d.saved_shape(), DType::f32);
   expect(op, "gamma", gamma, {d.channels}, DType::f32);
   expect(op, "beta", beta, {d.channels}, DType::f32);

@@ -61,6 +61,7 @@ struct BatchNormDesc {
   double eps = 1e-5, momentum = 0.1;
 
   Shape x_shape() const { return {rows, channels}; }
+  Shape signs_shape() const { return {rows, channels / 8}; }     ///< u8, of batch_norm_apply
   Shape saved_shape() const { return {2, groups, channels}; }  ///< [0] mean, [1] 1/sqrt(var + eps); f32
   bool operator==(const BatchNormDesc&) const = default;
 };

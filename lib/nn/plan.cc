@@ -226,10 +226,11 @@ void Plan::batch_norm_running(const BatchNormDesc& d, Operand running_mean, Oper
 }
 
 void Plan::batch_norm_apply(const BatchNormDesc& d, Operand x, Operand saved, Operand gamma, Operand beta,
-                            Operand residual, Operand y) {
-  use({x, saved, gamma, beta, residual, y});
-  ops_.push_back(
-      [=](const Frame& f) { f.backend.batch_norm_apply(d, f(x), f(saved), f(gamma), f(beta), f(residual), f(y)); });
+                            Operand residual, Operand y, Operand positive) {
+  use({x, saved, gamma, beta, residual, y, positive});
+  ops_.push_back([=](const Frame& f) {
+    f.backend.batch_norm_apply(d, f(x), f(saved), f(gamma), f(beta), f(residual), f(y), f(positive));
+  });
 }
 
 void Plan::batch_norm_backward(const BatchNormDesc& d, Operand dy, Operand x, Operand y, Operand saved, Operand gamma,

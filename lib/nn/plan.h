@@ -63,7 +63,7 @@ class Plan {
   void batch_norm_statistics(const BatchNormDesc&, Operand x, Operand saved, Operand running_mean, Operand running_var);
   void batch_norm_running(const BatchNormDesc&, Operand running_mean, Operand running_var, Operand saved);
   void batch_norm_apply(const BatchNormDesc&, Operand x, Operand saved, Operand gamma, Operand beta, Operand residual,
-                        Operand y);
+                        Operand y, Operand positive = {});
   void batch_norm_backward(const BatchNormDesc&, Operand dy, Operand x, Operand y, Operand saved, Operand gamma,
                            Operand beta, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta);
   void max_pool_forward(const MaxPoolDesc&, Operand x, Operand y, Operand argmax);

@@ -51,11 +51,11 @@ int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
   return static_cast<int>(units_.size()) - 1;
 }
 
-void TrunkWriter::apply(const Unit& unit, Operand residual, Operand y) {
+void TrunkWriter::apply(const Unit& unit, Operand residual, Operand y, Operand signs) {
   const Shape rows = unit.norm.x_shape();
   plan_.batch_norm_apply(unit.norm, unit.y.as(rows), unit.saved, plan_.parameter(unit.names.norm + ".weight"),
                          plan_.parameter(unit.names.norm + ".bias"), residual ? residual.as(rows) : residual,
-                         y.as(rows));
+                         y.as(rows), signs);
 }
 
 Operand TrunkWriter::activation(int index) {
@@ -84,7 +84,8 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
   last.norm.residual = true;
   // The residual's memory takes the result unless backward needs it: the input of a block is an input of convolutions.
   block.output = spec.downsample || !backward_ ? residual : plan_.slot(last.y.shape, dtype_);
-  apply(last, residual, block.output);
+  if (backward_ && plan_.backend().keeps_signs(last.norm)) block.signs = plan_.slot(last.norm.signs_shape(), DType::u8);
+  apply(last, residual, block.output, block.signs);
   blocks_.push_back(block);
   return block.output;
 }
@@ -118,9 +119,9 @@ void TrunkWriter::norm_backward(const Unit& unit, Operand dy, Operand output, Op
   const Shape rows = unit.norm.x_shape();
   const auto flat = [&](const Operand& operand) { return operand ? operand.as(rows) : operand; };
   const std::string weight = unit.names.norm + ".weight", bias = unit.names.norm + ".bias";
-  plan_.batch_norm_backward(unit.norm, flat(dy), flat(unit.y), flat(output), unit.saved, plan_.parameter(weight),
-                            plan_.parameter(bias), flat(dx), flat(dresidual), plan_.gradient(weight),
-                            plan_.gradient(bias));
+  plan_.batch_norm_backward(unit.norm, flat(dy), flat(unit.y), output.dtype == DType::u8 ? output : flat(output),
+                            unit.saved, plan_.parameter(weight), plan_.parameter(bias), flat(dx), flat(dresidual),
+                            plan_.gradient(weight), plan_.gradient(bias));
 }
 
 void TrunkWriter::filter_backward(const Unit& unit, Operand input, Operand dy) {
@@ -134,7 +135,7 @@ void TrunkWriter::data_backward(const Unit& unit, Operand dy, Operand dx, Accum 
 Operand TrunkWriter::block_backward(const Block& block, Operand dout) {
   const auto unit = [&](int index) -> const Unit& { return units_[static_cast<size_t>(index)]; };
   Operand d = plan_.slot(dout.shape, dtype_);
-  norm_backward(unit(block.main.back()), dout, block.output, d,
+  norm_backward(unit(block.main.back()), dout, block.signs ? block.signs : block.output, d,
                 dout);  // dout is now the masked gradient of the skip path
   for (size_t i = block.main.size() - 1; i > 0; --i) {
     const Unit& upper = unit(block.main[i]);

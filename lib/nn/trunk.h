@@ -35,13 +35,14 @@ class TrunkWriter {
     std::vector<int> main;
     int downsample = -1;
     Operand output;
+    Operand signs;  ///< of the output, where the backend keeps them: backward reads them in its place
   };
 
   /// The unit's convolution of x, and its statistics.
   void convolution(const Unit& unit, Operand x);
   /// A new unit with its convolution and statistics; `source` >= 0: x is that unit's activation.
   int add_unit(const ConvNormSpec& spec, Operand x, int source);
-  void apply(const Unit& unit, Operand residual, Operand y);
+  void apply(const Unit& unit, Operand residual, Operand y, Operand signs = {});
   /// relu(norm(y)) of a unit: in place when nothing needs y any more.
   Operand activation(int unit);
   Operand add_block(const BlockSpec& spec, Operand x, int source);

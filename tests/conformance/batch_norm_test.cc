@@ -157,6 +157,14 @@ std::string judge(const std::vector<double>& got, const Expected& expected, DTyp
   return compare(got, expected, {storage, roundings});
 }
 
+/// As batch_norm_apply writes them: bit k of a byte for element k of eight.
+std::vector<double> signs_of(const std::vector<double>& values) {
+  std::vector<double> signs(values.size() / 8);
+  for (size_t i = 0; i < values.size(); ++i)
+    if (values[i] > 0) signs[i / 8] += 1 << i % 8;
+  return signs;
+}
+
 enum class ApplyAlias { none, x, residual };
 
 TEST_P(BatchNorm, Apply) {
@@ -173,9 +181,14 @@ TEST_P(BatchNorm, Apply) {
         const auto residual = !d.residual ? ConstTensorRef{}
                               : alias == ApplyAlias::residual ? ConstTensorRef(y) : run.input(o.residual);
         const auto saved = run.input(o.saved), gamma = run.input(o.gamma), beta = run.input(o.beta);
-        run.run([&] { backend_->batch_norm_apply(d, x, saved, gamma, beta, residual, y); });
+        const auto positive = backend_->keeps_signs(d) ? run.output(d.signs_shape(), DType::u8) : TensorRef{};
+        run.run([&] { backend_->batch_norm_apply(d, x, saved, gamma, beta, residual, y, positive); });
         const Expected expected = oracle_batch_norm_apply(d, o.x, o.saved, o.gamma, o.beta, o.residual);
-        EXPECT_EQ(judge(run.result(y), expected, d.dtype, 5, fill), "");
+        const std::vector<double> results = run.result(y);
+        EXPECT_EQ(judge(results, expected, d.dtype, 5, fill), "");
+        if (positive) {
+          EXPECT_EQ(run.result(positive), signs_of(results));
+        }
       }
   });
 }
@@ -195,16 +208,20 @@ TEST_P(BatchNorm, Backward) {
   each_desc([&](const BatchNormDesc& d) {
     for (const Fill fill : {Fill::integers, Fill::uniform})
       for (const bool in_place : {false, true})
+        for (const bool signs : {false, true})
         for (const Accum accum : {Accum::overwrite, Accum::add}) {
           if (fill == Fill::integers && !power_of_two(d.rows / d.groups)) continue;
-          SCOPED_TRACE(std::string(fill == Fill::integers ? "integers" : "uniform") + (in_place ? " in place" : "") +
+          if (signs && !backend_->keeps_signs(d)) continue;
+          SCOPED_TRACE(std::string(signs ? "signs " : "") + std::string(fill == Fill::integers ? "integers" : "uniform") + (in_place ? " in place" : "") +
                        (accum == Accum::add ? " add" : ""));
           OpRun run(*backend_);
           const Operands o = operands_of(d, fill);
           const Values y_values = filled(d.x_shape(), d.dtype, Fill::integers, 7);  // zeros, positive, negative
           const Values old_gamma = filled({d.channels}, DType::f32, fill, 8), old_beta = filled({d.channels}, DType::f32, fill, 9);
           const auto x = run.input(o.x), saved = run.input(o.saved), gamma = run.input(o.gamma), beta = run.input(o.beta);
-          const auto y = d.relu && d.residual ? run.input(y_values) : ConstTensorRef{};
+          const auto y = signs                    ? run.input({d.signs_shape(), DType::u8, signs_of(y_values.v)})
+                         : d.relu && d.residual ? run.input(y_values)
+                                                : ConstTensorRef{};
           // In place: dresidual is dy when there is a residual, dx is dy otherwise.
           const auto shared = in_place ? run.in_out(o.dy) : TensorRef{};
           const auto dy = in_place ? ConstTensorRef(shared) : run.input(o.dy);
