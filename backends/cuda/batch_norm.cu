@@ -102,15 +102,6 @@ __global__ void running_kernel(int groups, int64_t channels, double eps, const f
   }
 }
 
-/// Bit k: whether lane k is above 0 as it is stored.
-template <class T>
-__device__ __forceinline__ uint8_t signs_of(const float (&lanes)[8]) {
-  unsigned bits = 0;
-#pragma unroll
-  for (int k = 0; k < 8; ++k) bits |= static_cast<unsigned>(to_float(from_float<T>(lanes[k])) > 0) << k;
-  return static_cast<uint8_t>(bits);
-}
-
 /// y may be x or the residual: a thread reads an element before it writes it, and no other thread touches it.
 template <int N, bool kRelu, bool kResidual, bool kSigns, class T>
 __global__ void __launch_bounds__(kBatchNormThreads)

@@ -28,4 +28,9 @@ struct BatchNormBackward {
 };
 void batch_norm_backward(Context&, const BatchNormDesc&, const BatchNormBackward&);
 
+/// Where keeps_signs(); dx of the second may be dy.
+void batch_norm_pair_apply(Context&, const BatchNormDesc&, const NormPair&, TensorRef y, TensorRef positive);
+void batch_norm_pair_backward(Context&, const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef positive,
+                              const NormPair&, const NormPairGradients&, Accum accum);
+
 }  // namespace dcl::cuda

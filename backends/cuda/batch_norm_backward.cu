@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2) sums_kernel(BatchNormSha
   write_partial(s, p, sum, product_sum, partial);
 }
 
-/// Factors of dx per group and channel: factors[group][0..2][channels] of g, of x - mean, and 1.
+/// As finish_batch_norm_sums.
 __global__ void __launch_bounds__(kCombineThreads)
     finish_sums(BatchNormShape s, const float* partial, const float* saved, const float* gamma, bool add, float* dgamma,
                 float* dbeta, float* factors) {
@@ -138,6 +138,12 @@ auto sums_kernel_for(Mask mask, bool write) {
 
 }  // namespace
 
+void finish_batch_norm_sums(Context& context, const BatchNormShape& s, const float* partial, const float* saved,
+                            const float* gamma, Accum accum, float* dgamma, float* dbeta, float* factors) {
+  launch(finish_sums, combine_blocks(s.channels), kCombineThreads, 0, context.stream(), s, partial, saved, gamma,
+         accum == Accum::add, dgamma, dbeta, factors);
+}
+
 void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNormBackward& b) {
   const auto run = [&](auto type, auto lanes) {
     using T = decltype(type);
@@ -158,8 +164,8 @@ void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNo
     float* factors = context.scratch<float>(partials + 3 * d.groups * d.channels) + partials;
     float* partial = factors - partials;
     launch(sums_kernel_for<N, T>(mask, write), sums.grid(), kBatchNormThreads, 0, context.stream(), sums, o, partial);
-    launch(finish_sums, combine_blocks(d.channels), kCombineThreads, 0, context.stream(), sums, partial, o.saved,
-           o.gamma, b.accum == Accum::add, b.dgamma.as<float>(), b.dbeta.as<float>(), factors);
+    finish_batch_norm_sums(context, sums, partial, o.saved, o.gamma, b.accum, b.dgamma.as<float>(), b.dbeta.as<float>(),
+                           factors);
     launch(mask == Mask::from_x ? data_kernel<N, true, T> : data_kernel<N, false, T>, data.grid(), kBatchNormThreads, 0,
            context.stream(), data, o.masked ? o.masked : o.dy, o, factors, b.dx.as<T>());
   };

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/ops.h"
+#include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/reduce.h"
 
@@ -113,6 +114,15 @@ struct BatchNormAffine {
   }
 };
 
+/// Bit k: whether lane k is above 0 as it is stored.
+template <class T>
+__device__ __forceinline__ uint8_t signs_of(const float (&lanes)[8]) {
+  unsigned bits = 0;
+#pragma unroll
+  for (int k = 0; k < 8; ++k) bits |= static_cast<unsigned>(to_float(from_float<T>(lanes[k])) > 0) << k;
+  return static_cast<uint8_t>(bits);
+}
+
 /// Adds two sums per lane over the block's lines, in their order, and writes them as [2][channels] of this piece and
 /// group. All threads of the block call it.
 template <int N>
@@ -199,5 +209,10 @@ __device__ inline void combine_pieces(const BatchNormShape& s, const float* part
       sums[g].b += warps[g][warp][threadIdx.x].b;
     }
 }
+
+/// From the sums of g and of g (x - mean) to dgamma, dbeta and the factors of dx per group and channel:
+/// factors[group][0..2][channels] of g, of x - mean, and 1.
+void finish_batch_norm_sums(Context& context, const BatchNormShape& s, const float* partial, const float* saved,
+                            const float* gamma, Accum accum, float* dgamma, float* dbeta, float* factors);
 
 }  // namespace dcl::cuda

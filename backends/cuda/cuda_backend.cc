@@ -120,6 +120,16 @@ void CudaBackend::do_batch_norm_backward(const BatchNormDesc& d, ConstTensorRef 
   cuda::batch_norm_backward(context_, d, {dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta, accum});
 }
 
+void CudaBackend::do_batch_norm_pair_apply(const BatchNormDesc& d, const NormPair& pair, TensorRef y,
+                                           TensorRef positive) {
+  cuda::batch_norm_pair_apply(context_, d, pair, y, positive);
+}
+
+void CudaBackend::do_batch_norm_pair_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef positive,
+                                              const NormPair& pair, const NormPairGradients& to, Accum accum) {
+  cuda::batch_norm_pair_backward(context_, d, dy, positive, pair, to, accum);
+}
+
 void CudaBackend::do_max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, TensorRef y, TensorRef argmax) {
   cuda::max_pool_forward(context_, d, x, y, argmax);
 }

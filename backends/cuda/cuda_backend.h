@@ -61,6 +61,9 @@ class CudaBackend final : public Backend {
   void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                               ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                               TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) override;
+  void do_batch_norm_pair_apply(const BatchNormDesc&, const NormPair&, TensorRef y, TensorRef positive) override;
+  void do_batch_norm_pair_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef positive, const NormPair&,
+                                   const NormPairGradients&, Accum accum) override;
   void do_max_pool_forward(const MaxPoolDesc&, ConstTensorRef x, TensorRef y, TensorRef argmax) override;
   void do_max_pool_backward(const MaxPoolDesc&, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) override;
   void do_average_pool_forward(const AveragePoolDesc&, ConstTensorRef x, TensorRef y) override;

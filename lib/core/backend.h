@@ -45,7 +45,7 @@ struct BackendInfo {
 inline constexpr const char* kBackendOps[] = {
     "copy", "fill", "conv_forward", "conv_forward_statistics", "conv_backward_data", "conv_backward_filter",
     "pack_filter", "fused_conv", "gemm", "batch_norm_statistics", "batch_norm_running", "batch_norm_apply",
-    "batch_norm_backward", "max_pool_forward", "max_pool_backward", "average_pool_forward", "average_pool_backward", "l2_normalize_forward",
+    "batch_norm_backward", "batch_norm_pair_apply", "batch_norm_pair_backward", "max_pool_forward", "max_pool_backward", "average_pool_forward", "average_pool_backward", "l2_normalize_forward",
     "l2_normalize_backward", "objective", "cross_entropy", "top_k", "column_sum", "sum_of_squares", "cast", "adam", "sgd",
     "lars", "guard_update", "augment"};
 
@@ -136,11 +136,17 @@ class Backend {
   /// Whether batch_norm_apply writes `positive`, and batch_norm_backward reads it.
   virtual bool keeps_signs(const BatchNormDesc&) const { return false; }
   /// dy: gradient of y. y is needed (for the ReLU mask) only with relu and residual both set, and may be replaced by the
-  /// `positive` that batch_norm_apply wrote; without residual the mask is recomputed from x. dresidual (with residual) receives dy masked by ReLU and may be dy itself; dx may be dy when there is
-  /// no residual. dgamma, dbeta f32 [channels], summed over groups, with `accum`.
+  /// `positive` that batch_norm_apply wrote; without residual the mask is recomputed from x. dresidual (with residual)
+  /// receives dy masked by ReLU and may be dy itself; dx may be dy when there is no residual. dgamma, dbeta f32 [channels], summed over groups, with `accum`.
   void batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                            ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                            TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum);
+  /// y = relu(batch norm of the first + batch norm of the second), as batch_norm_apply with the second's result for a
+  /// residual, which is not rounded on the way; and backward for both, of which only dx of the second may be dy. Where
+  /// keeps_signs() of the descriptor.
+  void batch_norm_pair_apply(const BatchNormDesc&, const NormPair&, TensorRef y, TensorRef positive);
+  void batch_norm_pair_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef positive, const NormPair&,
+                                const NormPairGradients&, Accum accum);
 
   // ---- Pooling ------------------------------------------------------------------------------------------------
   /// argmax u8 [y's shape]: position inside the window (first maximum in row order); padding never wins.
@@ -219,6 +225,9 @@ class Backend {
   virtual void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                                       ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                                       TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) = 0;
+  virtual void do_batch_norm_pair_apply(const BatchNormDesc&, const NormPair&, TensorRef y, TensorRef positive);
+  virtual void do_batch_norm_pair_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef positive,
+                                           const NormPair&, const NormPairGradients&, Accum accum);
   virtual void do_max_pool_forward(const MaxPoolDesc&, ConstTensorRef x, TensorRef y, TensorRef argmax) = 0;
   virtual void do_max_pool_backward(const MaxPoolDesc&, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) = 0;
   virtual void do_average_pool_forward(const AveragePoolDesc&, ConstTensorRef x, TensorRef y) = 0;

@@ -25,6 +25,19 @@ void check_batch_norm(const char* op, const BatchNormDesc& d) {
           "rows must be a positive multiple of groups");
 }
 
+void expect_pair(const char* op, const BatchNormDesc& d, const NormPair& pair, const ConstTensorRef& positive,
+                 const Backend& backend) {
+  check_batch_norm(op, d);
+  require(backend.keeps_signs(d), op, "this backend does not keep signs for this descriptor");
+  expect(op, "positive", positive, d.signs_shape(), DType::u8);
+  for (const NormOperands& one : pair) {
+    expect(op, "x", one.x, d.x_shape(), d.dtype);
+    expect(op, "saved", one.saved, d.saved_shape(), DType::f32);
+    expect(op, "gamma", one.gamma, {d.channels}, DType::f32);
+    expect(op, "beta", one.beta, {d.channels}, DType::f32);
+  }
+}
+
 void check_statistics(const char* op, const ConvDesc& conv, const BatchNormDesc& norm) {
   check_conv(op, conv);
   check_batch_norm(op, norm);
@@ -237,6 +250,38 @@ void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, Con
   expect(op, "dgamma", dgamma, {d.channels}, DType::f32);
   expect(op, "dbeta", dbeta, {d.channels}, DType::f32);
   do_batch_norm_backward(d, dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta, accum);
+}
+
+void Backend::batch_norm_pair_apply(const BatchNormDesc& d, const NormPair& pair, TensorRef y, TensorRef positive) {
+  const char* op = "batch_norm_pair_apply";
+  const OpTimer timer(op, *this);
+  expect_pair(op, d, pair, positive, *this);
+  expect(op, "y", y, d.x_shape(), d.dtype);
+  do_batch_norm_pair_apply(d, pair, y, positive);
+}
+
+void Backend::batch_norm_pair_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef positive,
+                                       const NormPair& pair, const NormPairGradients& to, Accum accum) {
+  const char* op = "batch_norm_pair_backward";
+  const OpTimer timer(op, *this);
+  expect_pair(op, d, pair, positive, *this);
+  expect(op, "dy", dy, d.x_shape(), d.dtype);
+  for (const NormGradients& one : to) {
+    expect(op, "dx", one.dx, d.x_shape(), d.dtype);
+    expect(op, "dgamma", one.dgamma, {d.channels}, DType::f32);
+    expect(op, "dbeta", one.dbeta, {d.channels}, DType::f32);
+  }
+  require(to[0].dx.data != dy.data && to[0].dx.data != to[1].dx.data, op, "dx of the first must be apart");
+  do_batch_norm_pair_backward(d, dy, positive, pair, to, accum);
+}
+
+void Backend::do_batch_norm_pair_apply(const BatchNormDesc&, const NormPair&, TensorRef, TensorRef) {
+  fail(ErrorKind::internal, "this backend has no pairs of batch norms");
+}
+
+void Backend::do_batch_norm_pair_backward(const BatchNormDesc&, ConstTensorRef, ConstTensorRef, const NormPair&,
+                                          const NormPairGradients&, Accum) {
+  fail(ErrorKind::internal, "this backend has no pairs of batch norms");
 }
 
 void Backend::max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, TensorRef y, TensorRef argmax) {

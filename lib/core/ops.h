@@ -2,6 +2,7 @@
 // The contract of each op stands at its declaration in backend.h.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <variant>
 
@@ -61,10 +62,20 @@ struct BatchNormDesc {
   double eps = 1e-5, momentum = 0.1;
 
   Shape x_shape() const { return {rows, channels}; }
-  Shape signs_shape() const { return {rows, channels / 8}; }     ///< u8, of batch_norm_apply
+  Shape signs_shape() const { return {rows, channels / 8}; }   ///< u8, of batch_norm_apply
   Shape saved_shape() const { return {2, groups, channels}; }  ///< [0] mean, [1] 1/sqrt(var + eps); f32
   bool operator==(const BatchNormDesc&) const = default;
 };
+
+/// One of two batch norms whose results are added, and what its backward pass gives.
+struct NormOperands {
+  ConstTensorRef x, saved, gamma, beta;
+};
+struct NormGradients {
+  TensorRef dx, dgamma, dbeta;
+};
+using NormPair = std::array<NormOperands, 2>;
+using NormPairGradients = std::array<NormGradients, 2>;
 
 /// A convolution op that a plan will run: one pass, the forward pass with statistics, or the inference form.
 struct ConvPassUse {

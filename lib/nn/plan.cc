@@ -29,6 +29,12 @@ struct Plan::Frame {
     return tensor;
   }
   static TensorRef all_filters(TensorRef flat, int64_t count) { return {flat.data, {count}, DType::f32}; }
+  NormPair operands(const std::array<Norm, 2>& pair) const {
+    NormPair all;
+    for (size_t i = 0; i < all.size(); ++i)
+      all[i] = {(*this)(pair[i].x), (*this)(pair[i].saved), (*this)(pair[i].gamma), (*this)(pair[i].beta)};
+    return all;
+  }
   /// Nothing when it is to be left alone.
   TensorRef running(const Operand& statistic) const { return update_running ? (*this)(statistic) : TensorRef{}; }
   /// How an op writes to it.
@@ -239,6 +245,21 @@ void Plan::batch_norm_backward(const BatchNormDesc& d, Operand dy, Operand x, Op
   ops_.push_back([=](const Frame& f) {
     f.backend.batch_norm_backward(d, f(dy), f(x), f(y), f(saved), f(gamma), f(beta), f(dx), f(dresidual), f(dgamma),
                                   f(dbeta), f.accum(dgamma));
+  });
+}
+
+void Plan::batch_norm_pair_apply(const BatchNormDesc& d, const std::array<Norm, 2>& pair, Operand y, Operand positive) {
+  for (const Norm& n : pair) use({n.x, n.saved, n.gamma, n.beta, y, positive});
+  ops_.push_back([=](const Frame& f) { f.backend.batch_norm_pair_apply(d, f.operands(pair), f(y), f(positive)); });
+}
+
+void Plan::batch_norm_pair_backward(const BatchNormDesc& d, Operand dy, Operand positive,
+                                    const std::array<Norm, 2>& pair) {
+  for (const Norm& n : pair) use({dy, positive, n.x, n.saved, n.gamma, n.beta, n.dx, n.dgamma, n.dbeta});
+  ops_.push_back([=](const Frame& f) {
+    NormPairGradients to;
+    for (size_t i = 0; i < to.size(); ++i) to[i] = {f(pair[i].dx), f(pair[i].dgamma), f(pair[i].dbeta)};
+    f.backend.batch_norm_pair_backward(d, f(dy), f(positive), f.operands(pair), to, f.accum(pair[0].dgamma));
   });
 }
 

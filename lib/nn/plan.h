@@ -3,6 +3,7 @@
 // memory) follow from the same list that is executed; scratch memory of an op is a slot that lives for that op.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <string_view>
 #include <vector>
@@ -66,6 +67,13 @@ class Plan {
                         Operand y, Operand positive = {});
   void batch_norm_backward(const BatchNormDesc&, Operand dy, Operand x, Operand y, Operand saved, Operand gamma,
                            Operand beta, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta);
+  /// Operands of one of a pair of batch norms.
+  struct Norm {
+    Operand x, saved, gamma, beta;
+    Operand dx, dgamma, dbeta;  ///< backward
+  };
+  void batch_norm_pair_apply(const BatchNormDesc&, const std::array<Norm, 2>&, Operand y, Operand positive);
+  void batch_norm_pair_backward(const BatchNormDesc&, Operand dy, Operand positive, const std::array<Norm, 2>&);
   void max_pool_forward(const MaxPoolDesc&, Operand x, Operand y, Operand argmax);
   void max_pool_backward(const MaxPoolDesc&, Operand dy, Operand argmax, Operand dx);
   void average_pool_forward(const AveragePoolDesc&, Operand x, Operand y);

@@ -72,7 +72,10 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
   if (spec.downsample) {
     block.downsample = add_unit(*spec.downsample, x, source);
     units_.back().norm.relu = false;
-    residual = activation(block.downsample);
+    BatchNormDesc added = units_.back().norm;
+    added.relu = added.residual = true;
+    block.paired = backward_ && plan_.backend().keeps_signs(added);
+    if (!block.paired) residual = activation(block.downsample);
   }
   for (const ConvNormSpec& unit_spec : spec.main) {
     block.main.push_back(add_unit(unit_spec, inner, inner_source));
@@ -83,9 +86,15 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
   Unit& last = units_.back();
   last.norm.residual = true;
   // The residual's memory takes the result unless backward needs it: the input of a block is an input of convolutions.
-  block.output = spec.downsample || !backward_ ? residual : plan_.slot(last.y.shape, dtype_);
+  const bool in_place = !block.paired && (spec.downsample || !backward_);
+  block.output = in_place ? residual : plan_.slot(last.y.shape, dtype_);
   if (backward_ && plan_.backend().keeps_signs(last.norm)) block.signs = plan_.slot(last.norm.signs_shape(), DType::u8);
-  apply(last, residual, block.output, block.signs);
+  if (block.paired)
+    plan_.batch_norm_pair_apply(last.norm,
+                                {norm_of(last, {}), norm_of(units_[static_cast<size_t>(block.downsample)], {})},
+                                block.output.as(last.norm.x_shape()), block.signs);
+  else
+    apply(last, residual, block.output, block.signs);
   blocks_.push_back(block);
   return block.output;
 }
@@ -115,6 +124,15 @@ void TrunkWriter::forward(Operand images, Operand features) {
 
 Operand TrunkWriter::input_for_backward(const Unit& unit) { return unit.input ? unit.input : activation(unit.source); }
 
+/// dx: of backward, or none.
+Plan::Norm TrunkWriter::norm_of(const Unit& unit, Operand dx) const {
+  const std::string weight = unit.names.norm + ".weight", bias = unit.names.norm + ".bias";
+  const Shape rows = unit.norm.x_shape();
+  Plan::Norm norm{unit.y.as(rows), unit.saved, plan_.parameter(weight), plan_.parameter(bias), {}, {}, {}};
+  if (dx) norm.dx = dx.as(rows), norm.dgamma = plan_.gradient(weight), norm.dbeta = plan_.gradient(bias);
+  return norm;
+}
+
 void TrunkWriter::norm_backward(const Unit& unit, Operand dy, Operand output, Operand dx, Operand dresidual) {
   const Shape rows = unit.norm.x_shape();
   const auto flat = [&](const Operand& operand) { return operand ? operand.as(rows) : operand; };
@@ -135,8 +153,12 @@ void TrunkWriter::data_backward(const Unit& unit, Operand dy, Operand dx, Accum 
 Operand TrunkWriter::block_backward(const Block& block, Operand dout) {
   const auto unit = [&](int index) -> const Unit& { return units_[static_cast<size_t>(index)]; };
   Operand d = plan_.slot(dout.shape, dtype_);
-  norm_backward(unit(block.main.back()), dout, block.signs ? block.signs : block.output, d,
-                dout);  // dout is now the masked gradient of the skip path
+  const Unit& last = unit(block.main.back());
+  if (block.paired)  // dout is then the gradient of the downsampling convolution's output
+    plan_.batch_norm_pair_backward(last.norm, dout.as(last.norm.x_shape()), block.signs,
+                                   {norm_of(last, d), norm_of(unit(block.downsample), dout)});
+  else  // dout is then the masked gradient of the skip path
+    norm_backward(last, dout, block.signs ? block.signs : block.output, d, dout);
   for (size_t i = block.main.size() - 1; i > 0; --i) {
     const Unit& upper = unit(block.main[i]);
     // The filter gradient comes first: the recomputed activation is gone before the gradient of its size appears.
@@ -156,7 +178,7 @@ Operand TrunkWriter::block_backward(const Block& block, Operand dout) {
   const Operand dx = plan_.slot(first.conv.x_shape(), dtype_);
   data_backward(first, d, dx, Accum::overwrite);
   const Unit& downsample = unit(block.downsample);
-  norm_backward(downsample, dout, {}, dout, {});
+  if (!block.paired) norm_backward(downsample, dout, {}, dout, {});
   filter_backward(downsample, x, dout);
   data_backward(downsample, dout, dx, Accum::add);
   return dx;

@@ -35,7 +35,8 @@ class TrunkWriter {
     std::vector<int> main;
     int downsample = -1;
     Operand output;
-    Operand signs;  ///< of the output, where the backend keeps them: backward reads them in its place
+    Operand signs;        ///< of the output, where the backend keeps them: backward reads them in its place
+    bool paired = false;  ///< the downsampling path ends in the same op as the main one
   };
 
   /// The unit's convolution of x, and its statistics.
@@ -48,6 +49,7 @@ class TrunkWriter {
   Operand add_block(const BlockSpec& spec, Operand x, int source);
 
   Operand input_for_backward(const Unit& unit);
+  Plan::Norm norm_of(const Unit& unit, Operand dx) const;
   void norm_backward(const Unit& unit, Operand dy, Operand output, Operand dx, Operand dresidual);
   void filter_backward(const Unit& unit, Operand input, Operand dy);
   void data_backward(const Unit& unit, Operand dy, Operand dx, Accum accum);
