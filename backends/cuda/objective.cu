@@ -1,38 +1,15 @@
-#include "core/objective_form.h"
 #include "cuda/objective.h"
-#include "cuda/objective_tiles.h"
+#include "cuda/objective_kept_gradient.h"
+#include "cuda/objective_split.h"
 
 namespace dcl::cuda {
 namespace {
-
-constexpr int kChunk = 128;        // columns of the gradient that a block sums up
-constexpr int kChunkColumns = 16;  // columns of a tile whose embeddings are in shared memory at a time
-constexpr int kPartsOf = kChunk / kLanes;
-constexpr int kChunkStride = kChunk + 4;
-template <class Shape>
-constexpr int kWeightStride = Shape::kColumns + 4;
-constexpr int kChunkValues = kChunk * kChunkColumns / kTileThreads;  // of a thread
 
 constexpr int64_t kManyAnchors = 2048;  // enough for large tiles to fill a device
 /// Blocks per row tile that a small batch is cut into, so that it reaches all multiprocessors.
 constexpr int64_t kWantedBlocks = 256;
 
-/// Sums over negatives of one row, of one split of the columns.
-struct RowSums {
-  double weighted, importance, cosines, count;
-};
-
-/// dLoss/ds of one row, as in ContrastiveRow.
-struct RowWeights {
-  double pair, positive, negative, importance;
-};
-
-/// What a block of rows adds to the result.
-enum Report { kLossSum, kAtFloor, kPositiveCosines, kNegativeCosines, kNegativeCount, kReports };
-
-constexpr int kRowsPerBlock = kTileThreads / kLanes;
-
-/// How the work is cut, and the workspace.
+/// How the work over split columns is cut, and the workspace.
 struct Layout {
   int64_t anchors;
   bool large;  ///< tiles
@@ -62,260 +39,24 @@ struct Layout {
   }
 };
 
-/// Grid (row tiles, splits). Row sums of the tiles of one split.
-template <class Shape, class In, class T>
-__global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
-    sums_kernel(Anchors<In, T> a, int32_t tiles, int32_t tiles_per_split, RowSums* sums) {
-  DCL_SHARED(T, operands, [Shape::template kOperands<T>]);
-  const auto first_row = static_cast<int32_t>(blockIdx.x) * Shape::kRows;
-  const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
-  double weighted[Shape::kRowsOf] = {}, importance[Shape::kRowsOf] = {}, cosines[Shape::kRowsOf] = {};
-  int32_t count[Shape::kRowsOf] = {};
-  for (int32_t tile = begin; tile < end; ++tile) {
-    T s[Shape::kRowsOf][Shape::kColumnsOf];
-    similarities<Shape>(a, first_row, tile * Shape::kColumns, operands, s);
-#pragma unroll
-    for (int r = 0; r < Shape::kRowsOf; ++r)
-#pragma unroll
-      for (int c = 0; c < Shape::kColumnsOf; ++c) {
-        if (!a.negatives(first_row + Shape::row(r), tile * Shape::kColumns + Shape::column(c))) continue;
-        T e = a.exponential(s[r][c]);
-        if (a.beta > 0) {
-          const T weight = a.importance(s[r][c]);
-          e *= weight;
-          importance[r] += static_cast<double>(weight);
-        }
-        weighted[r] += static_cast<double>(e);
-        cosines[r] += static_cast<double>(s[r][c]);
-        ++count[r];
-      }
-  }
-#pragma unroll
-  for (int r = 0; r < Shape::kRowsOf; ++r) {
-    const RowSums total = {sum_lanes(weighted[r]), sum_lanes(importance[r]), sum_lanes(cosines[r]),
-                           sum_lanes(static_cast<double>(count[r]))};
-    const int32_t row = first_row + Shape::row(r);
-    if (tile_lane() == 0 && row < a.count()) sums[int64_t{blockIdx.y} * a.count() + row] = total;
-  }
-}
-
-/// Cosine of two rows of z in double, at lane 0 of each row of threads.
-template <class In>
-__device__ double cosine(const In* one, const In* other, int64_t dim) {
-  double sum = 0;
-  for (int64_t k = tile_lane(); k < dim; k += kLanes)
-    sum += static_cast<double>(one[k]) * static_cast<double>(other[k]);
-  return sum_lanes(sum);
-}
-
-/// One row of threads an anchor: from its sums to its loss and gradient weights.
 template <class In, class T>
-__global__ void __launch_bounds__(kTileThreads)
-    rows_kernel(Anchors<In, T> a, ContrastiveSettings<double> settings, int64_t views, int64_t splits,
-                const RowSums* sums, RowWeights* weights, double* extra, double* reports) {
-  DCL_SHARED(double, of_row, [kRowsPerBlock][kReports]);
-  const int slot = static_cast<int>(threadIdx.x) / kLanes;
-  const int32_t row = static_cast<int32_t>(blockIdx.x) * kRowsPerBlock + slot;
-  const int32_t i = row < a.count() ? row : 0;  // idle threads take part in the shuffles
-  const int64_t image = a.image(i), pair = a.pair(i);
-  const double scale = settings.inverse_temperature;
-  const double pair_cosine = cosine(a.z + i * a.dim, a.z + pair * a.dim, a.dim);
-  ContrastiveSums<double> total;
-  total.pair = total.positives = std::exp(pair_cosine * scale);
-  for (int64_t view = 2; view < views; ++view) {
-    const double e = std::exp(cosine(a.z + i * a.dim, a.z + (view * a.batch + image) * a.dim, a.dim) * scale);
-    if (tile_lane() == 0 && row < a.count()) extra[(view - 2) * a.count() + i] = e;
-    total.positives += e;
-  }
-  double report[kReports] = {};
-  if (tile_lane() == 0 && row < a.count()) {
-    double cosines = 0;
-    for (int64_t split = 0; split < splits; ++split) {
-      const RowSums& part = sums[split * a.count() + i];
-      total.weighted += part.weighted;
-      total.importance += part.importance;
-      total.count += part.count;
-      cosines += part.cosines;
-    }
-    const ContrastiveRow<double> out = contrastive_row(settings, total);
-    weights[i] = {out.pair, out.positive, out.negative, out.importance};
-    report[kLossSum] = out.loss;
-    report[kAtFloor] = out.at_floor;
-    report[kPositiveCosines] = pair_cosine;
-    report[kNegativeCosines] = cosines;
-    report[kNegativeCount] = total.count;
-  }
-  if (tile_lane() == 0)
-    for (int k = 0; k < kReports; ++k) of_row[slot][k] = report[k];
-  __syncthreads();
-  if (threadIdx.x < kReports) {
-    double sum = 0;
-    for (int r = 0; r < kRowsPerBlock; ++r) sum += of_row[r][threadIdx.x];
-    reports[blockIdx.x * kReports + threadIdx.x] = sum;
-  }
+Anchors<In, T> anchors(const ObjectiveDesc& d, const ContrastiveSettings<double>& settings, ConstTensorRef z,
+                       ConstTensorRef labels) {
+  return {z.as<In>(),
+          d.kind == ObjectiveKind::unbiased ? labels.as<int32_t>() : nullptr,
+          static_cast<int32_t>(d.batch),
+          d.dim,
+          static_cast<T>(settings.inverse_temperature),
+          static_cast<T>(settings.beta)};
 }
 
-/// dLoss/ds of an anchor's negatives, in the type of the arithmetic.
-template <class T>
-struct NegativeWeights {
-  T negative = 0, importance = 0;
-};
-template <class In, class T>
-__device__ __forceinline__ NegativeWeights<T> negative_weights(const Anchors<In, T>& a, const RowWeights* weights,
-                                                               int32_t i) {
-  if (i >= a.count()) return {};
-  return {static_cast<T>(weights[i].negative), static_cast<T>(weights[i].importance)};
-}
-
-/// dLoss/ds of both anchors together, for one tile: to[row][column].
-template <class Shape, class In, class T>
-__device__ __forceinline__ void tile_weights(const Anchors<In, T>& a, const RowWeights* weights, int32_t first_row,
-                                             int32_t first_column, const T (&s)[Shape::kRowsOf][Shape::kColumnsOf],
-                                             T* to) {
-  NegativeWeights<T> of_row[Shape::kRowsOf];
-#pragma unroll
-  for (int r = 0; r < Shape::kRowsOf; ++r) of_row[r] = negative_weights(a, weights, first_row + Shape::row(r));
-#pragma unroll
-  for (int c = 0; c < Shape::kColumnsOf; ++c) {
-    const int32_t j = first_column + Shape::column(c);
-    const NegativeWeights<T> of_column = negative_weights(a, weights, j);
-#pragma unroll
-    for (int r = 0; r < Shape::kRowsOf; ++r) {
-      T weight = 0;
-      if (a.negatives(first_row + Shape::row(r), j)) {
-        weight = a.exponential(s[r][c]) * (of_row[r].negative + of_column.negative);
-        if (a.beta > 0) weight = a.importance(s[r][c]) * (weight + of_row[r].importance + of_column.importance);
-      }
-      to[Shape::row(r) * kWeightStride<Shape> + Shape::column(c)] = weight;
-    }
-  }
-}
-
-/// The thread's share of kChunkColumns embeddings from `first` on; zeros outside.
-template <class In, class T>
-__device__ __forceinline__ void fetch_chunk(const Anchors<In, T>& a, int32_t first, int64_t first_dim,
-                                            T (&values)[kChunkValues]) {
-  const int64_t k = first_dim + static_cast<int>(threadIdx.x) % kChunk;
-#pragma unroll
-  for (int n = 0; n < kChunkValues; ++n) {
-    const int32_t j = first + n * (kTileThreads / kChunk) + static_cast<int>(threadIdx.x) / kChunk;
-    values[n] = j < a.count() && k < a.dim ? static_cast<T>(a.z[j * a.dim + k]) : T{0};
-  }
-}
-
-/// Grid (row tiles, splits, chunks of the dimension). What the negatives of one split give to dz.
-template <class Shape, class In, class T>
-__global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
-    gradient_kernel(Anchors<In, T> a, int32_t tiles, int32_t tiles_per_split, const RowWeights* weights, T* gradients) {
-  static_assert(kChunkColumns * kChunkStride <= Shape::template kOperands<T>);
-  DCL_SHARED(T, operands, [Shape::template kOperands<T>]);
-  DCL_SHARED(T, tile_weight, [Shape::kRows * kWeightStride<Shape>]);
-  const auto first_row = static_cast<int32_t>(blockIdx.x) * Shape::kRows;
-  const int64_t first_dim = int64_t{blockIdx.z} * kChunk;
-  const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
-  T sum[Shape::kRowsOf][kPartsOf] = {};
-  for (int32_t tile = begin; tile < end; ++tile) {
-    const int32_t first_column = tile * Shape::kColumns;
-    T s[Shape::kRowsOf][Shape::kColumnsOf];
-    similarities<Shape>(a, first_row, first_column, operands, s);
-    T values[kChunkValues];  // on their way while the last ones are used
-    fetch_chunk(a, first_column, first_dim, values);
-    tile_weights<Shape>(a, weights, first_row, first_column, s, tile_weight);
-    for (int from = 0; from < Shape::kColumns; from += kChunkColumns) {
-      __syncthreads();
-#pragma unroll
-      for (int n = 0; n < kChunkValues; ++n)
-        operands[(n * (kTileThreads / kChunk) + static_cast<int>(threadIdx.x) / kChunk) * kChunkStride +
-                 static_cast<int>(threadIdx.x) % kChunk] = values[n];
-      __syncthreads();
-      if (from + kChunkColumns < Shape::kColumns)
-        fetch_chunk(a, first_column + from + kChunkColumns, first_dim, values);
-#pragma unroll(2 * Shape::kUnroll)
-      for (int column = 0; column < kChunkColumns; ++column) {
-        const T* z = operands + column * kChunkStride;
-#pragma unroll
-        for (int r = 0; r < Shape::kRowsOf; ++r) {
-          const T weight = tile_weight[Shape::row(r) * kWeightStride<Shape> + from + column];
-#pragma unroll
-          for (int part = 0; part < kPartsOf; ++part)
-            sum[r][part] = multiply_add(weight, z[part / 4 * 4 * kLanes + 4 * tile_lane() + part % 4], sum[r][part]);
-        }
-      }
-    }
-  }
-#pragma unroll
-  for (int r = 0; r < Shape::kRowsOf; ++r)
-#pragma unroll
-    for (int part = 0; part < kPartsOf; ++part) {
-      const int32_t row = first_row + Shape::row(r);
-      const int64_t k = first_dim + part / 4 * 4 * kLanes + 4 * tile_lane() + part % 4;
-      if (row < a.count() && k < a.dim) gradients[(int64_t{blockIdx.y} * a.count() + row) * a.dim + k] = sum[r][part];
-    }
-}
-
-/// dz of one element: the splits' parts, and what flows through pairs and extra positives.
-template <class In, class T>
-__device__ double gradient_of(const Anchors<In, T>& a, int64_t views, int64_t splits, const RowWeights* weights,
-                              const double* extra, const T* gradients, int64_t row, int64_t k) {
-  const auto z = [&](int64_t i) { return static_cast<double>(a.z[i * a.dim + k]); };
-  if (row >= a.count()) {
-    const int64_t image = row % a.batch, other = image + a.batch;
-    const double* e = extra + (row / a.batch - 2) * a.count();
-    return weights[image].positive * e[image] * z(image) + weights[other].positive * e[other] * z(other);
-  }
-  const int64_t image = row < a.batch ? row : row - a.batch, pair = row < a.batch ? row + a.batch : image;
-  double sum = 0;
-  for (int64_t split = 0; split < splits; ++split)
-    sum += static_cast<double>(gradients[(split * a.count() + row) * a.dim + k]);
-  sum += (weights[row].pair + weights[pair].pair) * z(pair);
-  for (int64_t view = 2; view < views; ++view)
-    sum += weights[row].positive * extra[(view - 2) * a.count() + row] * z(view * a.batch + image);
-  return sum;
-}
-
-/// The result from the blocks' reports, by one block.
-__device__ void write_result(const double* reports, int64_t blocks, double anchor_weight, double* result) {
-  DCL_SHARED(double, sums, [kReports][kTileThreads]);
-  for (int k = 0; k < kReports; ++k) {
-    double sum = 0;
-    for (int64_t block = threadIdx.x; block < blocks; block += kTileThreads) sum += reports[block * kReports + k];
-    sums[k][threadIdx.x] = sum;
-  }
-  for (unsigned half = kTileThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half)
-      for (int k = 0; k < kReports; ++k) sums[k][threadIdx.x] += sums[k][threadIdx.x + half];
-  }
-  if (threadIdx.x > 0) return;
-  result[kLoss] = sums[kLossSum][0] * anchor_weight;
-  result[kClampFraction] = sums[kAtFloor][0] * anchor_weight;
-  result[kMeanPositive] = sums[kPositiveCosines][0] * anchor_weight;
-  result[kMeanNegative] = sums[kNegativeCount][0] > 0 ? sums[kNegativeCosines][0] / sums[kNegativeCount][0] : 0;
-}
-
-/// The last block writes the result, the others dz, one element a thread.
-template <class In, class T>
-__global__ void __launch_bounds__(kTileThreads)
-    finish_kernel(Anchors<In, T> a, int64_t views, int64_t splits, const RowWeights* weights, const double* extra,
-                  const T* gradients, const double* reports, int64_t row_blocks, double anchor_weight, double* result,
-                  In* dz) {
-  if (blockIdx.x + 1 == gridDim.x) return write_result(reports, row_blocks, anchor_weight, result);
-  const int64_t at = int64_t{blockIdx.x} * kTileThreads + threadIdx.x;
-  if (at >= views * a.batch * a.dim) return;
-  dz[at] = static_cast<In>(gradient_of(a, views, splits, weights, extra, gradients, at / a.dim, at % a.dim));
-}
+unsigned extent(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
 template <class Shape, class In, class T>
-void evaluate(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
-              TensorRef dz, const Layout& w) {
+void evaluate_tiles(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
+                    TensorRef dz, const Layout& w) {
   const ContrastiveSettings<double> settings = contrastive_settings(d);
-  const Anchors<In, T> a{z.as<In>(),
-                         d.kind == ObjectiveKind::unbiased ? labels.as<int32_t>() : nullptr,
-                         static_cast<int32_t>(d.batch),
-                         d.dim,
-                         static_cast<T>(settings.inverse_temperature),
-                         static_cast<T>(settings.beta)};
-  const auto extent = [](int64_t blocks) { return static_cast<unsigned>(blocks); };
+  const auto a = anchors<In, T>(d, settings, z, labels);
   const dim3 tiles(extent(w.row_tiles), extent(w.splits));
   auto* gradients = static_cast<T*>(w.gradients);
   launch(sums_kernel<Shape, In, T>, tiles, kTileThreads, 0, context.stream(), a, w.column_tiles, w.tiles_per_split,
@@ -331,25 +72,61 @@ void evaluate(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstT
          dz ? dz.as<In>() : nullptr);
 }
 
+template <class In, class T>
+void evaluate_kept(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
+                   TensorRef dz, Kept<T> w) {
+  const ContrastiveSettings<double> settings = contrastive_settings(d);
+  const auto a = anchors<In, T>(d, settings, z, labels);
+  w.whole = vectorizable<In>(d.dim, a.z);
+  const int64_t positives = d.batch + (d.views - 2) * 2 * d.batch;
+  launch(keep_kernel<In, T>, extent(w.tile_blocks() + ceil_div(positives, kTileThreads / kLanes)), kTileThreads, 0,
+         context.stream(), a, d.views, settings.inverse_temperature, w);
+  const int64_t blocks = dz ? w.tiles * ceil_div(d.dim, kKeptDims) : 0;
+  launch(kept_gradient_kernel<In, T>, extent(blocks + 1), kTileThreads, KeptWeights<T>::bytes(w.padded()),
+         context.stream(), a, settings, contrastive_settings_as<T>(settings), d.views, w, result.as<double>(),
+         dz ? dz.as<In>() : nullptr);
+  if (dz && d.views > 2)
+    launch(kept_extras_kernel<In, T>, extent(ceil_div((d.views - 2) * d.batch * d.dim, kTileThreads)), kTileThreads, 0,
+           context.stream(), a, d.views, w, dz.as<In>());
+}
+
+template <class In, class T>
+void evaluate(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
+              TensorRef dz, Carver& memory) {
+  if (Kept<T>::fits(d)) return evaluate_kept<In, T>(context, d, z, labels, result, dz, Kept<T>(d, memory));
+  const Layout layout(d, memory);
+  if constexpr (std::is_same_v<T, float>)
+    if (layout.large) return evaluate_tiles<LargeTile, In, T>(context, d, z, labels, result, dz, layout);
+  evaluate_tiles<SmallTile, In, T>(context, d, z, labels, result, dz, layout);
+}
+
+template <class T>
+void measure(const ObjectiveDesc& d, Carver& memory) {
+  if (Kept<T>::fits(d))
+    Kept<T>(d, memory);
+  else
+    Layout(d, memory);
+}
+
 }  // namespace
 
 size_t objective_workspace(const ObjectiveDesc& d) {
   Carver memory(nullptr);
-  const Layout layout(d, memory);
+  if (computes_in_double(d))
+    measure<double>(d, memory);
+  else
+    measure<float>(d, memory);
   return memory.used();
 }
 
 void objective(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
                TensorRef dz, Workspace workspace) {
+  if (2 * d.batch > INT32_MAX - LargeTile::kColumns) fail(ErrorKind::internal, "objective of more than 2^31 anchors");
   Carver memory(workspace.data);
-  const Layout layout(d, memory);
-  if (layout.anchors > INT32_MAX - LargeTile::kColumns)
-    fail(ErrorKind::internal, "objective of more than 2^31 anchors");
-  const auto run = [&](auto evaluation) { evaluation(context, d, z, labels, result, dz, layout); };
-  if (d.dtype == DType::f64) return run(evaluate<SmallTile, double, double>);
-  if (computes_in_double(d)) return run(evaluate<SmallTile, float, double>);
-  if (layout.large) return run(evaluate<LargeTile, float, float>);
-  run(evaluate<SmallTile, float, float>);
+  const auto run = [&](auto evaluation) { evaluation(context, d, z, labels, result, dz, memory); };
+  if (d.dtype == DType::f64) return run(evaluate<double, double>);
+  if (computes_in_double(d)) return run(evaluate<float, double>);
+  run(evaluate<float, float>);
 }
 
 }  // namespace dcl::cuda

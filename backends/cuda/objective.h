@@ -1,5 +1,5 @@
-// Backend::objective in O(B D) memory and four launches: sums over tiles of the similarity matrix, rows, the tiles
-// again for the gradient, and what adds their parts up.
+// Backend::objective in O(B D) memory: two launches for few anchors, which keep the exponentials of their similarity
+// matrix (objective_kept.h), and four for any number, which compute it twice, tile by tile (objective_split.h).
 #pragma once
 
 #include "core/backend.h"

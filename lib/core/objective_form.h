@@ -24,8 +24,22 @@ inline ContrastiveSettings<double> contrastive_settings(const ObjectiveDesc& d) 
   return c;
 }
 
+template <class T>
+ContrastiveSettings<T> contrastive_settings_as(const ContrastiveSettings<double>& c) {
+  const auto as = [](double x) { return static_cast<T>(x); };
+  return {c.rule,
+          c.clamp,
+          as(c.tau_plus),
+          as(c.beta),
+          as(c.negatives),
+          as(c.positives),
+          as(c.inverse_temperature),
+          as(c.anchor_weight)};
+}
+
 /// f32 where it keeps its digits. Rounding a cosine to f32 moves e^(s/t) by up to 2^-24 / t relative, and debiasing may
-/// cancel most of the sum: above this exponent everything is computed in double, which also leaves no question of range.
+/// cancel most of the sum: above this exponent everything is computed in double, which also leaves no question of
+/// range.
 inline bool computes_in_double(const ObjectiveDesc& d) {
   constexpr double kLargestF32Exponent = 8;
   const double exponent = (has_importance(d) ? 1 + d.beta : 1) / d.temperature;

@@ -25,7 +25,8 @@ constexpr Variant kVariants[] = {{"biased", ObjectiveKind::biased, NegativeScale
                                  {"hard", ObjectiveKind::hard, NegativeScale::mean, 3},
                                  {"unbiased", ObjectiveKind::unbiased, NegativeScale::mean, 2},
                                  {"unbiased", ObjectiveKind::unbiased, NegativeScale::sum, 3}};
-constexpr std::pair<int64_t, int64_t> kExtents[] = {{1, 4}, {2, 8}, {5, 16}, {33, 20}, {65, 128}, {150, 30}};
+constexpr std::pair<int64_t, int64_t> kExtents[] = {{1, 4},   {2, 8},    {5, 16},   {9, 135},
+                                                    {33, 20}, {65, 128}, {150, 30}, {150, 40}};
 
 /// Unit rows; views of an image resemble each other.
 Values embeddings(const ObjectiveDesc& d) {
