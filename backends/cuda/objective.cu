@@ -74,17 +74,16 @@ void evaluate_tiles(Context& context, const ObjectiveDesc& d, ConstTensorRef z, 
 
 template <class In, class T>
 void evaluate_kept(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
-                   TensorRef dz, Kept<T> w) {
+                   TensorRef dz, const Kept<T>& w) {
   const ContrastiveSettings<double> settings = contrastive_settings(d);
   const auto a = anchors<In, T>(d, settings, z, labels);
-  w.whole = vectorizable<In>(d.dim, a.z);
   const int64_t positives = d.batch + (d.views - 2) * 2 * d.batch;
   launch(keep_kernel<In, T>, extent(w.tile_blocks() + ceil_div(positives, kTileThreads / kLanes)), kTileThreads, 0,
          context.stream(), a, d.views, settings.inverse_temperature, w);
   const int64_t blocks = dz ? w.tiles * ceil_div(d.dim, kKeptDims) : 0;
-  launch(kept_gradient_kernel<In, T>, extent(blocks + 1), kTileThreads, KeptWeights<T>::bytes(w.padded()),
-         context.stream(), a, settings, contrastive_settings_as<T>(settings), d.views, w, result.as<double>(),
-         dz ? dz.as<In>() : nullptr);
+  const auto gradient = settings.beta > 0 ? kept_gradient_kernel<true, In, T> : kept_gradient_kernel<false, In, T>;
+  launch(gradient, extent(blocks + 1), kTileThreads, KeptWeights<T>::bytes(w.padded()), context.stream(), a, settings,
+         contrastive_settings_as<T>(settings), d.views, w, result.as<double>(), dz ? dz.as<In>() : nullptr);
   if (dz && d.views > 2)
     launch(kept_extras_kernel<In, T>, extent(ceil_div((d.views - 2) * d.batch * d.dim, kTileThreads)), kTileThreads, 0,
            context.stream(), a, d.views, w, dz.as<In>());
@@ -93,30 +92,26 @@ void evaluate_kept(Context& context, const ObjectiveDesc& d, ConstTensorRef z, C
 template <class In, class T>
 void evaluate(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
               TensorRef dz, Carver& memory) {
-  if (Kept<T>::fits(d)) return evaluate_kept<In, T>(context, d, z, labels, result, dz, Kept<T>(d, memory));
+  if (Kept<T>::fits(d, z.data)) return evaluate_kept<In, T>(context, d, z, labels, result, dz, Kept<T>(d, memory));
   const Layout layout(d, memory);
   if constexpr (std::is_same_v<T, float>)
     if (layout.large) return evaluate_tiles<LargeTile, In, T>(context, d, z, labels, result, dz, layout);
   evaluate_tiles<SmallTile, In, T>(context, d, z, labels, result, dz, layout);
 }
 
+/// Of either way: which one it is depends on the address of z too.
 template <class T>
-void measure(const ObjectiveDesc& d, Carver& memory) {
-  if (Kept<T>::fits(d))
-    Kept<T>(d, memory);
-  else
-    Layout(d, memory);
+size_t workspace(const ObjectiveDesc& d) {
+  Carver kept(nullptr), split(nullptr);
+  if (Kept<T>::fits(d, nullptr)) Kept<T>(d, kept);
+  Layout(d, split);
+  return std::max(kept.used(), split.used());
 }
 
 }  // namespace
 
 size_t objective_workspace(const ObjectiveDesc& d) {
-  Carver memory(nullptr);
-  if (computes_in_double(d))
-    measure<double>(d, memory);
-  else
-    measure<float>(d, memory);
-  return memory.used();
+  return computes_in_double(d) ? workspace<double>(d) : workspace<float>(d);
 }
 
 void objective(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,

@@ -25,7 +25,6 @@ struct Pair {
 /// The workspace. Anchors are padded to whole tiles; weighted, importance and sums of the padding are 0.
 template <class T>
 struct Kept {
-  bool whole;  ///< rows of z may be read by sixteen bytes
   int32_t tiles;
   T* weighted;          ///< [padded, padded]: e^x, or e^((1 + beta) x); 0 where not negatives
   T* importance;        ///< likewise e^(beta x), with beta > 0
@@ -34,7 +33,7 @@ struct Kept {
   double* extra;        ///< [views - 2, anchors]: e^x of the extra positives
   RowWeights* weights;  ///< [anchors], with extra positives
 
-  Kept(const ObjectiveDesc& d, Carver& memory) : whole(false), tiles(of_tiles(d)) {
+  Kept(const ObjectiveDesc& d, Carver& memory) : tiles(static_cast<int32_t>(ceil_div(2 * d.batch, kKeptTile))) {
     const int64_t square = int64_t{padded()} * padded();
     weighted = memory.take<T>(square);
     importance = memory.take<T>(has_importance(d) ? square : 0);
@@ -43,9 +42,10 @@ struct Kept {
     extra = memory.take<double>((d.views - 2) * 2 * d.batch);
     weights = memory.take<RowWeights>(d.views > 2 ? 2 * d.batch : 0);
   }
-  static int32_t of_tiles(const ObjectiveDesc& d) { return static_cast<int32_t>(ceil_div(2 * d.batch, kKeptTile)); }
-  static bool fits(const ObjectiveDesc& d) {
-    return 2 * d.batch <= kKeptBytes / static_cast<int64_t>(sizeof(T)) && 2 * d.batch <= kKeptAnchorsOfColumn * d.dim;
+  /// Whether the matrix is small enough, and rows of z can be read by sixteen bytes.
+  static bool fits(const ObjectiveDesc& d, const void* z) {
+    return 2 * d.batch <= kKeptBytes / static_cast<int64_t>(sizeof(T)) && 2 * d.batch <= kKeptAnchorsOfColumn * d.dim &&
+           static_cast<size_t>(d.dim) * size_of(d.dtype) % 16 == 0 && reinterpret_cast<uintptr_t>(z) % 16 == 0;
   }
   DCL_HD int32_t padded() const { return tiles * kKeptTile; }
   /// Blocks of the first pass: a tile and its mirror image are one block's.
@@ -89,20 +89,10 @@ __device__ __forceinline__ void store_four(T* to, const T (&values)[4]) {
   }
 }
 
-/// Columns k, k + 1, ... of an anchor's z; zeros outside. kWhole: as Kept::whole.
-template <bool kWhole, class In, class T>
+/// Sixteen bytes of an anchor's z from column k on; zeros outside.
+template <class In, class T>
 __device__ __forceinline__ Pack<In> fetch_z(const Anchors<In, T>& a, int32_t anchor, int64_t k) {
-  Pack<In> pack = {};
-  if (anchor >= a.count()) return pack;
-  const In* from = a.z + anchor * a.dim + k;
-  if constexpr (kWhole) {
-    if (k < a.dim) pack = load_pack(from);
-  } else {
-#pragma unroll
-    for (int i = 0; i < kVector<In>; ++i)
-      if (k + i < a.dim) pack.lanes[i] = from[i];
-  }
-  return pack;
+  return anchor < a.count() && k < a.dim ? load_pack(a.z + anchor * a.dim + k) : Pack<In>{};
 }
 
 /// The operands of a tile in shared memory, 512 bytes of every row and column at a time; rows are padded so that eight
@@ -119,7 +109,6 @@ struct KeptOperands {
   static_assert(kKeptGroups * kKeptTile * kSumStride <= kElements);
 
   /// Columns of z from `begin` on, all of them in flight at once.
-  template <bool kWhole>
   static __device__ __forceinline__ void bring(const Anchors<In, T>& a, int32_t first_row, int32_t first_column,
                                                int64_t begin, T* operands) {
     Pack<In> packs[kFetches];
@@ -127,7 +116,7 @@ struct KeptOperands {
     for (int n = 0; n < kFetches; ++n) {
       const int at = n * kTileThreads + static_cast<int>(threadIdx.x), line = at / kPacks;
       const int32_t anchor = line < kKeptTile ? first_row + line : first_column + line - kKeptTile;
-      packs[n] = fetch_z<kWhole>(a, anchor, begin + at % kPacks * kVector<In>);
+      packs[n] = fetch_z(a, anchor, begin + at % kPacks * kVector<In>);
     }
 #pragma unroll
     for (int n = 0; n < kFetches; ++n) {
@@ -161,7 +150,7 @@ __device__ __forceinline__ void multiply_group(const T* rows, const T* columns, 
 
 /// Cosines of a tile: of row threadIdx.x / 8, columns 4 (threadIdx.x % 8) and on. Every warp has sixteen rows, all
 /// columns and a part of the depth.
-template <bool kWhole, class In, class T>
+template <class In, class T>
 __device__ __forceinline__ void kept_cosines(const Anchors<In, T>& a, int32_t first_row, int32_t first_column,
                                              T* operands, T (&s)[4]) {
   using Operands = KeptOperands<In, T>;
@@ -170,7 +159,7 @@ __device__ __forceinline__ void kept_cosines(const Anchors<In, T>& a, int32_t fi
   const int group = warp / 2, row = warp % 2 * 16 + (lane & 1) + (lane >> 4) * 2, column = lane >> 1 & 7;
   T sum[kKeptOf][kKeptOf] = {};
   for (int64_t begin = 0; begin < a.dim; begin += Operands::kDepth) {
-    Operands::template bring<kWhole>(a, first_row, first_column, begin, operands);
+    Operands::bring(a, first_row, first_column, begin, operands);
     __syncthreads();
     const T* from = operands + group * Operands::kGroupDepth;
     multiply_group(from + row * kStride, from + (kKeptTile + column) * kStride, Operands::kGroupDepth, 4 * kStride,
@@ -262,19 +251,18 @@ __global__ void __launch_bounds__(kTileThreads, 2)
   if (block >= kept.tile_blocks()) return keep_positives(a, views, scale, block - kept.tile_blocks(), kept);
   const int32_t row_tile = block % kept.tiles, column_tile = (row_tile + block / kept.tiles) % kept.tiles;
   T s[4];
-  if (kept.whole)
-    kept_cosines<true>(a, row_tile * kKeptTile, column_tile * kKeptTile, operands, s);
-  else
-    kept_cosines<false>(a, row_tile * kKeptTile, column_tile * kKeptTile, operands, s);
+  kept_cosines(a, row_tile * kKeptTile, column_tile * kKeptTile, operands, s);
   const unsigned line = threadIdx.x / 8, first = threadIdx.x % 8 * 4;
 #pragma unroll
   for (unsigned c = 0; c < 4; ++c) mirrored[line][first + c] = s[c];
   __syncthreads();
-  keep_tile(a, row_tile, column_tile, s, kept);
-  if (row_tile == column_tile) return;
+#pragma unroll 1  // code that is run once is as slow as it is long
+  for (int mirror = 0; mirror < (row_tile == column_tile ? 1 : 2); ++mirror) {
+    if (mirror)
 #pragma unroll
-  for (unsigned c = 0; c < 4; ++c) s[c] = mirrored[first + c][line];
-  keep_tile(a, column_tile, row_tile, s, kept);
+      for (unsigned c = 0; c < 4; ++c) s[c] = mirrored[first + c][line];
+    keep_tile(a, mirror ? column_tile : row_tile, mirror ? row_tile : column_tile, s, kept);
+  }
 }
 
 }  // namespace dcl::cuda

@@ -6,50 +6,51 @@
 
 namespace dcl::cuda {
 
-inline constexpr int kKeptDims = 16;  // columns of z of a block's part of dz
-template <class T>
-inline constexpr int kRowsOfThread = kKeptBytes / static_cast<int>(sizeof(T)) / kTileThreads;
+inline constexpr int kKeptDims = 16;   // columns of z of a block's part of dz
+inline constexpr int kRowsAtOnce = 2;  // of a thread
 
-/// Sums of the thread's rows over all tiles; its rows are kTileThreads apart.
+/// Sums over all tiles of the rows first, first + kTileThreads, ...
 template <class T>
-__device__ __forceinline__ void row_totals(const Kept<T>& kept, KeptSum kind, double (&total)[kRowsOfThread<T>]) {
-  const T* from = kept.sums + int64_t{kind} * kept.tiles * kept.padded();
-#pragma unroll
-  for (int r = 0; r < kRowsOfThread<T>; ++r) total[r] = 0;
+__device__ __forceinline__ void row_totals(const Kept<T>& kept, KeptSum kind, int32_t first,
+                                           double (&total)[kRowsAtOnce]) {
+  const T* from = kept.sums + int64_t{kind} * kept.tiles * kept.padded() + first;
 #pragma unroll 8
   for (int32_t tile = 0; tile < kept.tiles; ++tile)
 #pragma unroll
-    for (int r = 0; r < kRowsOfThread<T>; ++r) {
-      const int32_t row = r * kTileThreads + static_cast<int32_t>(threadIdx.x);
-      if (row < kept.padded()) total[r] += static_cast<double>(from[tile * kept.padded() + row]);
-    }
+    for (int r = 0; r < kRowsAtOnce; ++r)
+      if (first + r * kTileThreads < kept.padded())
+        total[r] += static_cast<double>(from[tile * kept.padded() + r * kTileThreads]);
 }
 
 /// use(row, ContrastiveRow<C>) for each of the thread's anchors.
 template <class C, class In, class T, class Use>
 __device__ __forceinline__ void for_rows(const Anchors<In, T>& a, const ContrastiveSettings<C>& settings, int64_t views,
                                          const Kept<T>& kept, const Use& use) {
-  constexpr int kRows = kRowsOfThread<T>;
-  double pair[kRows] = {}, positives[kRows] = {}, weighted[kRows], importance[kRows] = {}, count[kRows] = {};
+#pragma unroll 1
+  for (auto first = static_cast<int32_t>(threadIdx.x); first < a.count(); first += kRowsAtOnce * kTileThreads) {
+    // Only one of importance and count is asked for.
+    double pair[kRowsAtOnce] = {}, positives[kRowsAtOnce] = {}, weighted[kRowsAtOnce] = {}, other[kRowsAtOnce] = {};
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const int32_t row = r * kTileThreads + static_cast<int32_t>(threadIdx.x);
-    if (row >= a.count()) continue;
-    pair[r] = positives[r] = kept.pairs[a.image(row)].exponential;
-    for (int64_t view = 2; view < views; ++view) positives[r] += kept.extra[(view - 2) * a.count() + row];
-  }
-  row_totals(kept, kWeighted, weighted);
-  if (settings.rule == NegativeRule::importance) row_totals(kept, kImportance, importance);
-  if (settings.rule == NegativeRule::true_mean) row_totals(kept, kCount, count);
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+      const int32_t row = first + r * kTileThreads;
+      if (row >= a.count()) continue;
+      pair[r] = positives[r] = kept.pairs[a.image(row)].exponential;
+#pragma unroll 1
+      for (int64_t view = 2; view < views; ++view) positives[r] += kept.extra[(view - 2) * a.count() + row];
+    }
+    row_totals(kept, kWeighted, first, weighted);
+    if (settings.rule != NegativeRule::plain)
+      row_totals(kept, settings.rule == NegativeRule::importance ? kImportance : kCount, first, other);
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const int32_t row = r * kTileThreads + static_cast<int32_t>(threadIdx.x);
-    if (row >= a.count()) continue;
-    ContrastiveSums<C> sums;
-    sums.pair = static_cast<C>(pair[r]), sums.positives = static_cast<C>(positives[r]);
-    sums.weighted = static_cast<C>(weighted[r]), sums.importance = static_cast<C>(importance[r]);
-    sums.count = static_cast<C>(count[r]);
-    use(row, contrastive_row(settings, sums));
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+      const int32_t row = first + r * kTileThreads;
+      if (row >= a.count()) continue;
+      ContrastiveSums<C> sums;
+      sums.pair = static_cast<C>(pair[r]), sums.positives = static_cast<C>(positives[r]);
+      sums.weighted = static_cast<C>(weighted[r]);
+      sums.importance = sums.count = static_cast<C>(other[r]);
+      use(row, contrastive_row(settings, sums));
+    }
   }
 }
 
@@ -121,16 +122,15 @@ __device__ __forceinline__ void kept_weights(const Anchors<In, T>& a, const Cont
 }
 
 /// A warp's next columns on their way to shared memory: the block's rows of them, and of z the block's part.
-template <class In, class T>
+template <bool kImportance, class In, class T>
 struct KeptStage {
   static constexpr int kColumns = KeptWeights<T>::kColumns;
   static constexpr int kRowPacks = kKeptTile / kVector<T>, kDimPacks = kKeptDims / kVector<In>;  // of a column
   static constexpr int kWeightFetches = kColumns * kRowPacks / 32, kZFetches = kColumns * kDimPacks / 32;
-  Pack<T> weighted[kWeightFetches], importance[kWeightFetches];
+  Pack<T> weighted[kWeightFetches], importance[kImportance ? kWeightFetches : 1];
   Pack<In> z[kZFetches];
 
   /// The matrix is symmetric: rows of a column are side by side in the column's row.
-  template <bool kWhole>
   __device__ __forceinline__ void fetch(const Anchors<In, T>& a, const Kept<T>& kept, int32_t first_row, int32_t column,
                                         int64_t first_dim) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -139,12 +139,11 @@ struct KeptStage {
     for (int n = 0; n < kWeightFetches; ++n) {
       const int64_t at = from + int64_t{n * (32 / kRowPacks)} * kept.padded();
       weighted[n] = load_pack(kept.weighted + at);
-      if (a.beta > 0) importance[n] = load_pack(kept.importance + at);
+      if constexpr (kImportance) importance[n] = load_pack(kept.importance + at);
     }
 #pragma unroll
     for (int n = 0; n < kZFetches; ++n)
-      z[n] = fetch_z<kWhole>(a, column + n * (32 / kDimPacks) + lane / kDimPacks,
-                             first_dim + lane % kDimPacks * kVector<In>);
+      z[n] = fetch_z(a, column + n * (32 / kDimPacks) + lane / kDimPacks, first_dim + lane % kDimPacks * kVector<In>);
   }
 
   /// dLoss/ds of both anchors together, and z.
@@ -160,7 +159,7 @@ struct KeptStage {
       Pack<T> weight;
 #pragma unroll
       for (int i = 0; i < kVector<T>; ++i) weight.lanes[i] = weighted[n].lanes[i] * (negative.lanes[i] + of_column);
-      if (a.beta > 0)
+      if constexpr (kImportance)
 #pragma unroll
         for (int i = 0; i < kVector<T>; ++i)
           weight.lanes[i] += importance[n].lanes[i] * (of_importance.lanes[i] + rows.importance[column + line]);
@@ -201,22 +200,22 @@ __device__ __forceinline__ void multiply_stage(const T* stage, T (&sum)[4][4]) {
 }
 
 /// A warp's columns, all of them in turn. Weights are ready after the first barrier.
-template <bool kWhole, class In, class T>
+template <bool kImportance, class In, class T>
 __device__ __forceinline__ void sum_columns(const Anchors<In, T>& a, const ContrastiveSettings<T>& settings,
                                             int64_t views, int32_t first_row, int64_t first_dim, const Kept<T>& kept,
                                             const KeptWeights<T>& shared, T (&sum)[4][4]) {
   constexpr int kColumns = KeptWeights<T>::kColumns, kStep = kTileWarps * kColumns;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   T* stage = shared.stages + warp * KeptWeights<T>::kStage;
-  KeptStage<In, T> next;
+  KeptStage<kImportance, In, T> next;
   int32_t column = warp * kColumns;
-  if (column < kept.padded()) next.template fetch<kWhole>(a, kept, first_row, column, first_dim);
+  if (column < kept.padded()) next.fetch(a, kept, first_row, column, first_dim);
   kept_weights(a, settings, views, first_row, kept, shared);
   __syncthreads();
   for (; column < kept.padded(); column += kStep) {
     next.store(a, shared, first_row, column, stage);
     __syncwarp();
-    if (column + kStep < kept.padded()) next.template fetch<kWhole>(a, kept, first_row, column + kStep, first_dim);
+    if (column + kStep < kept.padded()) next.fetch(a, kept, first_row, column + kStep, first_dim);
     multiply_stage(stage, sum);
     __syncwarp();
   }
@@ -247,8 +246,8 @@ __device__ __forceinline__ void write_part(const Anchors<In, T>& a, int64_t view
 }
 
 /// Block 0 writes the result, the others have 32 anchors and kKeptDims columns of dz each.
-template <class In, class T>
-__global__ void __launch_bounds__(kTileThreads)
+template <bool kImportance, class In, class T>
+__global__ void __launch_bounds__(kTileThreads, kImportance || sizeof(T) > 4 ? 1 : 2)
     kept_gradient_kernel(Anchors<In, T> a, ContrastiveSettings<double> settings, ContrastiveSettings<T> rounded,
                          int64_t views, Kept<T> kept, double* result, In* dz) {
   if (blockIdx.x == 0) return kept_result(a, settings, views, kept, result);
@@ -265,10 +264,7 @@ __global__ void __launch_bounds__(kTileThreads)
     if (row < a.count() && k < a.dim) z_of_pair[i] = a.z[a.pair(row) * a.dim + k];
   }
   T sum[4][4] = {};
-  if (kept.whole)
-    sum_columns<true>(a, rounded, views, first_row, first_dim, kept, shared, sum);
-  else
-    sum_columns<false>(a, rounded, views, first_row, first_dim, kept, shared, sum);
+  sum_columns<kImportance>(a, rounded, views, first_row, first_dim, kept, shared, sum);
   __syncthreads();
 #pragma unroll
   for (int r = 0; r < 4; ++r) store_four(shared.stages + warp * KeptWeights<T>::kStage + (r * 32 + lane) * 4, sum[r]);

@@ -35,6 +35,7 @@ __device__ double through_extras(const Anchors<In, T>& a, int64_t views, double 
                                  int64_t row, int64_t k) {
   const int64_t image = row < a.batch ? row : row - a.batch;
   double sum = 0;
+#pragma unroll 1
   for (int64_t view = 2; view < views; ++view)
     sum +=
         positive * extra[(view - 2) * a.count() + row] * static_cast<double>(a.z[(view * a.batch + image) * a.dim + k]);
