@@ -78,11 +78,12 @@ void evaluate_kept(Context& context, const ObjectiveDesc& d, ConstTensorRef z, C
   const ContrastiveSettings<double> settings = contrastive_settings(d);
   const auto a = anchors<In, T>(d, settings, z, labels);
   const int64_t positives = d.batch + (d.views - 2) * 2 * d.batch;
-  launch(keep_kernel<In, T>, extent(w.tile_blocks() + ceil_div(positives, kTileThreads / kLanes)), kTileThreads, 0,
-         context.stream(), a, d.views, settings.inverse_temperature, w);
-  const int64_t blocks = dz ? w.tiles * ceil_div(d.dim, kKeptDims) : 0;
+  const int64_t lines = ceil_div(ceil_div(positives, kTileThreads / kLanes), w.tiles);  // of blocks
+  launch(keep_kernel<In, T>, dim3(extent(w.tiles), extent(w.apart() + lines)), kTileThreads, 0, context.stream(), a,
+         d.views, settings.inverse_temperature, w);
   const auto gradient = settings.beta > 0 ? kept_gradient_kernel<true, In, T> : kept_gradient_kernel<false, In, T>;
-  launch(gradient, extent(blocks + 1), kTileThreads, KeptWeights<T>::bytes(w.padded()), context.stream(), a, settings,
+  const dim3 parts = dz ? dim3(extent(w.tiles), extent(1 + ceil_div(d.dim, kKeptDims))) : dim3(1);
+  launch(gradient, parts, kTileThreads, KeptWeights<T>::bytes(w.padded()), context.stream(), a, settings,
          contrastive_settings_as<T>(settings), d.views, w, result.as<double>(), dz ? dz.as<In>() : nullptr);
   if (dz && d.views > 2)
     launch(kept_extras_kernel<In, T>, extent(ceil_div((d.views - 2) * d.batch * d.dim, kTileThreads)), kTileThreads, 0,

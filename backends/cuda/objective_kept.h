@@ -11,6 +11,7 @@ namespace dcl::cuda {
 inline constexpr int kKeptTile = 32;                // anchors
 inline constexpr int64_t kKeptBytes = 4096;         // of a row of the matrix at most
 inline constexpr int64_t kKeptAnchorsOfColumn = 8;  // at most, for a column of z: memory stays in proportion to z
+inline constexpr int64_t kKeptMostColumns = 16384;  // of z: grids have an end
 inline constexpr int kKeptGroups = 4, kKeptOf = 4;  // parts of the depth; rows and columns of a thread
 inline constexpr int kTileWarps = kTileThreads / 32;
 
@@ -44,12 +45,12 @@ struct Kept {
   }
   /// Whether the matrix is small enough, and rows of z can be read by sixteen bytes.
   static bool fits(const ObjectiveDesc& d, const void* z) {
-    return 2 * d.batch <= kKeptBytes / static_cast<int64_t>(sizeof(T)) && 2 * d.batch <= kKeptAnchorsOfColumn * d.dim &&
-           static_cast<size_t>(d.dim) * size_of(d.dtype) % 16 == 0 && reinterpret_cast<uintptr_t>(z) % 16 == 0;
+    return d.dim <= kKeptMostColumns && 2 * d.batch <= kKeptBytes / static_cast<int64_t>(sizeof(T)) &&
+           2 * d.batch <= kKeptAnchorsOfColumn * d.dim && static_cast<size_t>(d.dim) * size_of(d.dtype) % 16 == 0 &&
+           reinterpret_cast<uintptr_t>(z) % 16 == 0;
   }
   DCL_HD int32_t padded() const { return tiles * kKeptTile; }
-  /// Blocks of the first pass: a tile and its mirror image are one block's.
-  DCL_HD int32_t tile_blocks() const { return tiles * (tiles + 1) / 2; }
+  DCL_HD int32_t apart() const { return tiles / 2 + 1; }
 };
 
 /// Sixteen bytes.
@@ -89,10 +90,9 @@ __device__ __forceinline__ void store_four(T* to, const T (&values)[4]) {
   }
 }
 
-/// Sixteen bytes of an anchor's z from column k on; zeros outside.
-template <class In, class T>
-__device__ __forceinline__ Pack<In> fetch_z(const Anchors<In, T>& a, int32_t anchor, int64_t k) {
-  return anchor < a.count() && k < a.dim ? load_pack(a.z + anchor * a.dim + k) : Pack<In>{};
+template <class T>
+__device__ __forceinline__ Pack<T> fetch_if(bool inside, const T* from) {
+  return inside ? load_pack(from) : Pack<T>{};
 }
 
 /// The operands of a tile in shared memory, 512 bytes of every row and column at a time; rows are padded so that eight
@@ -111,12 +111,18 @@ struct KeptOperands {
   /// Columns of z from `begin` on, all of them in flight at once.
   static __device__ __forceinline__ void bring(const Anchors<In, T>& a, int32_t first_row, int32_t first_column,
                                                int64_t begin, T* operands) {
+    constexpr int kLines = kTileThreads / kPacks, kHalf = kFetches / 2;  // read at once; of the rows
+    const int line = static_cast<int>(threadIdx.x) / kPacks;
+    const int64_t k = begin + static_cast<int>(threadIdx.x) % kPacks * kVector<In>;
+    const In* of_rows = a.z + (first_row + line) * a.dim + k;
+    const In* of_columns = a.z + (first_column + line) * a.dim + k;
     Pack<In> packs[kFetches];
 #pragma unroll
-    for (int n = 0; n < kFetches; ++n) {
-      const int at = n * kTileThreads + static_cast<int>(threadIdx.x), line = at / kPacks;
-      const int32_t anchor = line < kKeptTile ? first_row + line : first_column + line - kKeptTile;
-      packs[n] = fetch_z(a, anchor, begin + at % kPacks * kVector<In>);
+    for (int n = 0; n < kHalf; ++n) {
+      const bool inside = k < a.dim;
+      packs[n] = fetch_if(inside && first_row + line + n * kLines < a.count(), of_rows + n * kLines * a.dim);
+      packs[kHalf + n] =
+          fetch_if(inside && first_column + line + n * kLines < a.count(), of_columns + n * kLines * a.dim);
     }
 #pragma unroll
     for (int n = 0; n < kFetches; ++n) {
@@ -195,16 +201,17 @@ __device__ __forceinline__ void keep_tile(const Anchors<In, T>& a, int32_t row_t
   T weighted[4] = {}, importance[4] = {}, sums[kKeptSums] = {};
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
-    if (!a.negatives(i, first + c)) continue;
-    weighted[c] = a.exponential(s[c]);
+    const bool negatives = a.negatives(i, first + c);
+    T e = a.exponential(s[c]);
     if (a.beta > 0) {
-      importance[c] = a.importance(s[c]);
-      weighted[c] *= importance[c];
+      importance[c] = negatives ? a.importance(s[c]) : T{0};
+      e *= importance[c];
     }
+    weighted[c] = negatives ? e : T{0};
     sums[kWeighted] += weighted[c];
     sums[kImportance] += importance[c];
-    sums[kCosines] += s[c];
-    sums[kCount] += T{1};
+    sums[kCosines] += negatives ? s[c] : T{0};
+    sums[kCount] += negatives ? T{1} : T{0};
   }
   const int64_t at = int64_t{i} * kept.padded() + first;
   store_four(kept.weighted + at, weighted);
@@ -240,16 +247,19 @@ __device__ void keep_positives(const Anchors<In, T>& a, int64_t views, double sc
     kept.extra[at - a.batch] = e;
 }
 
-/// First the blocks of tiles, then those of positives.
+/// Grid (tiles, apart() and more): a block has the tile that many columns of tiles beside the diagonal, around the
+/// edge, and its mirror image. Blocks beyond apart() have positives.
 template <class In, class T>
 __global__ void __launch_bounds__(kTileThreads, 2)
     keep_kernel(Anchors<In, T> a, int64_t views, double scale, Kept<T> kept) {
   using Operands = KeptOperands<In, T>;
   DCL_SHARED(T, operands, [Operands::kElements]);
   DCL_SHARED(T, mirrored, [kKeptTile][kKeptTile + 1]);
-  const auto block = static_cast<int32_t>(blockIdx.x);
-  if (block >= kept.tile_blocks()) return keep_positives(a, views, scale, block - kept.tile_blocks(), kept);
-  const int32_t row_tile = block % kept.tiles, column_tile = (row_tile + block / kept.tiles) % kept.tiles;
+  const auto row_tile = static_cast<int32_t>(blockIdx.x), apart = static_cast<int32_t>(blockIdx.y);
+  if (apart >= kept.apart())
+    return keep_positives(a, views, scale, (apart - kept.apart()) * kept.tiles + row_tile, kept);
+  if (2 * apart == kept.tiles && row_tile >= apart) return;  // another block's
+  const int32_t column_tile = row_tile + apart - (row_tile + apart < kept.tiles ? 0 : kept.tiles);
   T s[4];
   kept_cosines(a, row_tile * kKeptTile, column_tile * kKeptTile, operands, s);
   const unsigned line = threadIdx.x / 8, first = threadIdx.x % 8 * 4;
