@@ -41,7 +41,8 @@ __device__ __forceinline__ void for_rows(const Anchors<In, T>& a, const Contrast
   const auto thread = static_cast<int32_t>(threadIdx.x);
 #pragma unroll 1
   for (int32_t begin = 0; begin < a.count(); begin += kRowsAtOnce * kTileThreads) {
-    double pair[kRowsAtOnce] = {}, weighted[kRowsAtOnce] = {}, other[kRowsAtOnce] = {};
+    double pair[kRowsAtOnce] = {};
+    C weighted[kRowsAtOnce] = {}, other[kRowsAtOnce] = {};
 #pragma unroll
     for (int r = 0; r < kRowsAtOnce; ++r) {
       const int32_t row = begin + thread + r * kTileThreads;
@@ -57,7 +58,7 @@ __device__ __forceinline__ void for_rows(const Anchors<In, T>& a, const Contrast
       };
       row_totals(kept, kind, begin + thread, once, total);
 #pragma unroll
-      for (int r = 0; r < kRowsAtOnce; ++r) (n == 0 ? weighted[r] : other[r]) = total[r];
+      for (int r = 0; r < kRowsAtOnce; ++r) (n == 0 ? weighted[r] : other[r]) = static_cast<C>(total[r]);
     }
 #pragma unroll
     for (int r = 0; r < kRowsAtOnce; ++r) {
@@ -68,8 +69,8 @@ __device__ __forceinline__ void for_rows(const Anchors<In, T>& a, const Contrast
       for (int64_t view = 2; view < views; ++view) positives += kept.extra[(view - 2) * a.count() + row];
       ContrastiveSums<C> sums;
       sums.pair = static_cast<C>(pair[r]), sums.positives = static_cast<C>(positives);
-      sums.weighted = static_cast<C>(weighted[r]);
-      sums.importance = sums.count = static_cast<C>(other[r]);
+      sums.weighted = weighted[r];
+      sums.importance = sums.count = other[r];
       use(row, contrastive_row(settings, sums));
     }
   }
