@@ -32,6 +32,11 @@ __global__ void __launch_bounds__(kBatchNormThreads) statistics_kernel(BatchNorm
   write_partial(s, p, sum, squares, partial);
 }
 
+/// Running statistics of a channel.
+struct Running {
+  float mean, var;
+};
+
 /// Where statistics go, group after group, which is the order of the running updates.
 struct StatisticsOutput {
   int groups;
@@ -49,15 +54,21 @@ struct StatisticsOutput {
         running_mean(mean ? mean.as<float>() : nullptr),
         running_var(var ? var.as<float>() : nullptr) {}
 
+  __device__ Running running(int64_t c) const {
+    return running_mean ? Running{running_mean[c], running_var[c]} : Running{0, 0};
+  }
+  __device__ void store(int64_t c, const Running& running) const {
+    if (running_mean) running_mean[c] = running.mean, running_var[c] = running.var;
+  }
+
   /// spread: the variance, below 0 by rounding only.
-  __device__ void store(int group, int64_t c, double mean, double spread) const {
+  __device__ void store(int group, int64_t c, double mean, double spread, Running& running) const {
     const double var = spread < 0 ? 0.0 : spread;  // NaN stays NaN
     saved[group * channels + c] = static_cast<float>(mean);
     saved[(groups + group) * channels + c] = static_cast<float>(1.0 / sqrt(var + eps));
-    if (!running_mean) return;
     const double keep = 1 - momentum, unbiased = count / (count - 1);
-    running_mean[c] = static_cast<float>(keep * static_cast<double>(running_mean[c]) + momentum * mean);
-    running_var[c] = static_cast<float>(keep * static_cast<double>(running_var[c]) + momentum * unbiased * var);
+    running.mean = static_cast<float>(keep * static_cast<double>(running.mean) + momentum * mean);
+    running.var = static_cast<float>(keep * static_cast<double>(running.var) + momentum * unbiased * var);
   }
 };
 
@@ -66,30 +77,37 @@ template <class T>
 __global__ void __launch_bounds__(kCombineThreads)
     finish_statistics(BatchNormShape s, const T* x, const float* partial, StatisticsOutput out) {
   const int64_t c = combine_channel();
+  const bool leads = combine_leader(s);
+  Running running = leads ? out.running(c) : Running{};
   for (int first = 0; first < s.groups; first += kCombineGroups) {
     PartialSums sums[kCombineGroups];
+    float shift[kCombineGroups];  // on their way while sums are combined
+#pragma unroll
+    for (int g = 0; g < kCombineGroups; ++g)
+      shift[g] = leads && first + g < s.groups ? to_float(x[(first + g) * s.rows * s.channels + c]) : 0.0f;
     combine_pieces(s, partial, first, sums);
-    if (!combine_leader(s)) continue;
+    if (!leads) continue;
 #pragma unroll
     for (int g = 0; g < kCombineGroups; ++g) {
-      const int group = first + g;
-      if (group == s.groups) break;
+      if (first + g == s.groups) break;
       const double centre = sums[g].a / out.count;
-      const double mean = static_cast<double>(to_float(x[group * s.rows * s.channels + c])) + centre;
-      out.store(group, c, mean, sums[g].b / out.count - centre * centre);
+      out.store(first + g, c, static_cast<double>(shift[g]) + centre, sums[g].b / out.count - centre * centre, running);
     }
   }
+  if (leads) out.store(c, running);
 }
 
 __global__ void __launch_bounds__(kBatchNormThreads)
     statistics_of_sums_kernel(const float* sums, StatisticsOutput out) {
   const int64_t c = int64_t{blockIdx.x} * kBatchNormThreads + threadIdx.x;
   if (c >= out.channels) return;
+  Running running = out.running(c);
   for (int group = 0; group < out.groups; ++group) {
     const float* own = sums + group * 2 * out.channels + c;
     const double mean = static_cast<double>(own[0]) / out.count;
-    out.store(group, c, mean, static_cast<double>(own[out.channels]) / out.count - mean * mean);
+    out.store(group, c, mean, static_cast<double>(own[out.channels]) / out.count - mean * mean, running);
   }
+  out.store(c, running);
 }
 
 __global__ void running_kernel(int groups, int64_t channels, double eps, const float* mean, const float* var,

@@ -62,18 +62,23 @@ __global__ void __launch_bounds__(kCombineThreads)
   const int64_t c = combine_channel();
   const double count = static_cast<double>(s.rows);
   const bool leads = combine_leader(s);
+  const double scale = leads ? static_cast<double>(gamma[c]) : 0;
   double dgamma_sum = leads && add ? static_cast<double>(dgamma[c]) : 0,
          dbeta_sum = leads && add ? static_cast<double>(dbeta[c]) : 0;
   for (int first = 0; first < s.groups; first += kCombineGroups) {
     PartialSums sums[kCombineGroups];
+    float inv_std[kCombineGroups];  // on their way while sums are combined
+#pragma unroll
+    for (int g = 0; g < kCombineGroups; ++g)
+      inv_std[g] = leads && first + g < s.groups ? saved[(s.groups + first + g) * s.channels + c] : 0.0f;
     combine_pieces(s, partial, first, sums);
     if (!leads) continue;
 #pragma unroll
     for (int g = 0; g < kCombineGroups; ++g) {
       const int group = first + g;
       if (group == s.groups) break;
-      const double r = static_cast<double>(saved[(s.groups + group) * s.channels + c]);
-      const double factor = static_cast<double>(gamma[c]) * r;
+      const double r = static_cast<double>(inv_std[g]);
+      const double factor = scale * r;
       dbeta_sum += sums[g].a;
       dgamma_sum += sums[g].b * r;
       float* own = factors + int64_t{group} * 3 * s.channels + c;
