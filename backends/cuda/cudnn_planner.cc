@@ -19,22 +19,30 @@ namespace {
 
 constexpr size_t kMostWorkspace = size_t{768} << 20;
 
-class Handle {
+/// One handle for each stream: what a handle owns would be shared by work that runs side by side.
+class Handles {
  public:
-  explicit Handle(Stream stream) {
+  Handles() = default;
+  ~Handles() {
+    for (const auto& [stream, handle] : handles_)
+      if (!context_lost()) cudnn().destroy_handle(handle);
+  }
+  Handles(const Handles&) = delete;
+  Handles& operator=(const Handles&) = delete;
+
+  cudnnHandle_t of(Stream stream) {
+    for (const auto& [known, handle] : handles_)
+      if (known == stream) return handle;
     require_context();
-    check_cudnn(cudnn().create_handle(&handle_), "creating a handle");
-    check_cudnn(cudnn().set_stream(handle_, stream), "setting the stream");
+    cudnnHandle_t handle = nullptr;
+    check_cudnn(cudnn().create_handle(&handle), "creating a handle");
+    handles_.emplace_back(stream, handle);
+    check_cudnn(cudnn().set_stream(handle, stream), "setting the stream");
+    return handle;
   }
-  ~Handle() {
-    if (!context_lost()) cudnn().destroy_handle(handle_);
-  }
-  Handle(const Handle&) = delete;
-  Handle& operator=(const Handle&) = delete;
-  cudnnHandle_t get() const { return handle_; }
 
  private:
-  cudnnHandle_t handle_ = nullptr;
+  std::vector<std::pair<Stream, cudnnHandle_t>> handles_;
 };
 
 PlanBuilder builder_for_current_device() {
@@ -46,9 +54,9 @@ PlanBuilder builder_for_current_device() {
 
 class CudnnPlan final : public ConvPlan {
  public:
-  CudnnPlan(const Handle& handle, const Graph& graph, size_t workspace_bytes,
+  CudnnPlan(const Context& context, Handles& handles, const Graph& graph, size_t workspace_bytes,
             std::shared_future<PlanBuilder::Plan> plan)
-      : handle_(handle), ids_(graph.operands()), plan_(std::move(plan)) {
+      : context_(context), handles_(handles), ids_(graph.operands()), plan_(std::move(plan)) {
     workspace_bytes_ = workspace_bytes;
   }
 
@@ -61,7 +69,7 @@ class CudnnPlan final : public ConvPlan {
     std::array<void*, 8> pointers{};
     for (size_t i = 0; i < ids_.size(); ++i) pointers.at(i) = pointer(operands, ids_[i]);
     try {
-      plan->run(handle_.get(), ids_, std::span(pointers).first(ids_.size()), workspace);
+      plan->run(handles_.of(context_.stream()), ids_, std::span(pointers).first(ids_.size()), workspace);
     } catch (const Error&) {
       require_intact_context();
       throw;
@@ -82,7 +90,8 @@ class CudnnPlan final : public ConvPlan {
     return const_cast<void*>(data);
   }
 
-  const Handle& handle_;
+  const Context& context_;
+  Handles& handles_;
   std::vector<int64_t> ids_;
   std::shared_future<PlanBuilder::Plan> plan_;
 };
@@ -101,10 +110,11 @@ class ConvPlanner::Plans {
  public:
   explicit Plans(Context& context)
       : context_(context),
-        handle_(context.stream()),
         builder_(builder_for_current_device()),
         cache_(timing_wanted() ? plan_cache_folder() : std::filesystem::path(),
-               "cuDNN " + cudnn().version_text() + ", " + context.device().name) {}
+               "cuDNN " + cudnn().version_text() + ", " + context.device().name) {
+    handles_.of(context.stream());  // what cannot work fails here
+  }
 
   ConvPlan* find(const ConvPattern& pattern) {
     for (const auto& [known, plan] : plans_)
@@ -144,7 +154,7 @@ class ConvPlanner::Plans {
     if (cached && cached->choice.engine == kNoEngine) return nullptr;
     if (cached && cached->workspace_bytes <= kMostWorkspace)
       if (auto started = start(description, cached->choice))
-        return std::make_unique<CudnnPlan>(handle_, description, cached->workspace_bytes, *started);
+        return std::make_unique<CudnnPlan>(context_, handles_, description, cached->workspace_bytes, *started);
     auto chosen = choose(pattern, key, description);
     if (pattern.statistics_groups == 0 || (chosen && pays(pattern, *chosen))) return chosen;
     cache_.store(key, {{kNoEngine, {}}, 0});
@@ -183,7 +193,7 @@ class ConvPlanner::Plans {
     if (usable.empty()) return nullptr;
     if (!timing_wanted()) return keep(key, description, usable.front());
     std::string failure;
-    const auto best = fastest_plan(context_, handle_.get(), description, plans, failure);
+    const auto best = fastest_plan(context_, handles_.of(context_.stream()), description, plans, failure);
     if (best) return keep(key, description, usable[*best]);
     if (pattern.statistics_groups == 0)
       log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
@@ -194,11 +204,11 @@ class ConvPlanner::Plans {
                                   const std::shared_future<PlanBuilder::Plan>& plan) {
     const size_t bytes = plan.get()->workspace_bytes();
     cache_.store(key, {plan.get()->config().choice(), bytes});
-    return std::make_unique<CudnnPlan>(handle_, description, bytes, plan);
+    return std::make_unique<CudnnPlan>(context_, handles_, description, bytes, plan);
   }
 
   Context& context_;
-  Handle handle_;
+  Handles handles_;
   PlanBuilder builder_;
   PlanCache cache_;
   std::map<std::string, Candidates> expected_;
