@@ -11,19 +11,13 @@ namespace dcl::cuda {
 
 class Context {
  public:
-  Context() : device_(open_device()), stream_(create_stream()), current_(stream_) {}
+  Context() : device_(open_device()), stream_(create_stream()) {}
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   const Device& device() const { return device_; }
-  /// Where ops are enqueued: on the side between begin_aside() and end_aside(), contracts at Backend.
-  Stream stream() const { return current_; }
-  void begin_aside();
-  void end_aside();
-  void join_aside();
-  /// Waits for all work, that on the side too.
-  void synchronize();
+  Stream stream() const { return stream_; }
 
   /// Memory of one op: undefined contents, valid until the next call. Ops of one stream follow each other, so they may
   /// share it. A block that became too small is kept: work that was enqueued or recorded with it may still run.
@@ -42,11 +36,8 @@ class Context {
     size_t bytes;
   };
   Device device_;
-  Stream stream_, current_;
-  Stream side_ = nullptr;  // from the first begin_aside() on
-  Event order_ = nullptr;
-  bool unjoined_ = false;
-  std::vector<Block> blocks_, side_blocks_;  // of each stream; the last is in use
+  Stream stream_;
+  std::vector<Block> blocks_;  // the last is in use
 };
 
 }  // namespace dcl::cuda

@@ -38,10 +38,7 @@ std::unique_ptr<Fence> CudaBackend::make_fence() { return cuda::make_fence(conte
 std::unique_ptr<StepGraph> CudaBackend::do_capture(const std::function<void()>& step) {
   return cuda::capture(context_, step);
 }
-void CudaBackend::synchronize() { context_.synchronize(); }
-void CudaBackend::begin_aside() { context_.begin_aside(); }
-void CudaBackend::end_aside() { context_.end_aside(); }
-void CudaBackend::join_aside() { context_.join_aside(); }
+void CudaBackend::synchronize() { cuda::synchronize(context_.stream()); }
 
 void CudaBackend::do_copy(ConstTensorRef from, TensorRef to) {
   copy_on_device(to.data, from.data, from.bytes(), context_.stream());

@@ -28,10 +28,6 @@ class CudaBackend final : public Backend {
   void enqueue_in(TensorRef to, const void* host) override;
   void enqueue_out(void* host, ConstTensorRef from) override;
   void synchronize() override;
-  bool runs_aside() const override { return true; }
-  void begin_aside() override;
-  void end_aside() override;
-  void join_aside() override;
   std::unique_ptr<Fence> make_fence() override;
 
  protected:

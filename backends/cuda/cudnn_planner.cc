@@ -19,30 +19,22 @@ namespace {
 
 constexpr size_t kMostWorkspace = size_t{768} << 20;
 
-/// One handle for each stream: what a handle owns would be shared by work that runs side by side.
-class Handles {
+class Handle {
  public:
-  Handles() = default;
-  ~Handles() {
-    for (const auto& [stream, handle] : handles_)
-      if (!context_lost()) cudnn().destroy_handle(handle);
-  }
-  Handles(const Handles&) = delete;
-  Handles& operator=(const Handles&) = delete;
-
-  cudnnHandle_t of(Stream stream) {
-    for (const auto& [known, handle] : handles_)
-      if (known == stream) return handle;
+  explicit Handle(Stream stream) {
     require_context();
-    cudnnHandle_t handle = nullptr;
-    check_cudnn(cudnn().create_handle(&handle), "creating a handle");
-    handles_.emplace_back(stream, handle);
-    check_cudnn(cudnn().set_stream(handle, stream), "setting the stream");
-    return handle;
+    check_cudnn(cudnn().create_handle(&handle_), "creating a handle");
+    check_cudnn(cudnn().set_stream(handle_, stream), "setting the stream");
   }
+  ~Handle() {
+    if (!context_lost()) cudnn().destroy_handle(handle_);
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  cudnnHandle_t get() const { return handle_; }
 
  private:
-  std::vector<std::pair<Stream, cudnnHandle_t>> handles_;
+  cudnnHandle_t handle_ = nullptr;
 };
 
 PlanBuilder builder_for_current_device() {
@@ -54,9 +46,9 @@ PlanBuilder builder_for_current_device() {
 
 class CudnnPlan final : public ConvPlan {
  public:
-  CudnnPlan(const Context& context, Handles& handles, const Graph& graph, size_t workspace_bytes,
+  CudnnPlan(const Handle& handle, const Graph& graph, size_t workspace_bytes,
             std::shared_future<PlanBuilder::Plan> plan)
-      : context_(context), handles_(handles), ids_(graph.operands()), plan_(std::move(plan)) {
+      : handle_(handle), ids_(graph.operands()), plan_(std::move(plan)) {
     workspace_bytes_ = workspace_bytes;
   }
 
@@ -69,7 +61,7 @@ class CudnnPlan final : public ConvPlan {
     std::array<void*, 8> pointers{};
     for (size_t i = 0; i < ids_.size(); ++i) pointers.at(i) = pointer(operands, ids_[i]);
     try {
-      plan->run(handles_.of(context_.stream()), ids_, std::span(pointers).first(ids_.size()), workspace);
+      plan->run(handle_.get(), ids_, std::span(pointers).first(ids_.size()), workspace);
     } catch (const Error&) {
       require_intact_context();
       throw;
@@ -90,8 +82,7 @@ class CudnnPlan final : public ConvPlan {
     return const_cast<void*>(data);
   }
 
-  const Context& context_;
-  Handles& handles_;
+  const Handle& handle_;
   std::vector<int64_t> ids_;
   std::shared_future<PlanBuilder::Plan> plan_;
 };
@@ -110,11 +101,10 @@ class ConvPlanner::Plans {
  public:
   explicit Plans(Context& context)
       : context_(context),
+        handle_(context.stream()),
         builder_(builder_for_current_device()),
         cache_(timing_wanted() ? plan_cache_folder() : std::filesystem::path(),
-               "cuDNN " + cudnn().version_text() + ", " + context.device().name) {
-    handles_.of(context.stream());  // what cannot work fails here
-  }
+               "cuDNN " + cudnn().version_text() + ", " + context.device().name) {}
 
   ConvPlan* find(const ConvPattern& pattern) {
     for (const auto& [known, plan] : plans_)
@@ -154,7 +144,7 @@ class ConvPlanner::Plans {
     if (cached && cached->choice.engine == kNoEngine) return nullptr;
     if (cached && cached->workspace_bytes <= kMostWorkspace)
       if (auto started = start(description, cached->choice))
-        return std::make_unique<CudnnPlan>(context_, handles_, description, cached->workspace_bytes, *started);
+        return std::make_unique<CudnnPlan>(handle_, description, cached->workspace_bytes, *started);
     auto chosen = choose(pattern, key, description);
     if (pattern.statistics_groups == 0 || (chosen && pays(pattern, *chosen))) return chosen;
     cache_.store(key, {{kNoEngine, {}}, 0});
@@ -193,7 +183,7 @@ class ConvPlanner::Plans {
     if (usable.empty()) return nullptr;
     if (!timing_wanted()) return keep(key, description, usable.front());
     std::string failure;
-    const auto best = fastest_plan(context_, handles_.of(context_.stream()), description, plans, failure);
+    const auto best = fastest_plan(context_, handle_.get(), description, plans, failure);
     if (best) return keep(key, description, usable[*best]);
     if (pattern.statistics_groups == 0)
       log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
@@ -204,11 +194,11 @@ class ConvPlanner::Plans {
                                   const std::shared_future<PlanBuilder::Plan>& plan) {
     const size_t bytes = plan.get()->workspace_bytes();
     cache_.store(key, {plan.get()->config().choice(), bytes});
-    return std::make_unique<CudnnPlan>(context_, handles_, description, bytes, plan);
+    return std::make_unique<CudnnPlan>(handle_, description, bytes, plan);
   }
 
   Context& context_;
-  Handles handles_;
+  Handle handle_;
   PlanBuilder builder_;
   PlanCache cache_;
   std::map<std::string, Candidates> expected_;

@@ -59,11 +59,10 @@ __device__ T* dynamic_shared() {
 namespace dcl::cuda {
 
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream stream,
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream,
             Arguments&&... arguments) {
   const std::tuple<Parameters...> values{static_cast<Parameters>(arguments)...};
-  emulation::enqueue_on(stream,
-                        [=] { emulation::run_grid(grid, block, shared_bytes, [&] { std::apply(kernel, values); }); });
+  emulation::enqueue([=] { emulation::run_grid(grid, block, shared_bytes, [&] { std::apply(kernel, values); }); });
 }
 
 template <class T>

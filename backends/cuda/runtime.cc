@@ -85,8 +85,6 @@ Stream create_stream() {
   return stream;
 }
 
-Stream create_side_stream() { return create_stream(); }
-
 void destroy_stream(Stream stream) noexcept {
   if (stream && !context_lost()) cudaStreamDestroy(stream);
 }
@@ -185,12 +183,6 @@ void record_event(Event event, Stream stream) {
 void wait_for(Event event) {
   require_context();
   check(cudaEventSynchronize(event), "waiting for the GPU");
-}
-
-void follow(Stream later, Stream earlier, Event event) {
-  require_context();
-  check(cudaEventRecord(event, earlier), "recording an event");
-  check(cudaStreamWaitEvent(later, event, 0), "ordering two streams");
 }
 
 struct Graph {

@@ -29,8 +29,6 @@ struct Device {
 Device open_device();
 
 Stream create_stream();
-/// A second one: its work may be done as late as another stream's that follows it.
-Stream create_side_stream();
 void destroy_stream(Stream stream) noexcept;
 void synchronize(Stream stream);
 
@@ -56,10 +54,6 @@ void destroy_event(Event event) noexcept;
 void record_event(Event event, Stream stream);
 /// From any thread; at once when the event was never recorded.
 void wait_for(Event event);
-
-/// What is enqueued on `later` from here on waits for what `earlier` holds; also while `later` or `earlier` is
-/// recorded, which makes the other part of the recording.
-void follow(Stream later, Stream earlier, Event event);
 
 /// Work recorded from a stream, ready to be launched again and again.
 struct Graph;

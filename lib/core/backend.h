@@ -85,13 +85,6 @@ class Backend {
   /// Returns when everything enqueued is complete.
   virtual void synchronize() {}
   virtual std::unique_ptr<Fence> make_fence();
-  /// Whether work can be put aside: what is enqueued between begin_aside() and end_aside() follows what was enqueued
-  /// before, and is done in its own order beside what comes next, until join_aside(), after which it is part of the past.
-  /// Until then nothing else writes what it reads, or touches what it writes.
-  virtual bool runs_aside() const { return false; }
-  virtual void begin_aside() {}
-  virtual void end_aside() {}
-  virtual void join_aside() {}
   /// Records what `step` enqueues, without doing it. `step` has run before with the same descriptors and memory, and calls
   /// ops only (no allocation, no copy to or from the host, no synchronize()). Everything it used must outlive the graph.
   /// A device freezes all arguments: what changes from step to step must lie in backend memory. When profiling, nothing is

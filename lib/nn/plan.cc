@@ -5,22 +5,6 @@
 
 namespace dcl {
 
-namespace {
-
-/// Work enqueued during its lifetime is put aside.
-class Aside {
- public:
-  explicit Aside(Backend& backend) : backend_(backend) { backend_.begin_aside(); }
-  ~Aside() { backend_.end_aside(); }
-  Aside(const Aside&) = delete;
-  Aside& operator=(const Aside&) = delete;
-
- private:
-  Backend& backend_;
-};
-
-}  // namespace
-
 /// What an op needs while it runs: turns operands into memory.
 struct Plan::Frame {
   const Plan& plan;
@@ -109,13 +93,12 @@ void Plan::round_filters(DType dtype) {
   rounded_gradients_ = {};
 }
 
-void Plan::finish_filter_gradients() {
+void Plan::widen_filter_gradients() {
+  if (!rounded_gradients_) return;
   const Operand rounded = rounded_gradients_;
-  use(std::exchange(aside_, {}));
   use({rounded});
   ops_.push_back([=](const Frame& f) {
-    f.backend.join_aside();
-    if (rounded && f.gradients == Accum::overwrite)
+    if (f.gradients == Accum::overwrite)
       f.backend.cast(f(rounded), f.all_filters(f.store->gradients(), rounded.shape[0]));
   });
 }
@@ -137,7 +120,7 @@ void Plan::touch(int slot) {
   lifetime.last = size();
 }
 
-void Plan::use(std::span<const Operand> operands) {
+void Plan::use(std::initializer_list<Operand> operands) {
   if (finished_) fail(ErrorKind::internal, "a finished plan cannot grow");
   for (const Operand& operand : operands)
     if (operand.where == Operand::Where::slot) touch(operand.index);
@@ -213,12 +196,8 @@ void Plan::conv_backward_filter(const ConvDesc& d, Operand x, Operand dy, Operan
     rounded_gradients_ = slot(rounded_filters_.shape, rounded_filters_.dtype);
   const Operand rounded = rounded_gradients_ ? rounded_part(rounded_gradients_, dfilter) : Operand{};
   const Operand scratch = use({x, dy, dfilter, rounded}, ConvPassUse{d, ConvPass::backward_filter});
-  use(aside_);
-  if (backend_->runs_aside()) aside_ = {x, dy, scratch};
   ops_.push_back([=](const Frame& f) {
     const Operand& to = rounded && f.gradients == Accum::overwrite ? rounded : dfilter;
-    f.backend.join_aside();
-    const Aside aside(f.backend);
     f.backend.conv_backward_filter(d, f(x), f(dy), f(to), f.accum(to), f.workspace(scratch));
   });
 }

@@ -47,18 +47,16 @@ class Plan {
   Operand parameter(std::string_view name) const;
   Operand gradient(std::string_view name) const;
   /// Rounds the weights of all convolutions, of type `dtype`, at once where the backend takes them so: filter() gives
-  /// these from here on.
+  /// these from here on. Filter gradients are widened by widen_filter_gradients() then, which has to follow the last.
   void round_filters(DType dtype);
   Operand filter(std::string_view name) const;
-  /// Has to follow the last filter gradient: what is aside is joined, and what is rounded becomes f32.
-  void finish_filter_gradients();
+  void widen_filter_gradients();
 
   void conv_forward(const ConvDesc&, Operand x, Operand filter, Operand y);
   /// Running statistics are left alone when the plan runs with update_running = false.
   void conv_forward_statistics(const ConvDesc&, const BatchNormDesc&, Operand x, Operand filter, Operand y,
                                Operand saved, Operand running_mean, Operand running_var);
   void conv_backward_data(const ConvDesc&, Operand dy, Operand filter, Operand dx, Accum);
-  /// Aside, where the backend can: nobody needs it before finish_filter_gradients().
   void conv_backward_filter(const ConvDesc&, Operand x, Operand dy, Operand dfilter);
   void fused_conv(const FusedConvDesc&, Operand x, Operand packed, Operand bias, Operand residual, Operand y);
   void gemm(const GemmDesc&, Operand a, Operand b, Operand bias, Operand c);
@@ -112,8 +110,7 @@ class Plan {
   /// The part of rounded weights or gradients that belongs to an entry of the layout.
   Operand rounded_part(const Operand& all, const Operand& of_entry) const;
   /// Notes the use of `operands` by the op that comes next.
-  void use(std::span<const Operand> operands);
-  void use(std::initializer_list<Operand> operands) { use(std::span(operands.begin(), operands.size())); }
+  void use(std::initializer_list<Operand> operands);
   /// The same of a convolution; returns the slot of its scratch memory.
   Operand use(std::initializer_list<Operand> operands, const ConvUse& convolution);
   void touch(int slot);
@@ -126,7 +123,6 @@ class Plan {
   std::vector<ConvUse> convolutions_;
   std::vector<int> scratch_;                     ///< their slots, whose sizes finish() asks for
   Operand rounded_filters_, rounded_gradients_;  ///< bf16, of all convolutions
-  std::vector<Operand> aside_;                   ///< operands of the op that is aside, in use until it is joined
   std::vector<size_t> offsets_;
   Buffer arena_;
   PlanMemory memory_;

@@ -200,7 +200,7 @@ void TrunkWriter::backward(Operand dfeatures) {
   plan_.average_pool_backward(average_pool_, dfeatures, d);
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) d = block_backward(*block, d);
   stem_backward(d);
-  plan_.finish_filter_gradients();
+  plan_.widen_filter_gradients();
 }
 
 }  // namespace dcl

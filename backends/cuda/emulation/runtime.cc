@@ -24,8 +24,8 @@ namespace {
 
 constexpr size_t kMemory = size_t{4} << 30;  // what the emulated device says it has
 
-void copy(void* to, const void* from, size_t bytes, Stream stream) {
-  emulation::enqueue_on(stream, [=] { std::memcpy(to, from, bytes); });
+void copy(void* to, const void* from, size_t bytes) {
+  emulation::enqueue([=] { std::memcpy(to, from, bytes); });
 }
 
 void finish() { emulation::wait_until(emulation::enqueued()); }
@@ -68,20 +68,11 @@ Device open_device() { return {"emulated on the CPU, one thread", 3, 90, emulati
 
 Stream create_stream() {
   emulation::defer_work();
-  return new CUstream_st;
+  return nullptr;
 }
-Stream create_side_stream() {
-  emulation::defer_work();
-  return new CUstream_st{.aside = true, .kept = {}};
-}
-void destroy_stream(Stream stream) noexcept {
-  emulation::release_kept(stream);
-  emulation::drain();
-  delete stream;
-}
-void synchronize(Stream stream) {
+void destroy_stream(Stream) noexcept { emulation::drain(); }
+void synchronize(Stream) {
   emulation::forbid_while_recording("waiting for the device");
-  emulation::release_kept(stream);
   finish();
 }
 
@@ -113,25 +104,25 @@ void release_host(void* data) noexcept {
   std::free(data);
 }
 
-void copy_to_device(void* to, const void* host, size_t bytes, Stream stream) {
+void copy_to_device(void* to, const void* host, size_t bytes, Stream) {
   emulation::forbid_while_recording("a copy from the host");
-  copy(to, host, bytes, stream);
+  copy(to, host, bytes);
   finish();
 }
-void copy_to_host(void* host, const void* from, size_t bytes, Stream stream) {
+void copy_to_host(void* host, const void* from, size_t bytes, Stream) {
   emulation::forbid_while_recording("a copy to the host");
-  copy(host, from, bytes, stream);
+  copy(host, from, bytes);
   finish();
 }
-void enqueue_to_device(void* to, const void* host, size_t bytes, Stream stream) {
+void enqueue_to_device(void* to, const void* host, size_t bytes, Stream) {
   host_blocks().require(host, bytes);
-  copy(to, host, bytes, stream);
+  copy(to, host, bytes);
 }
-void enqueue_to_host(void* host, const void* from, size_t bytes, Stream stream) {
+void enqueue_to_host(void* host, const void* from, size_t bytes, Stream) {
   host_blocks().require(host, bytes);
-  copy(host, from, bytes, stream);
+  copy(host, from, bytes);
 }
-void copy_on_device(void* to, const void* from, size_t bytes, Stream stream) { copy(to, from, bytes, stream); }
+void copy_on_device(void* to, const void* from, size_t bytes, Stream) { copy(to, from, bytes); }
 
 Event create_event() { return new CUevent_st; }
 void destroy_event(Event event) noexcept { delete event; }
@@ -143,8 +134,6 @@ void wait_for(Event event) {
   emulation::forbid_while_recording("waiting for an event");
   emulation::wait_until(event->mark);
 }
-
-void follow(Stream, Stream earlier, Event) { emulation::release_kept(earlier); }
 
 void begin_capture(Stream) { emulation::begin_recording(); }
 Graph* end_capture(Stream) { return new Graph{emulation::end_recording()}; }

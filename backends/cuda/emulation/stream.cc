@@ -102,16 +102,6 @@ void enqueue(std::function<void()> work) {
   deferred ? queue().push(std::move(work)) : run_now(work);
 }
 
-void enqueue_on(CUstream_st* stream, std::function<void()> work) {
-  if (stream && stream->aside) return stream->kept.push_back(std::move(work));
-  enqueue(std::move(work));
-}
-
-void release_kept(CUstream_st* stream) {
-  if (!stream) return;
-  for (auto& work : std::exchange(stream->kept, {})) enqueue(std::move(work));
-}
-
 uint64_t enqueued() { return deferred ? queue().enqueued() : 0; }
 
 void wait_until(uint64_t mark) {

@@ -8,12 +8,6 @@
 #include <functional>
 #include <vector>
 
-/// A side stream keeps its work until another stream follows it: as late as a device may do it.
-struct CUstream_st {
-  bool aside = false;
-  std::vector<std::function<void()>> kept;
-};
-
 namespace dcl::cuda::emulation {
 
 using Recording = std::vector<std::function<void()>>;
@@ -22,9 +16,6 @@ using Recording = std::vector<std::function<void()>>;
 void defer_work();
 /// `work` runs with device memory within reach (memory.h).
 void enqueue(std::function<void()> work);
-void enqueue_on(CUstream_st* stream, std::function<void()> work);
-/// Enqueues what a side stream kept.
-void release_kept(CUstream_st* stream);
 /// How much was enqueued so far.
 uint64_t enqueued();
 /// Returns when the first `mark` pieces of work are done; throws what one of them threw. From any thread.
