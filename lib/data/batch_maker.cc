@@ -100,7 +100,6 @@ ViewParams BatchMaker::draw(const Slot& slot, int64_t row) const {
 
 void BatchMaker::make(const Slot& slot, int64_t first, int64_t last) const {
   const Batch& batch = slot.batch;
-  slot.read->wait();
   for (int64_t row = first; row < std::min(last, batch.images); ++row) {
     const auto image = static_cast<size_t>(row), sample = static_cast<size_t>(batch.indices[image]);
     labels(slot)[row] = dataset_.labels[sample];

@@ -32,8 +32,8 @@ class BatchMaker {
 
   /// Starts the batch of these images: at most options.batch, and at most as many as the data set has.
   void begin(Slot& slot, int64_t epoch, int64_t step, std::span<const int32_t> indices) const;
-  /// Makes rows [first, last), at most kSliceViews, of views * images, view-major. From any thread; waits until the
-  /// slot's last batch was read.
+  /// Makes rows [first, last), at most kSliceViews, of views * images, view-major, once slot.read says that the last
+  /// batch was read. From any thread.
   void make(const Slot& slot, int64_t first, int64_t last) const;
 
  private:

@@ -6,6 +6,7 @@
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -81,6 +82,7 @@ class Loader::Impl {
   struct Slot {
     BatchMaker::Slot made;
     int64_t slices = 0, taken = 0, done = 0;
+    std::optional<Clock::time_point> free;  ///< since when the device leaves it alone
   };
 
   Slot& slot_of(int64_t serial) { return slots_[static_cast<size_t>(serial % options_.ring)]; }
@@ -164,11 +166,12 @@ const Batch* Loader::Impl::next() {
   const auto ready = [&] { return released_ < opened_ && slot_of(released_).done == slot_of(released_).slices; };
   const auto exhausted = [&] { return released_ == opened_ && ended(); };
   batch_ready_.wait(lock, [&] { return failure_ || ready() || exhausted(); });
-  stats_.wait_seconds += seconds_since(asked);
   if (failure_) std::rethrow_exception(failure_);
   if (exhausted()) return nullptr;
   holding_ = true;
-  const Batch& batch = slot_of(released_).made.batch;
+  const Slot& slot = slot_of(released_);
+  stats_.wait_seconds += seconds_since(std::max(asked, *slot.free));
+  const Batch& batch = slot.made.batch;
   ++stats_.batches;
   stats_.images += batch.images;
   return &batch;
@@ -193,6 +196,7 @@ void Loader::Impl::open_batch() {
   const int64_t rows = options_.views * images;
   slot.slices = (rows + BatchMaker::kSliceViews - 1) / BatchMaker::kSliceViews;
   slot.taken = slot.done = 0;
+  slot.free.reset();
   ++opened_;
   if (++step_ == steps_) {
     step_ = 0;
@@ -214,8 +218,11 @@ void Loader::Impl::work() noexcept {
       const int64_t slice = slot.taken++;
       if (slot.taken == slot.slices) ++working_;
       lock.unlock();
+      slot.made.read->wait();
+      const Clock::time_point free = Clock::now();
       make_slice(slot, slice);
       lock.lock();
+      if (!slot.free) slot.free = free;
       if (++slot.done == slot.slices) batch_ready_.notify_one();
     } catch (...) {
       if (!lock.owns_lock()) lock.lock();

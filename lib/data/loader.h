@@ -56,7 +56,7 @@ struct Batch {
 struct LoaderStats {
   int64_t batches = 0, images = 0;  ///< handed out since start()
   double seconds = 0;               ///< since start()
-  double wait_seconds = 0;          ///< of these, spent in next() waiting for data
+  double wait_seconds = 0;          ///< of these, spent in next() waiting for data, not for a device that is behind
   double images_per_second() const { return seconds > 0 ? static_cast<double>(images) / seconds : 0; }
   double wait_fraction() const { return seconds > 0 ? wait_seconds / seconds : 0; }
 };

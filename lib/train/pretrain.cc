@@ -317,18 +317,23 @@ void Pretrainer::Impl::save(PretrainObserver& observer, bool must_succeed) {
 PretrainEnd Pretrainer::Impl::run(PretrainObserver& observer) {
   loader_.start(facts_.position.epoch, facts_.position.step_in_epoch);
   epoch_start_ = now();
+  const auto beside_training = [&](const auto& work) {
+    const double start = now();
+    work();
+    epoch_start_ += now() - start;  // an epoch's time is that of its steps
+  };
   for (bool first = true;; first = false) {
     if (!first || facts_.position.step > 0) {
       const bool due = monitor_due();
       if (due) {
         report_until(0, observer);
-        run_monitor(observer);
+        beside_training([&] { run_monitor(observer); });
       }
       const bool stop = observer.stop_requested() && facts_.position.step < total_steps();
       const bool last = facts_.position.step >= total_steps();
       if (stop || due || checkpoint_due() || observer.take_checkpoint_request()) {
         report_until(0, observer);
-        save(observer, stop || last);
+        beside_training([&] { save(observer, stop || last); });
       }
       if (last) break;
       if (stop) {

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/registry.h"
 #include "data/shuffle.h"
+#include "eigen/eigen_backend.h"
 
 namespace dcl {
 namespace {
@@ -179,6 +180,28 @@ TEST_F(LoaderTest, EpochsVisitEveryImageOnceInNewOrder) {
   EXPECT_EQ(loader.stats().images, 106);
   EXPECT_GT(loader.stats().images_per_second(), 0);
   EXPECT_LE(loader.stats().wait_fraction(), 1);
+}
+
+/// A backend whose device reads a batch late.
+class LateReader : public EigenBackend {
+ public:
+  std::unique_ptr<Fence> make_fence() override {
+    struct Late final : Fence {
+      void wait() override { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
+    };
+    return std::make_unique<Late>();
+  }
+};
+
+TEST_F(LoaderTest, ADeviceThatIsBehindIsNotWaitedForData) {
+  LateReader backend;
+  options_.views = 1;
+  options_.threads = 1;
+  Loader loader(data_, backend, evaluation_views(32), options_);
+  loader.start();
+  for (int i = 0; i < 10; ++i) ASSERT_NE(loader.next(), nullptr);
+  EXPECT_GT(loader.stats().seconds, 0.1);
+  EXPECT_LT(loader.stats().wait_fraction(), 0.5);  // 1 when the device's time counts
 }
 
 TEST_F(LoaderTest, WithoutShufflingKeepsTheOrder) {
