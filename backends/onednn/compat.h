@@ -63,6 +63,12 @@ inline BackwardFilter::primitive_desc backward_filter_desc(const dnnl::engine& e
   return {engine, kDirect, c.src, c.weights, c.dst, c.strides, c.pad_begin, c.pad_end, hint, attr};
 }
 
+inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::engine& engine, const dnnl::memory::desc& a,
+                                                const dnnl::memory::desc& b, const dnnl::memory::desc& c,
+                                                const dnnl::primitive_attr& attr) {
+  return {engine, a, b, c, attr};
+}
+
 inline void append_relu(dnnl::post_ops& ops) { ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); }
 
 #else
@@ -86,6 +92,12 @@ inline BackwardFilter::primitive_desc backward_filter_desc(const dnnl::engine& e
                                                            const dnnl::primitive_attr& attr) {
   return {BackwardFilter::desc(kDirect, c.src, c.weights, c.dst, c.strides, c.pad_begin, c.pad_end), attr, engine,
           hint};
+}
+
+inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::engine& engine, const dnnl::memory::desc& a,
+                                                const dnnl::memory::desc& b, const dnnl::memory::desc& c,
+                                                const dnnl::primitive_attr& attr) {
+  return {dnnl::matmul::desc(a, b, c), attr, engine};
 }
 
 inline void append_relu(dnnl::post_ops& ops) { ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); }

@@ -4,6 +4,7 @@
 #include "onednn/conv_plans.h"
 #include "onednn/filter_gradient.h"
 #include "onednn/kernels.h"
+#include "onednn/matrix_filter.h"
 #include "onednn/pieces.h"
 
 namespace dcl::onednn {
@@ -191,6 +192,7 @@ std::unique_ptr<BackwardDataPlan> BackwardDataPlan::make(const ConvDesc& d, int 
 }
 
 std::unique_ptr<BackwardFilterPlan> BackwardFilterPlan::make(const ConvDesc& d, int threads) {
+  if (MatrixBackwardFilter::pays(d)) return std::make_unique<MatrixBackwardFilter>(d, threads);
   if (winograd_pays(d, ConvPass::backward_filter)) return nullptr;
   const bool tiles = d.dtype == DType::bf16 && multiplies_bf16_tiles();
   if (!tiles && FilterGradient::supports(d)) return std::make_unique<OwnBackwardFilter>(d, threads);

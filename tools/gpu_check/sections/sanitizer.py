@@ -14,7 +14,8 @@ LIMIT = 150
 WORKERS = 8
 # Programs and which of their tests; those left out do the same work on more data.
 TESTS = (
-    ("conformance/objective", "*/{0}:-*ManyAnchors*"), ("conformance/batch_norm", "*/{0}:-*Large*"), ("conformance/gemm", "*/{0}:-*Large*"),
+    ("conformance/objective", "*/{0}:-*ManyAnchors*"), ("conformance/batch_norm", "*/{0}:-*Large*"), ("conformance/batch_norm_pair", "*/{0}"),
+    ("conformance/batch_network", "*/{0}"), ("conformance/gemm", "*/{0}:-*Large*"),
     ("conformance/rows", "*/{0}"), ("conformance/pooling", "*/{0}"), ("conformance/optimizers", "*/{0}"),
     ("conformance/augment", "*/{0}"), ("conformance/batches", "*/{0}"), ("conformance/queue", "*/{0}"),
     ("conformance/pretrain_step", "*/{0}"), ("conformance/run", "*/{0}"), ("conformance/convolution", "*edge_*{0}"),
