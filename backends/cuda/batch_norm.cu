@@ -74,7 +74,7 @@ struct StatisticsOutput {
 
 /// One block per kCombineChannels channels.
 template <class T>
-__global__ void __launch_bounds__(kCombineThreads)
+__global__ void __launch_bounds__(kCombineThreads, 1)
     finish_statistics(BatchNormShape s, const T* x, const float* partial, StatisticsOutput out) {
   const int64_t c = combine_channel();
   const bool leads = combine_leader(s);

@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2) sums_kernel(BatchNormSha
 }
 
 /// As finish_batch_norm_sums.
-__global__ void __launch_bounds__(kCombineThreads)
+__global__ void __launch_bounds__(kCombineThreads, 1)
     finish_sums(BatchNormShape s, const float* partial, const float* saved, const float* gamma, bool add, float* dgamma,
                 float* dbeta, float* factors) {
   const int64_t c = combine_channel();

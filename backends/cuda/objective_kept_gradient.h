@@ -182,10 +182,17 @@ __device__ __forceinline__ void write_part(const Anchors<In, T>& a, int64_t view
   }
 }
 
+/// Blocks on a multiprocessor that registers are left for; more than one would spill on these architectures.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+inline constexpr int kKeptBlocks = 1;
+#else
+inline constexpr int kKeptBlocks = 2;
+#endif
+
 /// Grid (tiles, 1 + parts of the dimension). Block 0 writes the result, the others beside it nothing; the rest have
 /// kKeptTile anchors and kKeptDims columns of dz each.
 template <bool kImportance, class In, class T>
-__global__ void __launch_bounds__(kTileThreads, kImportance || sizeof(T) > 4 ? 1 : 2)
+__global__ void __launch_bounds__(kTileThreads, kImportance || sizeof(T) > 4 ? 1 : kKeptBlocks)
     kept_gradient_kernel(Anchors<In, T> a, ContrastiveSettings<double> settings, ContrastiveSettings<T> rounded,
                          int64_t views, Kept<T> kept, double* result, In* dz) {
   if (blockIdx.y == 0) {
