@@ -61,6 +61,17 @@ TEST(Times, Utc) {
   EXPECT_EQ(utc_text(4102444800.0), "2100-01-01T00:00:00Z");
 }
 
+/// Skipped where there are no pseudo-terminals, as in a container without /dev/pts.
+class Terminal : public testing::Test {
+ protected:
+  void SetUp() override {
+    int master = -1, slave = -1;
+    if (::openpty(&master, &slave, nullptr, nullptr, nullptr) != 0) GTEST_SKIP() << "no pseudo-terminals here";
+    ::close(master);
+    ::close(slave);
+  }
+};
+
 /// Runs `use` with a console on a pseudo-terminal of that width; returns what was written to it.
 template <class Use>
 std::string on_terminal(unsigned short columns, const TerminalTraits* forced, Use&& use) {
@@ -98,12 +109,12 @@ void warn_and_draw(Console& console) {
   console.log(LogLevel::warning, "look");
 }
 
-TEST(Terminal, LogLinesDoNotBreakTheBar) {
+TEST_F(Terminal, LogLinesDoNotBreakTheBar) {
   const Variable term("TERM", "xterm"), plain("NO_COLOR", "1");
   EXPECT_EQ(on_terminal(80, nullptr, warn_and_draw), "\r\x1b[2Kworking\r\x1b[2Kwarning: look\r\nworking");
 }
 
-TEST(Terminal, ColorOnlyWhenWanted) {
+TEST_F(Terminal, ColorOnlyWhenWanted) {
   const Variable term("TERM", "xterm");
   {
     const Variable off("NO_COLOR", "");
@@ -115,18 +126,18 @@ TEST(Terminal, ColorOnlyWhenWanted) {
   EXPECT_FALSE(TerminalTraits::of(1, "never").color);
 }
 
-TEST(Terminal, DumbOnesGetPlainLines) {
+TEST_F(Terminal, DumbOnesGetPlainLines) {
   const Variable term("TERM", "dumb");
   EXPECT_EQ(on_terminal(80, nullptr, warn_and_draw), "warning: look\r\n");
 }
 
-TEST(Terminal, NarrowOnesDoNotWrap) {
+TEST_F(Terminal, NarrowOnesDoNotWrap) {
   const Variable term("TERM", "xterm");
   const std::string out = on_terminal(20, nullptr, [](Console& console) { console.status(std::string(100, 'x')); });
   EXPECT_EQ(out, "\r\x1b[2K" + std::string(19, 'x'));
 }
 
-TEST(Terminal, ControlCharactersDoNotReachIt) {
+TEST_F(Terminal, ControlCharactersDoNotReachIt) {
   const Variable term("TERM", "xterm");
   const std::string out = on_terminal(40, nullptr, [](Console& console) {
     console.status("a\nb\x1b[31m");
@@ -136,7 +147,7 @@ TEST(Terminal, ControlCharactersDoNotReachIt) {
   EXPECT_EQ(out, "\r\x1b[2Ka b [31m\r\x1b[2Kone two\r\n");
 }
 
-TEST(Terminal, BarIsDrawnAndRemoved) {
+TEST_F(Terminal, BarIsDrawnAndRemoved) {
   const Variable term("TERM", "xterm");
   const std::string out = on_terminal(60, nullptr, [](Console& console) {
     Progress progress(4, 30, console);
