@@ -183,7 +183,7 @@ __device__ __forceinline__ void write_part(const Anchors<In, T>& a, int64_t view
 }
 
 /// Blocks on a multiprocessor that registers are left for; more than one would spill on these architectures.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 inline constexpr int kKeptBlocks = 1;
 #else
 inline constexpr int kKeptBlocks = 2;

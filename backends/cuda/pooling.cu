@@ -79,7 +79,7 @@ __device__ __forceinline__ Span windows_over(int position, int extent, const Geo
 }
 
 template <int N, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)
     max_backward_kernel(Geometry g, unsigned count, const T* dy, const uint8_t* argmax, T* dx) {
   for (unsigned at = first_thread(); at < count; at += all_threads()) {
     const Place p = place_of<N>(at, g.h, g.w, g.c);

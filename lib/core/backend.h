@@ -137,7 +137,8 @@ class Backend {
   virtual bool keeps_signs(const BatchNormDesc&) const { return false; }
   /// dy: gradient of y. y is needed (for the ReLU mask) only with relu and residual both set, and may be replaced by the
   /// `positive` that batch_norm_apply wrote; without residual the mask is recomputed from x. dresidual (with residual)
-  /// receives dy masked by ReLU and may be dy itself; dx may be dy when there is no residual. dgamma, dbeta f32 [channels], summed over groups, with `accum`.
+  /// receives dy masked by ReLU and may be dy itself; dx may be dy when there is no residual. dgamma, dbeta f32
+  /// [channels], summed over groups, with `accum`.
   void batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
                            ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
                            TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum);
