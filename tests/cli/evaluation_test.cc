@@ -210,6 +210,7 @@ TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
 /// What a run to its end shows: an interrupted one is not, and leaves nothing behind.
 TEST_F(Evaluation, InterruptedEmbeddingLeavesNoUnfinishedFile) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    std::signal(signal, SIG_DFL);  // not ignored, as it is in what nohup started
     const TemporaryFolder out;
     Background program(
         with("dcl-embed", {"--untrained", "--arch", "resnet50", "--shapes_count", "20000"}, {"--out", out / "x.npy"}));

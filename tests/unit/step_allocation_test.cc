@@ -1,8 +1,8 @@
 // A training step allocates nothing after the first: every malloc of the process is counted, on every thread. The one
 // exception is oneDNN's own bookkeeping: primitives are executed through the C interface with arguments on the stack, and
 // all that is left comes from inside of dnnl_primitive_execute (2.6.3, by the call stacks of a step: 336 in all, the
-// nodes and buckets of the map it makes of the arguments and its threads' functions, of 24 to 160 bytes). There, nothing
-// larger is allowed.
+// nodes and buckets of the map it makes of the arguments and its threads' functions, of 24 to 160 bytes; 304 where a
+// convolution uses AMX). There, nothing larger is allowed.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -75,7 +75,7 @@ void expect_no_allocation(const std::string& backend_name, DType dtype, Optimize
     step.report();
   };
   for (int64_t i = 0; i < 2; ++i) train(i);
-  smallest_counted = backend_name == "onednn" ? 256 : 0;
+  smallest_counted = backend_name == "onednn" ? 320 : 0;
   const int64_t before = allocations;
   for (int64_t i = 2; i < 5; ++i) train(i);  // an epoch has 4 steps: its end is inside
   const int64_t after = allocations;
