@@ -99,11 +99,7 @@ __global__ void __launch_bounds__(kBatchNormThreads)
   const BatchNormPlace<N> p(s);
   if (!p.inside) return;
   const BatchNormAffine<N> affine(s, p, o.saved, o.gamma, o.beta);
-  const float* own = factors + int64_t{p.group} * 3 * s.channels + p.channel;
-  float g_factor[N], x_factor[N], offset[N];
-  load_channels(own, g_factor);
-  load_channels(own + s.channels, x_factor);
-  load_channels(own + 2 * s.channels, offset);
+  const BatchNormData<N> data(s, p, o.saved, factors);
   const int64_t base = p.base(s);
   each_row(s, p, [&](int64_t row, auto rows) {
     constexpr int U = decltype(rows)::count;
@@ -119,7 +115,7 @@ __global__ void __launch_bounds__(kBatchNormThreads)
 #pragma unroll
       for (int k = 0; k < N; ++k) {
         if constexpr (kRemask) g[u][k] = affine(x[u][k], k) > 0 ? g[u][k] : 0.0f;
-        g[u][k] = __fmaf_rn(g[u][k], g_factor[k], __fmaf_rn(x[u][k] - affine.mean[k], x_factor[k], offset[k]));
+        g[u][k] = data(g[u][k], x[u][k], k);
       }
       store(dx + base + (row + u * s.lines) * s.channels, g[u]);
     }

@@ -94,15 +94,7 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2)
                 int64_t factors_of_one, bf16* first_dx, bf16* second_dx) {
   const BatchNormPlace<kLanes> p(s);
   if (!p.inside) return;
-  float mean[2][kLanes], g_factor[2][kLanes], x_factor[2][kLanes], offset[2][kLanes];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const float* own = factors + i * factors_of_one + int64_t{p.group} * 3 * s.channels + p.channel;
-    load_channels(o.saved[i] + p.group * s.channels + p.channel, mean[i]);
-    load_channels(own, g_factor[i]);
-    load_channels(own + s.channels, x_factor[i]);
-    load_channels(own + 2 * s.channels, offset[i]);
-  }
+  const BatchNormData<kLanes> first(s, p, o.saved[0], factors), second(s, p, o.saved[1], factors + factors_of_one);
   const int64_t base = p.base(s);
   each_row(s, p, [&](int64_t row, auto rows) {
     constexpr int U = decltype(rows)::count;
@@ -117,9 +109,8 @@ __global__ void __launch_bounds__(kBatchNormThreads, 2)
 #pragma unroll
       for (int k = 0; k < kLanes; ++k) {
         const float masked = signs >> k & 1 ? g[k] : 0.0f;
-#pragma unroll
-        for (int i = 0; i < 2; ++i)
-          x[i][k] = __fmaf_rn(masked, g_factor[i][k], __fmaf_rn(x[i][k] - mean[i][k], x_factor[i][k], offset[i][k]));
+        x[0][k] = first(masked, x[0][k], k);
+        x[1][k] = second(masked, x[1][k], k);
       }
       store(first_dx + at, x[0]);
       store(second_dx + at, x[1]);

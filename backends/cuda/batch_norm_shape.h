@@ -114,6 +114,24 @@ struct BatchNormAffine {
   }
 };
 
+/// dx of the thread's channels in its group, from g and x. factors: as finish_batch_norm_sums writes them.
+template <int N>
+struct BatchNormData {
+  float mean[N], g_factor[N], x_factor[N], offset[N];
+
+  __device__ BatchNormData(const BatchNormShape& s, const BatchNormPlace<N>& p, const float* saved,
+                           const float* factors) {
+    const float* own = factors + int64_t{p.group} * 3 * s.channels + p.channel;
+    load_channels(saved + p.group * s.channels + p.channel, mean);
+    load_channels(own, g_factor);
+    load_channels(own + s.channels, x_factor);
+    load_channels(own + 2 * s.channels, offset);
+  }
+  __device__ __forceinline__ float operator()(float g, float x, int k) const {
+    return __fmaf_rn(g, g_factor[k], __fmaf_rn(x - mean[k], x_factor[k], offset[k]));
+  }
+};
+
 /// Bit k: whether lane k is above 0 as it is stored.
 template <class T>
 __device__ __forceinline__ uint8_t signs_of(const float (&lanes)[8]) {

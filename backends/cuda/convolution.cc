@@ -147,8 +147,8 @@ void Convolutions::pack_filter(const FusedConvDesc& d, ConstTensorRef filter, Te
 }
 
 size_t Convolutions::fused_workspace(const FusedConvDesc& d, F32Math math) {
-  if (const ConvPlan* plan = planner_.find(pattern_of(d, math))) return with_slack(plan->workspace_bytes());
-  return d.conv.dtype == DType::f32 ? 0 : filter_bytes(d.conv, DType::f32);
+  const ConvPlan* plan = planner_.find(pattern_of(d, math));
+  return plan ? with_slack(plan->workspace_bytes()) : 0;
 }
 
 void Convolutions::fused(const FusedConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef packed,
@@ -156,12 +156,8 @@ void Convolutions::fused(const FusedConvDesc& d, F32Math math, ConstTensorRef x,
   if (ConvPlan* plan = planner_.find(pattern_of(d, math)))
     return plan->run({.x = x.data, .filter = packed.data, .y = y.data, .bias = bias.data, .residual = residual.data},
                      aligned_start(workspace));
-  TensorRef filter{workspace.data, d.conv.filter_shape(), DType::f32};
-  if (d.conv.dtype == DType::f32)
-    filter.data = const_cast<void*>(packed.data);
-  else
-    cast(context_, {packed.data, filter.shape, d.conv.dtype}, filter);
-  reference::fused_conv(context_, d, x, filter, bias, residual, y);
+  const ConstTensorRef filter{packed.data, d.conv.filter_shape(), d.conv.dtype};
+  reference::fused_conv(context_, d, x, wide_filter(filter), bias, residual, y);
 }
 
 }  // namespace dcl::cuda

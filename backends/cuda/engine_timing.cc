@@ -95,7 +95,7 @@ std::optional<size_t> fastest_plan(Context& context, cudnnHandle_t handle, const
   float least = std::numeric_limits<float>::infinity();
   for (size_t i = 0; i < plans.size(); ++i) {
     if (!std::isfinite(first[i]) || first[i] > hope) continue;
-    const float time = race->time(i, 7, failure);
+    const float time = race->time(i, kRepeats, failure);
     if (time < least * kClearlyFaster) best = i, least = time;
   }
   synchronize(context.stream());

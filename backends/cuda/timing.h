@@ -30,9 +30,11 @@ enum class Numbers {
 /// Random numbers, f32 or bf16: zeros would run faster than what comes later.
 DeviceBlock random_block(int64_t count, DType dtype, Stream stream, Numbers numbers = Numbers::fractions);
 
+constexpr int kRepeats = 7;  // of what is timed in earnest
+
 /// The median of `repeats` runs after one that is not counted, in milliseconds; infinite, with why in `failure`, when a
 /// run throws. Throws itself when the context is lost.
-float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats = 7);
+float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats = kRepeats);
 
 /// How much less time a choice must take than the one before it.
 constexpr float kClearlyFaster = 0.98f;

@@ -25,17 +25,26 @@ void check_batch_norm(const char* op, const BatchNormDesc& d) {
           "rows must be a positive multiple of groups");
 }
 
+/// What batch norm reads, forward and backward.
+void expect_norm(const char* op, const BatchNormDesc& d, const NormOperands& norm) {
+  expect(op, "x", norm.x, d.x_shape(), d.dtype);
+  expect(op, "saved", norm.saved, d.saved_shape(), DType::f32);
+  expect(op, "gamma", norm.gamma, {d.channels}, DType::f32);
+  expect(op, "beta", norm.beta, {d.channels}, DType::f32);
+}
+
+void expect_norm_gradients(const char* op, const BatchNormDesc& d, const NormGradients& to) {
+  expect(op, "dx", to.dx, d.x_shape(), d.dtype);
+  expect(op, "dgamma", to.dgamma, {d.channels}, DType::f32);
+  expect(op, "dbeta", to.dbeta, {d.channels}, DType::f32);
+}
+
 void expect_pair(const char* op, const BatchNormDesc& d, const NormPair& pair, const ConstTensorRef& positive,
                  const Backend& backend) {
   check_batch_norm(op, d);
   require(backend.keeps_signs(d), op, "this backend does not keep signs for this descriptor");
   expect(op, "positive", positive, d.signs_shape(), DType::u8);
-  for (const NormOperands& one : pair) {
-    expect(op, "x", one.x, d.x_shape(), d.dtype);
-    expect(op, "saved", one.saved, d.saved_shape(), DType::f32);
-    expect(op, "gamma", one.gamma, {d.channels}, DType::f32);
-    expect(op, "beta", one.beta, {d.channels}, DType::f32);
-  }
+  for (const NormOperands& one : pair) expect_norm(op, d, one);
 }
 
 void check_statistics(const char* op, const ConvDesc& conv, const BatchNormDesc& norm) {
@@ -215,10 +224,7 @@ void Backend::batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTe
   const char* op = "batch_norm_apply";
   const OpTimer timer(op, *this);
   check_batch_norm(op, d);
-  expect(op, "x", x, d.x_shape(), d.dtype);
-  expect(op, "saved", saved, d.saved_shape(), DType::f32);
-  expect(op, "gamma", gamma, {d.channels}, DType::f32);
-  expect(op, "beta", beta, {d.channels}, DType::f32);
+  expect_norm(op, d, {x, saved, gamma, beta});
   require(d.residual == static_cast<bool>(residual), op, "residual must be given exactly when the descriptor says so");
   expect_optional(op, "residual", residual, d.x_shape(), d.dtype);
   expect(op, "y", y, d.x_shape(), d.dtype);
@@ -234,21 +240,16 @@ void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, Con
   const OpTimer timer(op, *this);
   check_batch_norm(op, d);
   expect(op, "dy", dy, d.x_shape(), d.dtype);
-  expect(op, "x", x, d.x_shape(), d.dtype);
+  expect_norm(op, d, {x, saved, gamma, beta});
+  expect_norm_gradients(op, d, {dx, dgamma, dbeta});
   if (d.relu && d.residual) {
     const bool signs = y.dtype == DType::u8 && keeps_signs(d);
     expect(op, "y", y, signs ? d.signs_shape() : d.x_shape(), signs ? DType::u8 : d.dtype);
   }
-  expect(op, "saved", saved, d.saved_shape(), DType::f32);
-  expect(op, "gamma", gamma, {d.channels}, DType::f32);
-  expect(op, "beta", beta, {d.channels}, DType::f32);
-  expect(op, "dx", dx, d.x_shape(), d.dtype);
   require(d.residual == static_cast<bool>(dresidual), op,
           "dresidual must be given exactly when the descriptor says so");
   expect_optional(op, "dresidual", dresidual, d.x_shape(), d.dtype);
   require(!d.residual || dx.data != dresidual.data, op, "dx and dresidual must differ");
-  expect(op, "dgamma", dgamma, {d.channels}, DType::f32);
-  expect(op, "dbeta", dbeta, {d.channels}, DType::f32);
   do_batch_norm_backward(d, dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta, accum);
 }
 
@@ -266,11 +267,7 @@ void Backend::batch_norm_pair_backward(const BatchNormDesc& d, ConstTensorRef dy
   const OpTimer timer(op, *this);
   expect_pair(op, d, pair, positive, *this);
   expect(op, "dy", dy, d.x_shape(), d.dtype);
-  for (const NormGradients& one : to) {
-    expect(op, "dx", one.dx, d.x_shape(), d.dtype);
-    expect(op, "dgamma", one.dgamma, {d.channels}, DType::f32);
-    expect(op, "dbeta", one.dbeta, {d.channels}, DType::f32);
-  }
+  for (const NormGradients& one : to) expect_norm_gradients(op, d, one);
   require(to[0].dx.data != dy.data && to[0].dx.data != to[1].dx.data, op, "dx of the first must be apart");
   do_batch_norm_pair_backward(d, dy, positive, pair, to, accum);
 }

@@ -90,7 +90,6 @@ void Plan::round_filters(DType dtype) {
   use({rounded});
   ops_.push_back([=](const Frame& f) { f.backend.cast(f.all_filters(f.store->values(), count), f(rounded)); });
   rounded_filters_ = rounded;
-  rounded_gradients_ = {};
 }
 
 void Plan::widen_filter_gradients() {

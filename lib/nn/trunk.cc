@@ -51,10 +51,19 @@ int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
   return static_cast<int>(units_.size()) - 1;
 }
 
+/// dx: of backward, or none.
+Plan::Norm TrunkWriter::norm_of(const Unit& unit, Operand dx) const {
+  const std::string weight = unit.names.norm + ".weight", bias = unit.names.norm + ".bias";
+  const Shape rows = unit.norm.x_shape();
+  Plan::Norm norm{unit.y.as(rows), unit.saved, plan_.parameter(weight), plan_.parameter(bias), {}, {}, {}};
+  if (dx) norm.dx = dx.as(rows), norm.dgamma = plan_.gradient(weight), norm.dbeta = plan_.gradient(bias);
+  return norm;
+}
+
 void TrunkWriter::apply(const Unit& unit, Operand residual, Operand y, Operand signs) {
   const Shape rows = unit.norm.x_shape();
-  plan_.batch_norm_apply(unit.norm, unit.y.as(rows), unit.saved, plan_.parameter(unit.names.norm + ".weight"),
-                         plan_.parameter(unit.names.norm + ".bias"), residual ? residual.as(rows) : residual,
+  const Plan::Norm norm = norm_of(unit, {});
+  plan_.batch_norm_apply(unit.norm, norm.x, norm.saved, norm.gamma, norm.beta, residual ? residual.as(rows) : residual,
                          y.as(rows), signs);
 }
 
@@ -124,22 +133,12 @@ void TrunkWriter::forward(Operand images, Operand features) {
 
 Operand TrunkWriter::input_for_backward(const Unit& unit) { return unit.input ? unit.input : activation(unit.source); }
 
-/// dx: of backward, or none.
-Plan::Norm TrunkWriter::norm_of(const Unit& unit, Operand dx) const {
-  const std::string weight = unit.names.norm + ".weight", bias = unit.names.norm + ".bias";
-  const Shape rows = unit.norm.x_shape();
-  Plan::Norm norm{unit.y.as(rows), unit.saved, plan_.parameter(weight), plan_.parameter(bias), {}, {}, {}};
-  if (dx) norm.dx = dx.as(rows), norm.dgamma = plan_.gradient(weight), norm.dbeta = plan_.gradient(bias);
-  return norm;
-}
-
 void TrunkWriter::norm_backward(const Unit& unit, Operand dy, Operand output, Operand dx, Operand dresidual) {
   const Shape rows = unit.norm.x_shape();
   const auto flat = [&](const Operand& operand) { return operand ? operand.as(rows) : operand; };
-  const std::string weight = unit.names.norm + ".weight", bias = unit.names.norm + ".bias";
-  plan_.batch_norm_backward(unit.norm, flat(dy), flat(unit.y), output.dtype == DType::u8 ? output : flat(output),
-                            unit.saved, plan_.parameter(weight), plan_.parameter(bias), flat(dx), flat(dresidual),
-                            plan_.gradient(weight), plan_.gradient(bias));
+  const Plan::Norm norm = norm_of(unit, dx);
+  plan_.batch_norm_backward(unit.norm, flat(dy), norm.x, output.dtype == DType::u8 ? output : flat(output), norm.saved,
+                            norm.gamma, norm.beta, norm.dx, flat(dresidual), norm.dgamma, norm.dbeta);
 }
 
 void TrunkWriter::filter_backward(const Unit& unit, Operand input, Operand dy) {

@@ -30,11 +30,6 @@ struct Norm {
   }
 };
 
-std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings, Fill fill) {
-  if (fill == Fill::integers) return compare_exact(got, expected.value, storage);
-  return compare(got, expected, {storage, roundings});
-}
-
 class BatchNormPair : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Backend> backend_ = make_backend(GetParam());
@@ -68,10 +63,9 @@ TEST_P(BatchNormPair, Apply) {
       expected.value[i] = std::max(expected.value[i] + added.value[i], 0.0);
       expected.magnitude[i] += added.magnitude[i];
     }
-    const std::vector<double> results = run.result(y), signs = run.result(positive);
+    const std::vector<double> results = run.result(y);
     EXPECT_EQ(judge(results, expected, d.dtype, 9, fill), "");
-    for (size_t i = 0; i < results.size(); ++i)
-      ASSERT_EQ(static_cast<int>(signs[i / 8]) >> i % 8 & 1, results[i] > 0) << "element " << i;
+    EXPECT_EQ(run.result(positive), signs_of(results));
   });
 }
 
@@ -82,13 +76,10 @@ TEST_P(BatchNormPair, Backward) {
         SCOPED_TRACE(std::string(in_place ? "in place" : "apart") + (accum == Accum::add ? ", add" : ""));
         Norm norms[2] = {{d, fill, 1}, {d, fill, 11}};
         const Values dy_values = filled(d.x_shape(), d.dtype, fill, 21), y = filled(d.x_shape(), d.dtype, Fill::integers, 22);
-        Values signs{d.signs_shape(), DType::u8, std::vector<double>(y.v.size() / 8)};
-        for (size_t i = 0; i < y.v.size(); ++i)
-          if (y.v[i] > 0) signs.v[i / 8] += 1 << i % 8;
         const Values old = filled({d.channels}, DType::f32, fill, 23);
         OpRun run(*backend_);
         const NormPair pair{norms[0].give_to(run), norms[1].give_to(run)};
-        const auto positive = run.input(signs);
+        const auto positive = run.input({d.signs_shape(), DType::u8, signs_of(y.v)});
         const auto shared = in_place ? run.in_out(dy_values) : TensorRef{};
         const auto dy = in_place ? ConstTensorRef(shared) : run.input(dy_values);
         const auto gradient = [&] { return accum == Accum::add ? run.in_out(old) : run.output({d.channels}, DType::f32); };

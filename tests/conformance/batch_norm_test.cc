@@ -152,19 +152,6 @@ Operands operands_of(const BatchNormDesc& d, Fill fill) {
   return o;
 }
 
-std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings, Fill fill) {
-  if (fill == Fill::integers) return compare_exact(got, expected.value, storage);
-  return compare(got, expected, {storage, roundings});
-}
-
-/// As batch_norm_apply writes them: bit k of a byte for element k of eight.
-std::vector<double> signs_of(const std::vector<double>& values) {
-  std::vector<double> signs(values.size() / 8);
-  for (size_t i = 0; i < values.size(); ++i)
-    if (values[i] > 0) signs[i / 8] += 1 << i % 8;
-  return signs;
-}
-
 enum class ApplyAlias { none, x, residual };
 
 TEST_P(BatchNorm, Apply) {

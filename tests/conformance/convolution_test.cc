@@ -84,12 +84,6 @@ void add_to(Expected& expected, const Values& more) {
   for (size_t i = 0; i < expected.magnitude.size(); ++i) expected.magnitude[i] += std::abs(more.v[i]);
 }
 
-std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings,
-                  Fill fill) {
-  if (fill == Fill::integers) return compare_exact(got, expected.value, storage);
-  return compare(got, expected, {storage, roundings});
-}
-
 /// A filter gradient, added to `start`. `rounded`: its sums may have been rounded to bf16 first.
 std::string judge_gradient(std::vector<double> got, const Expected& sums, const Values& start, int64_t roundings,
                            bool rounded, Fill fill) {

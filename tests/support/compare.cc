@@ -3,8 +3,6 @@
 #include <cmath>
 #include <sstream>
 
-#include "support/values.h"
-
 namespace dcl::test {
 namespace {
 
@@ -68,6 +66,12 @@ std::string compare(const std::vector<double>& got, const Expected& expected, co
     return out.str();
   }
   return "";
+}
+
+std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings,
+                  Fill fill) {
+  if (fill == Fill::integers) return compare_exact(got, expected.value, storage);
+  return compare(got, expected, {storage, roundings});
 }
 
 }  // namespace dcl::test

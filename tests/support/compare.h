@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/dtype.h"
+#include "support/values.h"
 
 namespace dcl::test {
 
@@ -29,5 +30,9 @@ std::string compare_exact(const std::vector<double>& got, const std::vector<doub
 ///  * all together: rms(got - value) <= sqrt(n) u rms(magnitude) + u_storage rms(value).
 /// NaN and infinities must be where the oracle has them.
 std::string compare(const std::vector<double>& got, const Expected& expected, const Precision& precision);
+
+/// Exactly for operands of Fill::integers, whose sums are exact; otherwise with so many roundings in f32.
+std::string judge(const std::vector<double>& got, const Expected& expected, DType storage, int64_t roundings,
+                  Fill fill);
 
 }  // namespace dcl::test

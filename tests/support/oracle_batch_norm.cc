@@ -82,6 +82,13 @@ Expected oracle_batch_norm_apply(const BatchNormDesc& d, const Values& x, const 
   return out;
 }
 
+std::vector<double> signs_of(const std::vector<double>& y) {
+  std::vector<double> signs(y.size() / 8);
+  for (size_t i = 0; i < y.size(); ++i)
+    if (y[i] > 0) signs[i / 8] += 1 << i % 8;
+  return signs;
+}
+
 BatchNormGradients oracle_batch_norm_backward(const BatchNormDesc& d, const Values& dy, const Values& x, const Values& y,
                                               const Values& saved, const Values& gamma, const Values& beta) {
   const int64_t count = rows_per_group(d);

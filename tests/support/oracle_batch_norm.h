@@ -19,6 +19,9 @@ BatchNormStatistics oracle_batch_norm_statistics(const BatchNormDesc& d, const V
 Expected oracle_batch_norm_apply(const BatchNormDesc& d, const Values& x, const Values& saved, const Values& gamma,
                                  const Values& beta, const Values& residual);
 
+/// Of the results y as `positive` holds them (u8 [rows, channels / 8]): bit k of a byte for element k of eight.
+std::vector<double> signs_of(const std::vector<double>& y);
+
 struct BatchNormGradients {
   Expected dx, dgamma, dbeta;
   std::vector<double> masked;  ///< dy where the output was positive: dresidual
