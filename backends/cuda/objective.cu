@@ -1,31 +1,29 @@
 #include "cuda/objective.h"
 #include "cuda/objective_kept_gradient.h"
 #include "cuda/objective_split.h"
+#include "cuda/objective_tensor.h"
+#include "cuda/vector.h"
 
 namespace dcl::cuda {
 namespace {
 
-constexpr int64_t kManyAnchors = 2048;  // enough for large tiles to fill a device
-/// Blocks per row tile that a small batch is cut into, so that it reaches all multiprocessors.
-constexpr int64_t kWantedBlocks = 256;
+/// Blocks that the tiles of few anchors are cut into, so that they reach all multiprocessors: those at once on 132.
+constexpr int64_t kPlainBlocks = 256, kTensorBlocks = 132 * TensorTile::kBlocks;
 
 /// How the work over split columns is cut, and the workspace.
 struct Layout {
-  int64_t anchors;
-  bool large;  ///< tiles
-  int64_t row_tiles, column_tiles, splits, tiles_per_split, row_blocks;
+  int64_t anchors, row_tiles, column_tiles, splits, tiles_per_split, row_blocks;
   RowSums* sums;        // [splits, anchors]
   RowWeights* weights;  // [anchors]
   double* reports;      // [row_blocks, kReports]
   double* extra;        // [views - 2, anchors]: e^x of the extra positives
   void* gradients;      // [splits, anchors, dim] in the type of the arithmetic
 
-  Layout(const ObjectiveDesc& d, Carver& memory)
+  Layout(const ObjectiveDesc& d, bool on_tensor_cores, Carver& memory)
       : anchors(2 * d.batch),
-        large(!computes_in_double(d) && anchors >= kManyAnchors),
-        row_tiles(ceil_div(anchors, large ? LargeTile::kRows : SmallTile::kRows)),
-        column_tiles(ceil_div(anchors, large ? LargeTile::kColumns : SmallTile::kColumns)),
-        splits(std::min(column_tiles, ceil_div(kWantedBlocks, row_tiles))),
+        row_tiles(ceil_div(anchors, on_tensor_cores ? TensorTile::kRows : PlainTile::kRows)),
+        column_tiles(ceil_div(anchors, on_tensor_cores ? TensorTile::kColumns : PlainTile::kColumns)),
+        splits(std::clamp((on_tensor_cores ? kTensorBlocks : kPlainBlocks) / row_tiles, int64_t{1}, column_tiles)),
         tiles_per_split(ceil_div(column_tiles, splits)),
         row_blocks(ceil_div(anchors, kRowsPerBlock)) {
     splits = ceil_div(column_tiles, tiles_per_split);  // none is empty
@@ -52,25 +50,41 @@ Anchors<In, T> anchors(const ObjectiveDesc& d, const ContrastiveSettings<double>
 
 unsigned extent(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
-template <class Shape, class In, class T>
-void evaluate_tiles(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
-                    TensorRef dz, const Layout& w) {
+/// The two passes over the similarity matrix.
+template <class In, class T>
+struct Passes {
+  void (*sums)(Anchors<In, T>, int32_t tiles, int32_t tiles_per_split, RowSums*);
+  void (*gradient)(Anchors<In, T>, int32_t tiles, int32_t tiles_per_split, const RowWeights*, T*);
+  int threads;
+  size_t shared_bytes;
+  int64_t dims;  ///< of a block of the second
+};
+
+template <class In, class T>
+void evaluate_split(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
+                    TensorRef dz, const Passes<In, T>& passes, const Layout& w) {
   const ContrastiveSettings<double> settings = contrastive_settings(d);
   const auto a = anchors<In, T>(d, settings, z, labels);
   const dim3 tiles(extent(w.row_tiles), extent(w.splits));
   auto* gradients = static_cast<T*>(w.gradients);
-  launch(sums_kernel<Shape, In, T>, tiles, kTileThreads, 0, context.stream(), a, w.column_tiles, w.tiles_per_split,
-         w.sums);
+  launch(passes.sums, tiles, passes.threads, passes.shared_bytes, context.stream(), a, w.column_tiles,
+         w.tiles_per_split, w.sums);
   launch(rows_kernel<In, T>, extent(w.row_blocks), kTileThreads, 0, context.stream(), a, settings, d.views, w.splits,
          w.sums, w.weights, w.extra, w.reports);
   if (dz)
-    launch(gradient_kernel<Shape, In, T>, dim3(tiles.x, tiles.y, extent(ceil_div(d.dim, kChunk))), kTileThreads, 0,
-           context.stream(), a, w.column_tiles, w.tiles_per_split, w.weights, gradients);
+    launch(passes.gradient, dim3(tiles.x, tiles.y, extent(ceil_div(d.dim, passes.dims))), passes.threads,
+           passes.shared_bytes, context.stream(), a, w.column_tiles, w.tiles_per_split, w.weights, gradients);
   const int64_t blocks = dz ? ceil_div(d.z_shape().elements(), kTileThreads) : 0;
   launch(finish_kernel<In, T>, extent(blocks + 1), kTileThreads, 0, context.stream(), a, d.views, w.splits, w.weights,
          w.extra, gradients, w.reports, w.row_blocks, settings.anchor_weight, result.as<double>(),
          dz ? dz.as<In>() : nullptr);
 }
+
+template <bool Vectors>
+constexpr Passes<float, float> kTensorPasses{tensor_sums_kernel<Vectors>, tensor_gradient_kernel<Vectors>,
+                                             TensorTile::kThreads, TensorTile::kBytes, TensorTile::kDepth};
+template <class In, class T>
+constexpr Passes<In, T> kPlainPasses{sums_kernel<In, T>, gradient_kernel<In, T>, kTileThreads, 0, kChunk};
 
 template <class In, class T>
 void evaluate_kept(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
@@ -94,19 +108,22 @@ template <class In, class T>
 void evaluate(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
               TensorRef dz, Carver& memory) {
   if (Kept<T>::fits(d, z.data)) return evaluate_kept<In, T>(context, d, z, labels, result, dz, Kept<T>(d, memory));
-  const Layout layout(d, memory);
   if constexpr (std::is_same_v<T, float>)
-    if (layout.large) return evaluate_tiles<LargeTile, In, T>(context, d, z, labels, result, dz, layout);
-  evaluate_tiles<SmallTile, In, T>(context, d, z, labels, result, dz, layout);
+    if (context.device().capability >= kTensorCapability)
+      return evaluate_split(context, d, z, labels, result, dz,
+                            vectorizable<float>(d.dim, z.as<float>()) ? kTensorPasses<true> : kTensorPasses<false>,
+                            Layout(d, true, memory));
+  evaluate_split(context, d, z, labels, result, dz, kPlainPasses<In, T>, Layout(d, false, memory));
 }
 
-/// Of either way: which one it is depends on the address of z too.
+/// Of every way: which one it is depends on the device and on the address of z too.
 template <class T>
 size_t workspace(const ObjectiveDesc& d) {
-  Carver kept(nullptr), split(nullptr);
+  Carver kept(nullptr), plain(nullptr), tensor(nullptr);
   if (Kept<T>::fits(d, nullptr)) Kept<T>(d, kept);
-  Layout(d, split);
-  return std::max(kept.used(), split.used());
+  Layout(d, false, plain);
+  if (std::is_same_v<T, float>) Layout(d, true, tensor);
+  return std::max({kept.used(), plain.used(), tensor.used()});
 }
 
 }  // namespace
@@ -117,7 +134,7 @@ size_t objective_workspace(const ObjectiveDesc& d) {
 
 void objective(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
                TensorRef dz, Workspace workspace) {
-  if (2 * d.batch > INT32_MAX - LargeTile::kColumns) fail(ErrorKind::internal, "objective of more than 2^31 anchors");
+  if (2 * d.batch > INT32_MAX - TensorTile::kRows) fail(ErrorKind::internal, "objective of more than 2^31 anchors");
   Carver memory(workspace.data);
   const auto run = [&](auto evaluation) { evaluation(context, d, z, labels, result, dz, memory); };
   if (d.dtype == DType::f64) return run(evaluate<double, double>);

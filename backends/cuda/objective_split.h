@@ -11,8 +11,7 @@ inline constexpr int kChunk = 128;        // columns of the gradient that a bloc
 inline constexpr int kChunkColumns = 16;  // columns of a tile whose embeddings are in shared memory at a time
 inline constexpr int kPartsOf = kChunk / kLanes;
 inline constexpr int kChunkStride = kChunk + 4;
-template <class Shape>
-inline constexpr int kWeightStride = Shape::kColumns + 4;
+inline constexpr int kWeightStride = PlainTile::kColumns + 4;
 inline constexpr int kChunkValues = kChunk * kChunkColumns / kTileThreads;  // of a thread
 
 /// Sums over negatives of one row, of one split of the columns.
@@ -23,22 +22,22 @@ struct RowSums {
 inline constexpr int kRowsPerBlock = kTileThreads / kLanes;
 
 /// Grid (row tiles, splits). Row sums of the tiles of one split.
-template <class Shape, class In, class T>
-__global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
+template <class In, class T>
+__global__ void __launch_bounds__(kTileThreads, 1)
     sums_kernel(Anchors<In, T> a, int32_t tiles, int32_t tiles_per_split, RowSums* sums) {
-  DCL_SHARED(T, operands, [Shape::template kOperands<T>]);
-  const auto first_row = static_cast<int32_t>(blockIdx.x) * Shape::kRows;
+  DCL_SHARED(T, operands, [PlainTile::kOperands<T>]);
+  const auto first_row = static_cast<int32_t>(blockIdx.x) * PlainTile::kRows;
   const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
-  double weighted[Shape::kRowsOf] = {}, importance[Shape::kRowsOf] = {}, cosines[Shape::kRowsOf] = {};
-  int32_t count[Shape::kRowsOf] = {};
+  double weighted[PlainTile::kRowsOf] = {}, importance[PlainTile::kRowsOf] = {}, cosines[PlainTile::kRowsOf] = {};
+  int32_t count[PlainTile::kRowsOf] = {};
   for (int32_t tile = begin; tile < end; ++tile) {
-    T s[Shape::kRowsOf][Shape::kColumnsOf];
-    similarities<Shape>(a, first_row, tile * Shape::kColumns, operands, s);
+    T s[PlainTile::kRowsOf][PlainTile::kColumnsOf];
+    similarities(a, first_row, tile * PlainTile::kColumns, operands, s);
 #pragma unroll
-    for (int r = 0; r < Shape::kRowsOf; ++r)
+    for (int r = 0; r < PlainTile::kRowsOf; ++r)
 #pragma unroll
-      for (int c = 0; c < Shape::kColumnsOf; ++c) {
-        if (!a.negatives(first_row + Shape::row(r), tile * Shape::kColumns + Shape::column(c))) continue;
+      for (int c = 0; c < PlainTile::kColumnsOf; ++c) {
+        if (!a.negatives(first_row + PlainTile::row(r), tile * PlainTile::kColumns + PlainTile::column(c))) continue;
         T e = a.exponential(s[r][c]);
         if (a.beta > 0) {
           const T weight = a.importance(s[r][c]);
@@ -51,10 +50,10 @@ __global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
       }
   }
 #pragma unroll
-  for (int r = 0; r < Shape::kRowsOf; ++r) {
+  for (int r = 0; r < PlainTile::kRowsOf; ++r) {
     const RowSums total = {sum_lanes(weighted[r]), sum_lanes(importance[r]), sum_lanes(cosines[r]),
                            sum_lanes(static_cast<double>(count[r]))};
-    const int32_t row = first_row + Shape::row(r);
+    const int32_t row = first_row + PlainTile::row(r);
     if (tile_lane() == 0 && row < a.count()) sums[int64_t{blockIdx.y} * a.count() + row] = total;
   }
 }
@@ -119,25 +118,25 @@ __device__ __forceinline__ NegativeWeights<T> negative_weights(const Anchors<In,
 }
 
 /// dLoss/ds of both anchors together, for one tile: to[row][column].
-template <class Shape, class In, class T>
+template <class In, class T>
 __device__ __forceinline__ void tile_weights(const Anchors<In, T>& a, const RowWeights* weights, int32_t first_row,
-                                             int32_t first_column, const T (&s)[Shape::kRowsOf][Shape::kColumnsOf],
-                                             T* to) {
-  NegativeWeights<T> of_row[Shape::kRowsOf];
+                                             int32_t first_column,
+                                             const T (&s)[PlainTile::kRowsOf][PlainTile::kColumnsOf], T* to) {
+  NegativeWeights<T> of_row[PlainTile::kRowsOf];
 #pragma unroll
-  for (int r = 0; r < Shape::kRowsOf; ++r) of_row[r] = negative_weights(a, weights, first_row + Shape::row(r));
+  for (int r = 0; r < PlainTile::kRowsOf; ++r) of_row[r] = negative_weights(a, weights, first_row + PlainTile::row(r));
 #pragma unroll
-  for (int c = 0; c < Shape::kColumnsOf; ++c) {
-    const int32_t j = first_column + Shape::column(c);
+  for (int c = 0; c < PlainTile::kColumnsOf; ++c) {
+    const int32_t j = first_column + PlainTile::column(c);
     const NegativeWeights<T> of_column = negative_weights(a, weights, j);
 #pragma unroll
-    for (int r = 0; r < Shape::kRowsOf; ++r) {
+    for (int r = 0; r < PlainTile::kRowsOf; ++r) {
       T weight = 0;
-      if (a.negatives(first_row + Shape::row(r), j)) {
+      if (a.negatives(first_row + PlainTile::row(r), j)) {
         weight = a.exponential(s[r][c]) * (of_row[r].negative + of_column.negative);
         if (a.beta > 0) weight = a.importance(s[r][c]) * (weight + of_row[r].importance + of_column.importance);
       }
-      to[Shape::row(r) * kWeightStride<Shape> + Shape::column(c)] = weight;
+      to[PlainTile::row(r) * kWeightStride + PlainTile::column(c)] = weight;
     }
   }
 }
@@ -155,38 +154,38 @@ __device__ __forceinline__ void fetch_chunk(const Anchors<In, T>& a, int32_t fir
 }
 
 /// Grid (row tiles, splits, chunks of the dimension). What the negatives of one split give to dz.
-template <class Shape, class In, class T>
-__global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
+template <class In, class T>
+__global__ void __launch_bounds__(kTileThreads, 1)
     gradient_kernel(Anchors<In, T> a, int32_t tiles, int32_t tiles_per_split, const RowWeights* weights, T* gradients) {
-  static_assert(kChunkColumns * kChunkStride <= Shape::template kOperands<T>);
-  DCL_SHARED(T, operands, [Shape::template kOperands<T>]);
-  DCL_SHARED(T, tile_weight, [Shape::kRows * kWeightStride<Shape>]);
-  const auto first_row = static_cast<int32_t>(blockIdx.x) * Shape::kRows;
+  static_assert(kChunkColumns * kChunkStride <= PlainTile::kOperands<T>);
+  DCL_SHARED(T, operands, [PlainTile::kOperands<T>]);
+  DCL_SHARED(T, tile_weight, [PlainTile::kRows * kWeightStride]);
+  const auto first_row = static_cast<int32_t>(blockIdx.x) * PlainTile::kRows;
   const int64_t first_dim = int64_t{blockIdx.z} * kChunk;
   const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
-  T sum[Shape::kRowsOf][kPartsOf] = {};
+  T sum[PlainTile::kRowsOf][kPartsOf] = {};
   for (int32_t tile = begin; tile < end; ++tile) {
-    const int32_t first_column = tile * Shape::kColumns;
-    T s[Shape::kRowsOf][Shape::kColumnsOf];
-    similarities<Shape>(a, first_row, first_column, operands, s);
+    const int32_t first_column = tile * PlainTile::kColumns;
+    T s[PlainTile::kRowsOf][PlainTile::kColumnsOf];
+    similarities(a, first_row, first_column, operands, s);
     T values[kChunkValues];  // on their way while the last ones are used
     fetch_chunk(a, first_column, first_dim, values);
-    tile_weights<Shape>(a, weights, first_row, first_column, s, tile_weight);
-    for (int from = 0; from < Shape::kColumns; from += kChunkColumns) {
+    tile_weights(a, weights, first_row, first_column, s, tile_weight);
+    for (int from = 0; from < PlainTile::kColumns; from += kChunkColumns) {
       __syncthreads();
 #pragma unroll
       for (int n = 0; n < kChunkValues; ++n)
         operands[(n * (kTileThreads / kChunk) + static_cast<int>(threadIdx.x) / kChunk) * kChunkStride +
                  static_cast<int>(threadIdx.x) % kChunk] = values[n];
       __syncthreads();
-      if (from + kChunkColumns < Shape::kColumns)
+      if (from + kChunkColumns < PlainTile::kColumns)
         fetch_chunk(a, first_column + from + kChunkColumns, first_dim, values);
-#pragma unroll(2 * Shape::kUnroll)
+#pragma unroll 4
       for (int column = 0; column < kChunkColumns; ++column) {
         const T* z = operands + column * kChunkStride;
 #pragma unroll
-        for (int r = 0; r < Shape::kRowsOf; ++r) {
-          const T weight = tile_weight[Shape::row(r) * kWeightStride<Shape> + from + column];
+        for (int r = 0; r < PlainTile::kRowsOf; ++r) {
+          const T weight = tile_weight[PlainTile::row(r) * kWeightStride + from + column];
 #pragma unroll
           for (int part = 0; part < kPartsOf; ++part)
             sum[r][part] = multiply_add(weight, z[part / 4 * 4 * kLanes + 4 * tile_lane() + part % 4], sum[r][part]);
@@ -195,10 +194,10 @@ __global__ void __launch_bounds__(kTileThreads, Shape::kBlocks)
     }
   }
 #pragma unroll
-  for (int r = 0; r < Shape::kRowsOf; ++r)
+  for (int r = 0; r < PlainTile::kRowsOf; ++r)
 #pragma unroll
     for (int part = 0; part < kPartsOf; ++part) {
-      const int32_t row = first_row + Shape::row(r);
+      const int32_t row = first_row + PlainTile::row(r);
       const int64_t k = first_dim + part / 4 * 4 * kLanes + 4 * tile_lane() + part % 4;
       if (row < a.count() && k < a.dim) gradients[(int64_t{blockIdx.y} * a.count() + row) * a.dim + k] = sum[r][part];
     }

@@ -11,32 +11,24 @@ namespace dcl::cuda {
 inline constexpr int kTileThreads = 256;
 inline constexpr int kLanes = 16;  // threads side by side
 
-/// A tile whose threads have RowsOf rows and ColumnsOf columns each, of Depth columns of z at a time.
-template <int RowsOf, int ColumnsOf, int Depth>
-struct TileShape {
-  static constexpr int kRowsOf = RowsOf, kColumnsOf = ColumnsOf, kDepth = Depth;
-  static constexpr int kRows = kTileThreads / kLanes * RowsOf, kColumns = kLanes * ColumnsOf;
-  /// Few elements leave registers to have the next columns under way while these are used.
-  static constexpr bool kAhead = RowsOf * ColumnsOf <= 8;
-  static constexpr int kUnroll = kAhead ? 2 : 1;
-  static constexpr int kBlocks = kAhead ? 1 : 2;       ///< on a multiprocessor, that registers must be left for
-  static constexpr int kLines = kTileThreads / Depth;  // of z that the threads read at once
+/// A tile of the plain units: as small as fills a device with blocks where anchors are few. A thread has kRowsOf rows
+/// and kColumnsOf columns of it, of kDepth columns of z at a time; the next are under way while these are used.
+struct PlainTile {
+  static constexpr int kRowsOf = 2, kColumnsOf = 4, kDepth = 32;
+  static constexpr int kRows = kTileThreads / kLanes * kRowsOf, kColumns = kLanes * kColumnsOf;
+  static constexpr int kLines = kTileThreads / kDepth;  // of z that the threads read at once
   static constexpr int kRowValues = kRows / kLines, kValues = kRowValues + kColumns / kLines;  // of a thread
 
   /// Rows of shared memory are padded so that lanes side by side read different banks, sixteen bytes at a time.
   template <class T>
-  static constexpr int kStride = Depth + 16 / static_cast<int>(sizeof(T));
+  static constexpr int kStride = kDepth + 16 / static_cast<int>(sizeof(T));
   template <class T>
   static constexpr int kOperands = (kRows + kColumns) * kStride<T>;
 
   /// Row and column inside the tile of a thread's element (r, c).
-  static __device__ int row(int r) { return static_cast<int>(threadIdx.x) / kLanes * RowsOf + r; }
+  static __device__ int row(int r) { return static_cast<int>(threadIdx.x) / kLanes * kRowsOf + r; }
   static __device__ int column(int c) { return static_cast<int>(threadIdx.x) % kLanes + kLanes * c; }
 };
-
-/// Few anchors: as many blocks as there may be. Many: as many products for a byte of shared memory as registers allow.
-using SmallTile = TileShape<2, 4, 32>;
-using LargeTile = TileShape<4, 8, 16>;
 
 __device__ __forceinline__ float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 __device__ __forceinline__ double multiply_add(double a, double b, double c) { return std::fma(a, b, c); }
@@ -66,51 +58,50 @@ struct Anchors {
 
 __device__ inline int tile_lane() { return static_cast<int>(threadIdx.x) % kLanes; }
 
-/// The thread's share of Depth columns of z from `begin` on, of the tile's rows and columns; zeros outside.
-template <class Shape, class In, class T>
+/// The thread's share of kDepth columns of z from `begin` on, of the tile's rows and columns; zeros outside.
+template <class In, class T>
 __device__ __forceinline__ void fetch_operands(const Anchors<In, T>& a, int32_t first_row, int32_t first_column,
-                                               int64_t begin, T (&values)[Shape::kValues]) {
-  const int line = static_cast<int>(threadIdx.x) / Shape::kDepth, k = static_cast<int>(threadIdx.x) % Shape::kDepth;
+                                               int64_t begin, T (&values)[PlainTile::kValues]) {
+  const int line = static_cast<int>(threadIdx.x) / PlainTile::kDepth,
+            k = static_cast<int>(threadIdx.x) % PlainTile::kDepth;
 #pragma unroll
-  for (int n = 0; n < Shape::kValues; ++n) {
-    const bool of_rows = n < Shape::kRowValues;
+  for (int n = 0; n < PlainTile::kValues; ++n) {
+    const bool of_rows = n < PlainTile::kRowValues;
     const int32_t anchor =
-        (of_rows ? first_row : first_column - Shape::kRowValues * Shape::kLines) + n * Shape::kLines + line;
+        (of_rows ? first_row : first_column - PlainTile::kRowValues * PlainTile::kLines) + n * PlainTile::kLines + line;
     const bool inside = anchor < a.count() && begin + k < a.dim;
     values[n] = inside ? static_cast<T>(a.z[anchor * a.dim + begin + k]) : T{0};
   }
 }
 
 /// The cosines of the thread's elements. operands: shared memory of kOperands elements; free before and after.
-template <class Shape, class In, class T>
+template <class In, class T>
 __device__ void similarities(const Anchors<In, T>& a, int32_t first_row, int32_t first_column, T* operands,
-                             T (&s)[Shape::kRowsOf][Shape::kColumnsOf]) {
-  constexpr int kStride = Shape::template kStride<T>;
-  T values[Shape::kValues];
-  if constexpr (Shape::kAhead) fetch_operands<Shape>(a, first_row, first_column, 0, values);
+                             T (&s)[PlainTile::kRowsOf][PlainTile::kColumnsOf]) {
+  constexpr int kStride = PlainTile::kStride<T>;
+  T values[PlainTile::kValues];
+  fetch_operands(a, first_row, first_column, 0, values);
 #pragma unroll
-  for (int r = 0; r < Shape::kRowsOf; ++r)
+  for (int r = 0; r < PlainTile::kRowsOf; ++r)
 #pragma unroll
-    for (int c = 0; c < Shape::kColumnsOf; ++c) s[r][c] = T{0};
-  for (int64_t begin = 0; begin < a.dim; begin += Shape::kDepth) {
-    if constexpr (!Shape::kAhead) fetch_operands<Shape>(a, first_row, first_column, begin, values);
+    for (int c = 0; c < PlainTile::kColumnsOf; ++c) s[r][c] = T{0};
+  for (int64_t begin = 0; begin < a.dim; begin += PlainTile::kDepth) {
     __syncthreads();
 #pragma unroll
-    for (int n = 0; n < Shape::kValues; ++n)
-      operands[(n * Shape::kLines + static_cast<int>(threadIdx.x) / Shape::kDepth) * kStride +
-               static_cast<int>(threadIdx.x) % Shape::kDepth] = values[n];
+    for (int n = 0; n < PlainTile::kValues; ++n)
+      operands[(n * PlainTile::kLines + static_cast<int>(threadIdx.x) / PlainTile::kDepth) * kStride +
+               static_cast<int>(threadIdx.x) % PlainTile::kDepth] = values[n];
     __syncthreads();
-    if constexpr (Shape::kAhead)
-      if (begin + Shape::kDepth < a.dim)
-        fetch_operands<Shape>(a, first_row, first_column, begin + Shape::kDepth, values);
-#pragma unroll Shape::kUnroll
-    for (int k = 0; k < Shape::kDepth; k += 4) {
+    if (begin + PlainTile::kDepth < a.dim)
+      fetch_operands(a, first_row, first_column, begin + PlainTile::kDepth, values);
+#pragma unroll 2
+    for (int k = 0; k < PlainTile::kDepth; k += 4) {
 #pragma unroll
-      for (int c = 0; c < Shape::kColumnsOf; ++c) {
-        const T* y = operands + (Shape::kRows + Shape::column(c)) * kStride + k;
+      for (int c = 0; c < PlainTile::kColumnsOf; ++c) {
+        const T* y = operands + (PlainTile::kRows + PlainTile::column(c)) * kStride + k;
 #pragma unroll
-        for (int r = 0; r < Shape::kRowsOf; ++r) {
-          const T* x = operands + Shape::row(r) * kStride + k;
+        for (int r = 0; r < PlainTile::kRowsOf; ++r) {
+          const T* x = operands + PlainTile::row(r) * kStride + k;
 #pragma unroll
           for (int i = 0; i < 4; ++i) s[r][c] = multiply_add(x[i], y[i], s[r][c]);
         }

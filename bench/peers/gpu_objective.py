@@ -46,10 +46,17 @@ def chunked(a, b):
 
 
 TOGETHER = 16  # runs that a GPU is waited for after, as objective_bench does
+ENOUGH = 1.5   # seconds to measure for, where one run takes long
 
 
-def replay_seconds(run, repeats):
-    """Of one run, recorded as a CUDA graph."""
+def repeats_of(seconds, wanted):
+    """As many runs as fit, three at least."""
+    return max(3, min(wanted, int(ENOUGH / seconds)))
+
+
+def replay_seconds(run, repeats, seconds):
+    """Of one run, recorded as a CUDA graph; seconds: about what it takes."""
+    together = repeats_of(seconds, TOGETHER)
     torch.cuda.empty_cache()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
@@ -58,10 +65,10 @@ def replay_seconds(run, repeats):
     for _ in range(repeats + 1):
         torch.cuda.synchronize()
         start = time.perf_counter()
-        for _ in range(TOGETHER):
+        for _ in range(together):
             graph.replay()
         torch.cuda.synchronize()
-        times.append((time.perf_counter() - start) / TOGETHER)
+        times.append((time.perf_counter() - start) / together)
     return statistics.median(times[1:])
 
 
@@ -75,7 +82,8 @@ def peer(loss, batch, device, repeats):
         a.grad = b.grad = None
         loss(a, b).backward()
 
-    for i in range(repeats + 3):
+    first = 2 if cuda else 1  # runs that are not counted
+    while len(times) < repeats + first:
         if cuda:
             a.grad = b.grad = None
             torch.cuda.synchronize()
@@ -85,15 +93,17 @@ def peer(loss, batch, device, repeats):
         run()
         if cuda:
             torch.cuda.synchronize()
-        if i >= 3:
-            times.append(time.perf_counter() - start)
+        times.append(time.perf_counter() - start)
+        if len(times) == first:
+            repeats = repeats_of(times[-1], repeats)
+    times = times[first:]
     figures = {"milliseconds": round(1e3 * statistics.median(times), 4), "mode": "eager"}
     if cuda:
         figures["beyond_mib"] = round((torch.cuda.max_memory_allocated() - before) / 2**20, 1)
     figures["loss"] = round(loss(a, b).item(), 6)
     if cuda:
         try:
-            seconds = replay_seconds(run, max(1, repeats // 4))
+            seconds = replay_seconds(run, max(1, repeats // 4), statistics.median(times))
             figures |= {"eager_milliseconds": figures["milliseconds"], "milliseconds": round(1e3 * seconds, 4), "mode": "graph"}
         except RuntimeError as error:  # what cannot be recorded is as fast as it is
             figures["not_recorded"] = str(error).strip().splitlines()[0][:120]
@@ -116,16 +126,22 @@ def main():
     parser.add_argument("build", nargs="?", default="build")
     parser.add_argument("--batch", default="256,1024,4096,16384,32768")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=20, help="at most, of each")
+    parser.add_argument("--only", help="formulations, with commas between them; all by default")
     args = parser.parse_args()
     device = torch.device(args.device)
     formulations = {"published": published, "chunked": chunked}
     if device.type == "cuda":
-        formulations |= {"published, compiled": torch.compile(published), "chunked, compiled": torch.compile(chunked)}
+        formulations |= {"chunked tf32": chunked, "published compiled": torch.compile(published),
+                         "chunked compiled": torch.compile(chunked)}
+    if args.only:
+        formulations = {name: formulations[name] for name in args.only.split(",")}
     for batch in map(int, args.batch.split(",")):
         runs = {name: lambda f=f: peer(f, batch, device, args.repeats) for name, f in formulations.items()}
         runs["dcl"] = lambda: ours(args.build, batch, device)
         for name, run in runs.items():
+            # Products of factors of eleven bits: less exact than ours, which are of f32.
+            torch.backends.cuda.matmul.allow_tf32 = name.endswith("tf32")
             try:
                 figures = run()
             except (RuntimeError, subprocess.CalledProcessError, OSError) as error:

@@ -137,6 +137,13 @@ def batches(args, device):
     return augment_on_device(args.batch, device, compiled=args.mode != "eager")
 
 
+def wait_for(file):
+    """Says that it waits by a file beside it."""
+    open(file + ".waits", "w").close()
+    while not os.path.exists(file):
+        time.sleep(0.1)
+
+
 def measure(args):
     begin = time.perf_counter()
     step = Step(args)
@@ -156,6 +163,8 @@ def measure(args):
         first = first or time.perf_counter() - begin
         if i >= 5:
             seconds.append(time.perf_counter() - start)
+        if i == 4 and args.hold:
+            wait_for(args.hold)
     median = statistics.median(seconds)
     name = torch.cuda.get_device_name() if cuda else "CPU"
     print(json.dumps({
@@ -173,6 +182,8 @@ def main():
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--arch", default="resnet50")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--hold", help="file to wait for between the first steps, which compile, and those that are timed;"
+                        " FILE.waits is there from then on")
     parser.add_argument("--limit", type=float, default=240, help="seconds a combination may take")
     args = parser.parse_args()
     axes = ["dtype", "mode", "forwards", "augment"]

@@ -42,7 +42,7 @@ def sections():
     from gpu_check.sections import errors, peers, profile, repeat, sanitizer, speed, tests, train
     table = {"tests": (tests.tests, 150), "start": (speed.start, 70), "repeat": (repeat.repeat, 70), "errors": (errors.errors, 30),
              "ours": (speed.ours, 180), "sanitizer": (sanitizer.sanitizer, 130), "peers": (peers.peers, 180),
-             "profile": (profile.profile, 110), "compiled": (peers.compiled, 100), "train": (train.train, 60)}
+             "profile": (profile.profile, 110), "compiled": (peers.compiled, 180), "train": (train.train, 60)}
     return table, {"1": ["tests", "start", "repeat", "errors", "ours"], "2": ["sanitizer", "peers", "profile", "compiled"], "3": ["train"]}
 
 

@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "cuda/emulation/language.h"
 #include "cuda/emulation/shared_memory.h"
+#include "cuda/emulation/tensor_core.h"
 
 namespace dcl::cuda::emulation {
 namespace {
@@ -32,6 +33,7 @@ struct Thread {
   std::source_location where;  // of the barrier or warp call it waits in
   WarpCall call{};
   uint64_t value = 0;
+  PendingCopies copies;
 };
 
 std::string site(const std::source_location& where) {
@@ -39,7 +41,8 @@ std::string site(const std::source_location& where) {
   return path.substr(path.rfind('/') + 1) + ":" + std::to_string(where.line());
 }
 bool same_site(const std::source_location& a, const std::source_location& b) {
-  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 class Emulator {
@@ -48,6 +51,7 @@ class Emulator {
   void barrier(const std::source_location& where) { suspend(State::at_barrier, where); }
   void exchange(const WarpCall& call, void* value, size_t bytes, const std::source_location& where);
   SharedMemory& shared() { return shared_; }
+  PendingCopies& copies() { return running_->copies; }
 
  private:
   void start_fibers(unsigned count);
@@ -137,7 +141,10 @@ unsigned Emulator::next_ready() {
 
 void Emulator::run_block() {
   shared_.start_block();
-  for (unsigned i = 0; i < count_; ++i) release(i);
+  for (unsigned i = 0; i < count_; ++i) {
+    threads_[i].copies.clear();
+    release(i);
+  }
   for (;;) {
     while (!ready_.empty()) {
       Thread& thread = threads_[next_ready()];
@@ -194,6 +201,11 @@ void Emulator::complete_warp_call(unsigned mask, unsigned first) {
       sent[lane] = threads_[first + lane].value;
       votes |= static_cast<unsigned>(sent[lane] != 0) << lane;
     }
+  if (threads_[first].call.op == WarpOp::product) {
+    const WarpProduct* parts[kLanes];
+    std::memcpy(parts, sent, sizeof sent);
+    multiply(parts, threads_[first].call.argument);
+  }
   for (unsigned lane = 0; lane < kLanes; ++lane) {
     if (!(mask >> lane & 1u)) continue;
     Thread& thread = threads_[first + lane];
@@ -286,6 +298,16 @@ void block_barrier(const std::source_location& where) { emulator().barrier(where
 void warp_exchange(const WarpCall& call, void* value, size_t bytes, const std::source_location& where) {
   emulator().exchange(call, value, bytes, where);
 }
+void warp_products(const WarpProduct* products, int count, std::source_location where) {
+  warp_exchange({WarpOp::product, 0xffffffffu, count, static_cast<int>(kLanes)}, &products, sizeof products, where);
+}
+void copy_later(void* to, const void* from, size_t bytes) {
+  if (from) vector_access(from, bytes);
+  vector_access(to, bytes);
+  emulator().copies().add(to, from, bytes);
+}
+void end_copies() { emulator().copies().end_group(); }
+void await_copies(unsigned underway) { emulator().copies().await(underway); }
 void* shared_array(const void* key, const char* name, size_t bytes) {
   return emulator().shared().array(key, name, bytes);
 }

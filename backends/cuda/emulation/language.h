@@ -11,6 +11,7 @@
 #include <source_location>
 
 #include "cuda/emulation/emulator.h"
+#include "cuda/emulation/tensor_core.h"
 
 #define __global__
 #define __device__

@@ -18,9 +18,10 @@ constexpr std::byte kGuardByte{0xA5}, kPoison{0xFF};
 }  // namespace
 
 void SharedMemory::start_launch(size_t dynamic_bytes) {
-  if (dynamic_bytes > kSharedMemoryOfBlock)
+  if (dynamic_bytes > kSharedMemoryWithTf32)
     fail(ErrorKind::internal, std::to_string(dynamic_bytes) + " bytes of shared memory");
-  memory_.resize(kSharedMemoryOfBlock + kMostArrays * 4 * kGuard);
+  most_ = dynamic_bytes > kSharedMemoryOfBlock ? kSharedMemoryWithTf32 : kSharedMemoryOfBlock;
+  memory_.resize(most_ + kMostArrays * 4 * kGuard);
   dynamic_bytes_ = dynamic_bytes;
 }
 
@@ -33,7 +34,7 @@ std::byte* SharedMemory::place(const void* key, const char* name, size_t bytes) 
   for (const Array& array : arrays_)
     if (array.key == key) return memory_.data() + array.offset;
   taken_ += bytes;
-  if (arrays_.size() == kMostArrays || bytes > kSharedMemoryOfBlock || taken_ > kSharedMemoryOfBlock)
+  if (arrays_.size() == kMostArrays || bytes > most_ || taken_ > most_)
     fail(ErrorKind::internal, "shared array " + std::string(name) + " is beyond the shared memory of a block");
   std::byte* at = memory_.data() + (kGuard - reinterpret_cast<uintptr_t>(memory_.data()) % kGuard) % kGuard + used_;
   std::memset(at, static_cast<int>(kGuardByte), 2 * kGuard + padded(bytes, kGuard));

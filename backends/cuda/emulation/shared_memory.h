@@ -9,6 +9,7 @@ namespace dcl::cuda::emulation {
 
 class SharedMemory {
  public:
+  /// More dynamic memory than every GPU has is asked for by kernels for tensor cores alone.
   void start_launch(size_t dynamic_bytes);
   void start_block();
   void* array(const void* key, const char* name, size_t bytes);
@@ -26,6 +27,7 @@ class SharedMemory {
 
   std::vector<std::byte> memory_;
   std::vector<Array> arrays_;  // of the running block
+  size_t most_ = 0;            // bytes of a block
   size_t dynamic_bytes_ = 0, static_bytes_ = 0;
   size_t taken_ = 0, used_ = 0;  // by arrays; with their guards
 };
