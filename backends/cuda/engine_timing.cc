@@ -10,7 +10,11 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr float kHopeless = 1.3f;        // times the shortest, after a single run
+constexpr float kHopeless = 1.3f;  // times the shortest, after a single run
+constexpr float kLoading = 20;     // milliseconds that a first run may take longer than others
+constexpr float kLong = 2;         // milliseconds: fewer runs suffice
+constexpr int kRepeatsOfLong = 3;
+constexpr float kNever = std::numeric_limits<float>::infinity();
 constexpr int64_t kInspected = 1 << 16;  // results that are looked at
 
 int64_t elements(const GraphTensor& t) { return t.dims[0] * t.dims[1] * t.dims[2] * t.dims[3]; }
@@ -35,9 +39,9 @@ class Race {
     workspace_ = blocks_.emplace_back(workspace_bytes, context.stream()).data();
   }
 
-  float time(size_t plan, int repeats, std::string& failure) {
+  float time(size_t plan, std::string& failure, int repeats, float most = kNever) {
     return median_time(
-        context_.stream(), failure, [&] { plans_[plan]->run(handle_, ids_, pointers_, workspace_); }, repeats);
+        context_.stream(), failure, [&] { plans_[plan]->run(handle_, ids_, pointers_, workspace_); }, repeats, most);
   }
 
   /// After time(): whether whole numbers gave whole numbers. Engines that transform their operands do not, and not all
@@ -83,19 +87,20 @@ std::optional<size_t> fastest_plan(Context& context, cudnnHandle_t handle, const
     return 0;
   }
   std::vector<float> first(plans.size());
+  float hope = kNever;
   for (size_t i = 0; i < plans.size(); ++i) {
-    first[i] = race->time(i, 1, failure);
-    if (std::isfinite(first[i]) && !race->is_exact()) {
+    first[i] = race->time(i, failure, 1, hope + kLoading);
+    if (first[i] <= hope && std::isfinite(first[i]) && !race->is_exact()) {
       failure = "an engine gave fractions for sums of products of whole numbers";
-      first[i] = std::numeric_limits<float>::infinity();
+      first[i] = kNever;
     }
+    hope = std::min(hope, kHopeless * first[i]);
   }
-  const float hope = kHopeless * *std::min_element(first.begin(), first.end());
   std::optional<size_t> best;
-  float least = std::numeric_limits<float>::infinity();
+  float least = kNever;
   for (size_t i = 0; i < plans.size(); ++i) {
     if (!std::isfinite(first[i]) || first[i] > hope) continue;
-    const float time = race->time(i, kRepeats, failure);
+    const float time = race->time(i, failure, first[i] > kLong ? kRepeatsOfLong : kRepeats);
     if (time < least * kClearlyFaster) best = i, least = time;
   }
   synchronize(context.stream());

@@ -123,28 +123,30 @@ __device__ __forceinline__ void for_tiles(const TensorAnchors& a, int32_t begin,
   }
 }
 
-/// What a thread asks of an element of a tile: whether it is a negative. Tiles away from the diagonals, which almost
-/// all are, are known to have nothing else.
-class NegativesOfTile {
- public:
-  __device__ NegativesOfTile(const TensorAnchors& a, int32_t first_column) : a_(a), first_column_(first_column) {
-    const auto first = static_cast<int32_t>(blockIdx.x) * TensorTile::kRows;
-    const auto apart = [&](int32_t row) {
-      return row + TensorTile::kRows <= first_column || first_column + TensorTile::kColumns <= row;
-    };
-    all_ = !a.labels && first + TensorTile::kRows <= a.count() && first_column + TensorTile::kColumns <= a.count() &&
-           apart(first) && apart(first - a.batch) && apart(first + a.batch);
-  }
-  __device__ bool contain(int m, int n, int h, int j) const {
-    return all_ || a_.negatives(static_cast<int32_t>(blockIdx.x) * TensorTile::kRows + TensorTile::row(m, h),
-                                first_column_ + TensorTile::column(n, j));
-  }
+/// Which elements of a tile are negatives, asked by their thread. AllOfThem: known without a look.
+template <bool AllOfThem>
+struct NegativesOfTile {
+  const TensorAnchors& a;
+  int32_t first_column;
 
- private:
-  const TensorAnchors& a_;
-  int32_t first_column_;
-  bool all_;
+  __device__ bool contain(int m, int n, int h, int j) const {
+    return AllOfThem || a.negatives(static_cast<int32_t>(blockIdx.x) * TensorTile::kRows + TensorTile::row(m, h),
+                                    first_column + TensorTile::column(n, j));
+  }
 };
+
+/// use(negatives): of the tile. Almost all tiles are away from the diagonals, and have nothing else.
+template <class Use>
+__device__ __forceinline__ void with_negatives(const TensorAnchors& a, int32_t first_column, Use use) {
+  const auto first = static_cast<int32_t>(blockIdx.x) * TensorTile::kRows;
+  const auto apart = [&](int32_t row) {
+    return row + TensorTile::kRows <= first_column || first_column + TensorTile::kColumns <= row;
+  };
+  if (!a.labels && first + TensorTile::kRows <= a.count() && first_column + TensorTile::kColumns <= a.count() &&
+      apart(first) && apart(first - a.batch) && apart(first + a.batch))
+    return use(NegativesOfTile<true>{a, first_column});
+  use(NegativesOfTile<false>{a, first_column});
+}
 
 /// The tiles [begin, end) of the block's split.
 struct Split {
@@ -159,15 +161,13 @@ __device__ __forceinline__ double sum_quad(double value) {
   return value + __shfl_xor_sync(0xffffffffu, value, 2);
 }
 
-/// As sums_kernel. Sums of a thread's elements of a tile are f32, sums of those are double.
-template <bool Vectors>
-__global__ void __launch_bounds__(TensorTile::kThreads, TensorTile::kBlocks)
-    tensor_sums_kernel(TensorAnchors a, int32_t tiles, int32_t tiles_per_split, RowSums* sums) {
+/// A thread's sums over the negatives of its rows. Sums over a tile are f32, sums of those are double.
+struct ThreadSums {
   double weighted[TensorTile::kM][2] = {}, importance[TensorTile::kM][2] = {}, cosines[TensorTile::kM][2] = {};
   int32_t count[TensorTile::kM][2] = {};
-  const Split split(tiles, tiles_per_split);
-  for_tiles<Vectors>(a, split.begin, split.end, 0, nullptr, [&](int32_t first_column, TileValues& s, const float*) {
-    const NegativesOfTile negatives(a, first_column);
+
+  template <bool All>
+  __device__ __forceinline__ void add(const TensorAnchors& a, NegativesOfTile<All> negatives, const TileValues& s) {
 #pragma unroll
     for (int m = 0; m < TensorTile::kM; ++m)
 #pragma unroll
@@ -193,23 +193,35 @@ __global__ void __launch_bounds__(TensorTile::kThreads, TensorTile::kBlocks)
         cosines[m][h] += static_cast<double>(of_cosines);
         if (a.beta > 0) importance[m][h] += static_cast<double>(of_weights);
       }
+  }
+};
+
+/// As sums_kernel.
+template <bool Vectors>
+__global__ void __launch_bounds__(TensorTile::kThreads, TensorTile::kBlocks)
+    tensor_sums_kernel(TensorAnchors a, int32_t tiles, int32_t tiles_per_split, RowSums* sums) {
+  ThreadSums of_thread;
+  const Split split(tiles, tiles_per_split);
+  for_tiles<Vectors>(a, split.begin, split.end, 0, nullptr, [&](int32_t first_column, TileValues& s, const float*) {
+    with_negatives(a, first_column, [&](auto negatives) { of_thread.add(a, negatives, s); });
   });
 #pragma unroll
   for (int m = 0; m < TensorTile::kM; ++m)
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const RowSums total = {sum_quad(weighted[m][h]), sum_quad(importance[m][h]), sum_quad(cosines[m][h]),
-                             sum_quad(static_cast<double>(count[m][h]))};
+      const RowSums total = {sum_quad(of_thread.weighted[m][h]), sum_quad(of_thread.importance[m][h]),
+                             sum_quad(of_thread.cosines[m][h]), sum_quad(static_cast<double>(of_thread.count[m][h]))};
       const int32_t row = static_cast<int32_t>(blockIdx.x) * TensorTile::kRows + TensorTile::row(m, h);
       if (TensorTile::t() == 0 && row < a.count()) sums[int64_t{blockIdx.y} * a.count() + row] = total;
     }
 }
 
 /// Cosines to dLoss/ds of both anchors together; 0 for what is no negative.
-__device__ __forceinline__ void weights_in_place(const TensorAnchors& a, int32_t first_column, const float* columns,
+template <bool All>
+__device__ __forceinline__ void weights_in_place(const TensorAnchors& a, NegativesOfTile<All> negatives,
+                                                 const float* columns,
                                                  const NegativeWeights<float> (&of_row)[TensorTile::kM][2],
                                                  TileValues& s) {
-  const NegativesOfTile negatives(a, first_column);
 #pragma unroll
   for (int n = 0; n < TensorTile::kN; ++n)
 #pragma unroll
@@ -272,7 +284,8 @@ __global__ void __launch_bounds__(TensorTile::kThreads, TensorTile::kBlocks)
   const Split split(tiles, tiles_per_split);
   for_tiles<Vectors>(a, split.begin, split.end, static_cast<int>(blockIdx.z), weights,
                      [&](int32_t first_column, TileValues& s, const float* columns) {
-                       weights_in_place(a, first_column, columns, of_row, s);
+                       with_negatives(a, first_column,
+                                      [&](auto negatives) { weights_in_place(a, negatives, columns, of_row, s); });
                        add_gradients(s, columns, padded_depth(a, first_dim), sum);
                      });
 #pragma unroll

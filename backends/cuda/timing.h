@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <string>
 
 #include "core/dtype.h"
@@ -33,8 +34,9 @@ DeviceBlock random_block(int64_t count, DType dtype, Stream stream, Numbers numb
 constexpr int kRepeats = 7;  // of what is timed in earnest
 
 /// The median of `repeats` runs after one that is not counted, in milliseconds; infinite, with why in `failure`, when a
-/// run throws. Throws itself when the context is lost.
-float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats = kRepeats);
+/// run throws. When the first run takes more than `most`, it is the only one. Throws itself when the context is lost.
+float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats = kRepeats,
+                  float most = std::numeric_limits<float>::infinity());
 
 /// How much less time a choice must take than the one before it.
 constexpr float kClearlyFaster = 0.98f;

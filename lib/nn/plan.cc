@@ -135,24 +135,39 @@ Operand Plan::use(std::initializer_list<Operand> operands, const ConvUse& convol
 }
 
 void Plan::finish() {
+  for (size_t i = 0; i < lifetimes_.size(); ++i) {
+    if (pinned_[i]) lifetimes_[i].first = 0, lifetimes_[i].last = size();
+    if (lifetimes_[i].first < 0) fail(ErrorKind::internal, "a slot of the plan is never used");
+  }
+  lay_out_arena();
+  finished_ = true;
+  const size_t free = backend_->free_memory();
+  if (free == 0 || memory_.arena_bytes <= free) plan_scratch();
+}
+
+void Plan::plan_scratch() {
   const std::vector<size_t> scratch_bytes = backend_->conv_workspaces(convolutions_);
   for (size_t i = 0; i < scratch_.size(); ++i) {
     lifetimes_[static_cast<size_t>(scratch_[i])].bytes = scratch_bytes[i];
     memory_.workspace_bytes = std::max(memory_.workspace_bytes, scratch_bytes[i]);
   }
-  for (size_t i = 0; i < lifetimes_.size(); ++i) {
-    if (pinned_[i]) lifetimes_[i].first = 0, lifetimes_[i].last = size();
-    if (lifetimes_[i].first < 0) fail(ErrorKind::internal, "a slot of the plan is never used");
-  }
+  lay_out_arena();
+  scratch_planned_ = true;
+}
+
+void Plan::lay_out_arena() {
   ArenaLayout layout = lay_out(lifetimes_);
   offsets_ = std::move(layout.offsets);
   memory_.arena_bytes = layout.bytes;
   memory_.live_peak_bytes = layout.live_peak;
-  finished_ = true;
 }
 
 void Plan::allocate() {
   if (!finished_) fail(ErrorKind::internal, "a plan's memory is known when it is finished");
+  if (!scratch_planned_) {
+    const Buffer possible(*backend_, memory_.arena_bytes);  // throws, unless memory became free since finish()
+    plan_scratch();
+  }
   arena_ = Buffer(*backend_, memory_.arena_bytes);
 }
 

@@ -84,7 +84,8 @@ class Plan {
 
   /// Ops written so far: the border between parts that are run separately.
   int size() const { return static_cast<int>(ops_.size()); }
-  /// Lays out the arena: memory() is known, and nothing can be written afterwards.
+  /// Lays out the arena: memory() is known, and nothing can be written afterwards. Where it is more than is free
+  /// without the scratch memory of convolutions already, that is left out, since a GPU would time engines to know it.
   void finish();
   /// Takes the arena's memory, after finish().
   void allocate();
@@ -114,6 +115,8 @@ class Plan {
   /// The same of a convolution; returns the slot of its scratch memory.
   Operand use(std::initializer_list<Operand> operands, const ConvUse& convolution);
   void touch(int slot);
+  void plan_scratch();
+  void lay_out_arena();
 
   Backend* backend_;
   std::vector<ParameterEntry> layout_;
@@ -126,7 +129,7 @@ class Plan {
   std::vector<size_t> offsets_;
   Buffer arena_;
   PlanMemory memory_;
-  bool finished_ = false;
+  bool finished_ = false, scratch_planned_ = false;
 };
 
 }  // namespace dcl

@@ -164,5 +164,32 @@ TEST(PlanMemory, ActivationsAreKeptWhereThereIsRoom) {
   EXPECT_EQ(arena(Activations::keep_if_roomy, 0), recomputed);
 }
 
+/// Has as much memory as it says, and counts what a GPU takes long for.
+class LimitedBackend : public ReservingBackend {
+ public:
+  void* allocate(size_t bytes) override {
+    if (bytes > free_bytes) fail(ErrorKind::out_of_memory, "no memory");
+    return ReservingBackend::allocate(bytes);
+  }
+  int asked = 0;
+
+ private:
+  void do_expect(std::span<const ConvUse>) override { ++asked; }
+};
+
+TEST(PlanMemory, WhatCannotBeHeldIsRefusedBeforeConvolutionsArePlanned) {
+  LimitedBackend backend;
+  const auto arena = [&](Activations activations, size_t free_bytes) {
+    backend.free_bytes = free_bytes, backend.asked = 0;
+    return TrainingPlan(backend, {}, {.batch = 32, .activations = activations}).memory().arena_bytes;
+  };
+  const size_t recomputed = arena(Activations::recompute, size_t{1} << 40);
+  EXPECT_EQ(backend.asked, 1);
+  EXPECT_EQ(arena(Activations::keep_if_roomy, recomputed), recomputed);
+  EXPECT_EQ(backend.asked, 1);
+  EXPECT_THROW(arena(Activations::recompute, recomputed / 2), Error);
+  EXPECT_EQ(backend.asked, 0);
+}
+
 }  // namespace
 }  // namespace dcl
