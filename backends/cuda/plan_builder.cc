@@ -5,8 +5,9 @@
 namespace dcl::cuda {
 namespace {
 
-// Candidates of a graph. Those for f32 products, which tensor cores do not make, take longest to time by far.
-constexpr size_t kMostTimed = 32, kMostTimedF32 = 12, kMostCompiled = 3;
+// Candidates of a graph, and those of them that are compiled at run time. Those for f32 products, which tensor cores do
+// not make, take longest to time by far.
+constexpr size_t kMostTimed = 80, kMostTimedF32 = 12, kMostCompiled = 12;
 constexpr size_t kMostThreads = 64;
 
 }  // namespace

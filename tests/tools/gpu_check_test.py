@@ -60,11 +60,13 @@ class Run:
 class TestSection(unittest.TestCase):
     def test_everything_passes(self):
         convolutions = {f"Forward/resnet50_{stem}_c{i}_eigen": "ok" for stem in ("cifar", "imagenet") for i in range(15)}
-        run = Run({"conformance/convolution": {**convolutions, "Forward/edge_one_eigen": "ok", "Forward/edge_one_cuda": "ok"},
+        run = Run({"conformance/convolution": {**convolutions, "Forward/edge_one_eigen": "ok", "Forward/edge_one_cuda": "ok",
+                                               "Convolution.Fused/edge_one_eigen": "ok"},
                    "reference/knn": {"A/eigen": "ok", "B/eigen": "skip", "OfOnEveryBackend": "ok", "Other/cuda": "fail"}, "reference/resnet": {"A/eigen": "skip"}}, "--only", "tests")
         self.assertEqual(run.code, 0, run.output)
         found = {row["name"]: (row["passed"], row["state"]) for row in run.data["rows"] if "convolution" in row["name"]}
-        self.assertEqual(found, {"conformance convolution of CIFAR networks, edges": (16, "ok"), "conformance convolution of other networks": (15, "ok")})
+        self.assertEqual(found, {"conformance convolution, fused": (1, "ok"), "conformance convolution of CIFAR networks, edges": (16, "ok"),
+                                 "conformance convolution of other networks": (15, "ok")})
         self.assertTrue(run.row("reference knn")["result"].startswith("2 passed, 1 skipped"))
         self.assertEqual(run.row("reference resnet")["state"], "skipped")
         self.assertEqual(run.files, ["gpu-check.json", "gpu-check.md", "logs.tar.gz"])
