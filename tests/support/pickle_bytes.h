@@ -52,6 +52,7 @@ struct PickledParts {
   std::string view;  ///< sixth entry of a persistent id; only legacy files have it
   int64_t offset = 0;
   std::vector<int64_t> shape = {2, 3}, strides = {3, 1};
+  std::string metadata;  ///< last argument, which torch.save adds where a tensor has a pending sign
 
   std::string storage() const {
     using namespace pickle;
@@ -61,7 +62,7 @@ struct PickledParts {
     using namespace pickle;
     return function +
            tuple({storage(), integer(offset), integers(shape), integers(strides), kFalse,
-                  global("collections", "OrderedDict") + kEmptyTuple + kReduce}) +
+                  global("collections", "OrderedDict") + kEmptyTuple + kReduce, metadata}) +
            kReduce;
   }
 };

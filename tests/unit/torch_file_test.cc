@@ -92,6 +92,18 @@ TEST(TorchFile, ReadsViews) {
   EXPECT_EQ(view(0, {2, 0, 4}, {1, 1, 1000}), V{});
 }
 
+/// A view that stands for the negatives of its storage's values says so beside them.
+TEST(TorchFile, RefusesViewsOfAnotherSign) {
+  const auto with = [](const std::string& metadata) {
+    return zip_with([&](PickledParts& p) { p.metadata = metadata; });
+  };
+  refused(with(dict("neg", "\x88")), "save what its resolve_neg() gives");
+  refused(with(dict("conj", "\x88")), "save what its resolve_conj() gives");
+  refused(with("K\x01"), "argument 7");
+  for (const std::string& metadata : {kNone, kEmptyDict, dict("neg", kFalse), dict("other", "\x88")})
+    EXPECT_EQ(values(with(metadata)), kSix);
+}
+
 TEST(TorchFile, RefusesViewsBeyondTheirStorage) {
   const auto view = [](int64_t offset, std::vector<int64_t> shape, std::vector<int64_t> strides,
                        const std::string& words) {

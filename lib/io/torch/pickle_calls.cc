@@ -118,10 +118,22 @@ class Call {
     tensor.shape = extents(2);
     tensor.strides = extents(3);
     if (symbol == Symbol::tensor_v3) tensor.dtype = dtype(argument(6, PickleKind::global));
+    refuse_pending_signs(symbol == Symbol::tensor_v3 ? 7 : 6);
     if (document_.tensors.size() >= kMaxTensors)
       fail_call("it has more than " + std::to_string(kMaxTensors) + " tensors");
     document_.tensors.push_back(std::move(tensor));
     return add({PickleKind::tensor, static_cast<int64_t>(document_.tensors.size() - 1)});
+  }
+
+  /// A view may stand for the negatives or conjugates of what its storage holds; PyTorch says so in a last argument.
+  void refuse_pending_signs(size_t index) const {
+    if (index >= arguments_.size() || argument(index).kind == PickleKind::none) return;
+    const std::vector<PickleRef>& metadata = argument(index, PickleKind::dict).items;
+    for (size_t i = 0; i < metadata.size(); i += 2) {
+      const std::string& bit = document_.at(metadata[i]).text;
+      if ((bit == "neg" || bit == "conj") && document_.at(metadata[i + 1]).integer != 0)
+        fail_call("a tensor is a view of values of the other sign; save what its resolve_" + bit + "() gives");
+    }
   }
 
   FileDType dtype(const PickleValue& value) const {
