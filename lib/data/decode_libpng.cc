@@ -40,9 +40,9 @@ void read_bytes(png_structp png, png_bytep out, size_t count) {
   reader.bytes -= count;
 }
 
-/// The caller has set the jump target.
+/// The caller has set the jump target, and judges the extent.
 void read_header(Reader& reader) {
-  png_set_user_limits(reader.png, kMaxImageSide, kMaxImageSide);
+  png_set_user_limits(reader.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
   png_set_chunk_malloc_max(reader.png, kMaxChunkBytes);
   png_set_chunk_cache_max(reader.png, kMaxCachedChunks);
   png_set_read_fn(reader.png, &reader, read_bytes);
