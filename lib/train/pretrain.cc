@@ -75,8 +75,9 @@ class Pretrainer::Impl {
 
   const RunPosition& position() const { return facts_.position; }
   const ParameterStore& parameters() const { return step_.parameters(); }
+  /// Epochs count: those before a checkpoint that is continued with other settings may have had other numbers of steps.
   int64_t total_steps() const {
-    const int64_t whole = settings_.epochs * loader_.steps_per_epoch();
+    const int64_t whole = settings_.epochs * loader_.steps_per_epoch() + facts_.position.step - scheduled_step();
     return plan_.max_steps > 0 ? std::min(whole, plan_.max_steps) : whole;
   }
 
@@ -98,6 +99,10 @@ class Pretrainer::Impl {
   bool checkpoint_due() const;
   void run_monitor(PretrainObserver& observer);
   void save(PretrainObserver& observer, bool must_succeed);
+  /// The step that it would be, had all epochs been as long as they are now.
+  int64_t scheduled_step() const {
+    return facts_.position.epoch * loader_.steps_per_epoch() + facts_.position.step_in_epoch;
+  }
   bool at_epoch_end() const { return facts_.position.step > 0 && facts_.position.step_in_epoch == 0; }
 
   Backend& backend_;
@@ -214,7 +219,7 @@ void Pretrainer::Impl::enqueue_one() {
   const Batch* batch = loader_.next();
   StepRecord record;
   record.wait_fraction = loader_.stats().wait_seconds - waited;
-  record.lr = schedule_.at(position.step);
+  record.lr = schedule_.at(scheduled_step());
   step_.run(*batch, position.step - facts_.left_out.steps, record.lr);
   record.epoch = position.epoch + 1;
   record.steps_per_epoch = loader_.steps_per_epoch();

@@ -95,6 +95,35 @@ TEST_F(Pretrain, StopAtAnArbitraryStepAndResumeIsTheSameRun) {
   expect_same_end(whole(), dir);
 }
 
+/// Epochs of another number of steps behind it change neither how many are left nor where on the schedule they are.
+TEST_F(Pretrain, OverriddenBatchSizeLeavesTheNumberOfEpochs) {
+  const std::vector<std::string> cosine = {"--epochs", "4", "--schedule", "cosine", "--no_knn"};
+  const auto cosine_run = [&](const std::string& dir, const std::vector<std::string>& more) {
+    auto argv = tiny_run(dir, cosine);
+    argv.insert(argv.end(), more.begin(), more.end());
+    return run(argv);
+  };
+  const std::string reference = fresh("of_larger");
+  ASSERT_EQ(cosine_run(reference, {"--batch_size", "15"}).exit_code, 0);
+  std::vector<double> rates;
+  for (const json& record : records(reference)) rates.push_back(record.at("lr"));
+  ASSERT_EQ(rates.size(), 8u);
+  const std::string dir = fresh("overridden");
+  ASSERT_EQ(cosine_run(dir, {"--max_steps", "6"}).exit_code, 0);  // two epochs
+  const Outcome refused = cosine_run(dir, {"--batch_size", "15"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("batch_size 8 -> 15"), std::string::npos) << refused.err;
+  const Outcome outcome = cosine_run(dir, {"--batch_size", "15", "--resume_override"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("continuing after step 6 of 10"), std::string::npos) << outcome.err;
+  ASSERT_EQ(losses(dir).size(), 10u);
+  const std::vector<json> all = records(dir);
+  for (size_t i = 6; i < 10; ++i) {
+    EXPECT_EQ(all[i].at("epoch"), i < 8 ? 3 : 4);
+    EXPECT_EQ(all[i].at("lr"), rates[i - 2]);
+  }
+}
+
 TEST_F(Pretrain, BatchesInPartsAreARunOfTheirOwnThatResumes) {
   const std::vector<std::string> parts = {"--micro_batch_size", "4"};
   const std::string dir = fresh("parts"), stopped = fresh("parts_stopped");
