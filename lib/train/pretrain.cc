@@ -99,6 +99,7 @@ class Pretrainer::Impl {
   bool checkpoint_due() const;
   void run_monitor(PretrainObserver& observer);
   void save(PretrainObserver& observer, bool must_succeed);
+  void check_optimizer(const Checkpoint& checkpoint) const;
   /// The step that it would be, had all epochs been as long as they are now.
   int64_t scheduled_step() const {
     return facts_.position.epoch * loader_.steps_per_epoch() + facts_.position.step_in_epoch;
@@ -130,12 +131,24 @@ class Pretrainer::Impl {
   int64_t epoch_steps_ = 0;
 };
 
+/// Adam's averages and a momentum are of no use to each other: no override makes them that.
+void Pretrainer::Impl::check_optimizer(const Checkpoint& checkpoint) const {
+  const auto had = checkpoint.facts.settings.find("optimizer");
+  const std::string name = name_of(settings_.optimizer.kind), adam = name_of(OptimizerKind::adam);
+  if (had != checkpoint.facts.settings.end() && (had->second == adam) != (name == adam))
+    fail(ErrorKind::usage, "cannot continue " + quoted(checkpoint.model->path()) + " with optimizer " + name +
+                               ": it holds the state of " + had->second +
+                               ", also for --resume_override; use --optimizer " + had->second +
+                               " or another --run_dir");
+}
+
 void Pretrainer::Impl::resume(const Checkpoint& checkpoint, bool other_settings_allowed) {
   const std::string where = quoted(checkpoint.model->path());
   const std::string settings = differences(checkpoint.facts.settings, facts_.settings);
   if (!settings.empty() && !other_settings_allowed)
     fail(ErrorKind::usage, "cannot continue " + where + " with other settings: " + settings +
                                "; use the settings of the checkpoint, another --run_dir, or --resume_override");
+  check_optimizer(checkpoint);
   step_.load(*checkpoint.model, *checkpoint.state);
   if (!settings.empty()) log(LogLevel::warning, "continuing " + where + " with other settings: " + settings);
   if (const std::string machine = differences(checkpoint.facts.machine, facts_.machine); !machine.empty())

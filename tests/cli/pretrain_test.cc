@@ -124,6 +124,14 @@ TEST_F(Pretrain, OverriddenBatchSizeLeavesTheNumberOfEpochs) {
   }
 }
 
+TEST_F(Pretrain, OverrideDoesNotTakeTheStateOfAnotherOptimizer) {
+  const std::string dir = fresh("other_optimizer");
+  ASSERT_EQ(run(tiny_run(dir, {"--no_knn", "--max_steps", "1"})).exit_code, 0);
+  const Outcome outcome = run(tiny_run(dir, {"--no_knn", "--optimizer", "sgd", "--resume_override"}));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.err.find("it holds the state of adam"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Pretrain, BatchesInPartsAreARunOfTheirOwnThatResumes) {
   const std::vector<std::string> parts = {"--micro_batch_size", "4"};
   const std::string dir = fresh("parts"), stopped = fresh("parts_stopped");
