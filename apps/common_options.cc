@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/error.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "core/parallel.h"
 #include "core/registry.h"
@@ -47,6 +49,16 @@ DatasetSpec DataOptions::test() const {
   spec.max_images = 0;
   spec.shapes_count = shapes_test_count > 0 ? shapes_test_count : std::max<int64_t>(1, train.shapes_count / 5);
   return spec;
+}
+
+Dataset DataOptions::load_test(const Dataset& training) const {
+  Dataset images = load_dataset(test());
+  const std::string &folder = images.folder, &one = training.split, &other = images.split;
+  if (one != other && !folder.empty() && folder == training.folder)
+    fail(ErrorKind::data, "folder: " + quoted(folder) + " has no splits " + quoted(one) + " and " + quoted(other) +
+                              ", the same images would be both: make folders of these names in it, or give --split . "
+                              "--test_split . to test on what is trained on");
+  return images;
 }
 
 void report(const Dataset& dataset, const std::filesystem::path& list) {

@@ -24,6 +24,8 @@ struct DataOptions {
   /// Gives an empty --split its meaning: `stl10_default` for stl10, "train" for the others. Call after parsing.
   void resolve(const std::string& stl10_default);
   DatasetSpec test() const;
+  /// The test split beside `training`. Error{data} also where a folder without splits gives both the same images.
+  Dataset load_test(const Dataset& training) const;
 };
 
 /// Logs what was loaded and what was skipped; the skipped files go to `list` (CSV) when there are any and it is not

@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
     data.resolve("train");
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
-    const Dataset bank = load_dataset(data.train), query = load_dataset(data.test());
+    const Dataset bank = load_dataset(data.train), query = data.load_test(bank);
     report(bank);
     report(query);
     const MonitorResult result = *knn_accuracy(*backend, store, bank, query, settings, device.type());

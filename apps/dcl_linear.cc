@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
     check(settings);
     const auto backend = device.open();
     ParameterStore store = encoder.open(*backend);
-    const Dataset train = load_dataset(data.train), test = load_dataset(data.test());
+    const Dataset train = load_dataset(data.train), test = data.load_test(train);
     report(train);
     report(test);
     Reporter reporter(settings.epochs);

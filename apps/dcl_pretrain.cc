@@ -206,7 +206,7 @@ std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& tra
   try {
     if (labelled_images(train).empty())
       fail(ErrorKind::data, "the images of split '" + train.split + "' have no labels to be a kNN bank");
-    Dataset query = load_dataset(o.data.test());
+    Dataset query = o.data.load_test(train);
     evaluation_pixels(train, o.monitor.eval_size);
     evaluation_pixels(query, o.monitor.eval_size);
     if (labelled_images(query).empty()) fail(ErrorKind::data, "the images of split '" + query.split + "' have no labels");

@@ -22,8 +22,9 @@ struct SkippedImage {
 /// images, labels and names have one entry per image, in the order of the source (folder: sorted as torchvision's
 /// ImageFolder sorts).
 struct Dataset {
-  std::string name;   ///< "stl10", "cifar10", "cifar100", "folder", "shapes"
-  std::string split;  ///< as asked for
+  std::string name;    ///< "stl10", "cifar10", "cifar100", "folder", "shapes"
+  std::string split;   ///< as asked for
+  std::string folder;  ///< folder: where the images of the split are; else empty
   PixelPool pixels;
   std::vector<PooledImage> images;
   std::vector<int32_t> labels;       ///< index into classes, or kUnknownLabel

@@ -51,6 +51,7 @@ class FolderReader {
     }
     check_skipped();
     out_.pixels.shrink_to_fit();
+    out_.folder = listing_.root;
     out_.classes = std::move(listing_.classes);
     return std::move(out_);
   }

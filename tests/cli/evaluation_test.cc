@@ -167,6 +167,34 @@ TEST_F(Evaluation, FolderInsteadOfAModelIsExplained) {
   EXPECT_NE(outcome.err.find("checkpoints/latest"), std::string::npos) << outcome.err;
 }
 
+/// Images tested on themselves would look like a good encoder.
+TEST_F(Evaluation, FolderWithoutSplitsIsNotBothOfThem) {
+  const std::string data = *folder_ / "no_splits";
+  for (const char* name : {"a", "b"}) {
+    std::filesystem::create_directories(data + "/" + name);
+    write_text(data + "/" + name + "/0.ppm", "P2 2 2 255 1 2 3 4");
+    write_text(data + "/" + name + "/1.ppm", "P2 2 2 255 9 8 7 6");
+  }
+  const std::vector<std::string> folder = {"--dataset", "folder", "--data", data};
+  const auto on_folder = [&](const std::string& program, const std::vector<std::string>& more) {
+    std::vector<std::string> argv = with_model(program, folder);
+    argv.insert(argv.end(), more.begin(), more.end());
+    return run(argv);
+  };
+  for (const std::string program : {"dcl-knn", "dcl-linear"}) {
+    const Outcome refused = on_folder(program, {});
+    EXPECT_EQ(refused.exit_code, 3);
+    EXPECT_NE(refused.err.find("has no splits 'train' and 'test'"), std::string::npos) << refused.err;
+    EXPECT_EQ(refused.out, "");
+  }
+  const Outcome meant = on_folder("dcl-knn", {"--split", ".", "--test_split", ".", "--k", "1"});
+  EXPECT_EQ(meant.exit_code, 0) << meant.err;
+  const Outcome unmonitored = run(tiny_run(
+      *folder_ / "unmonitored", {"--dataset", "folder", "--data", data, "--max_steps", "1", "--batch_size", "2"}));
+  EXPECT_EQ(unmonitored.exit_code, 0) << unmonitored.err;
+  EXPECT_NE(unmonitored.err.find("kNN monitor is off: folder: "), std::string::npos) << unmonitored.err;
+}
+
 TEST_F(Evaluation, UntrainedEncoderIsTheSameForTheSameSeed) {
   const auto features = [&](const std::string& seed, const std::string& name) {
     const std::string out = *folder_ / name;
