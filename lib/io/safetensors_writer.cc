@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "core/file.h"
 #include "io/atomic_file.h"
 #include "io/checksum.h"
 #include "io/safetensors.h"
@@ -60,7 +61,9 @@ uint64_t write_safetensors(const std::filesystem::path& path, std::vector<Tensor
                            bool checksums) {
   check_sources(tensors);
   for (const TensorSource& tensor : tensors)
-    if (tensor.name == "__metadata__") fail(ErrorKind::internal, "write_safetensors: a tensor is named __metadata__");
+    if (tensor.name == "__metadata__")
+      fail(ErrorKind::data,
+           "cannot write " + quoted(path) + ": a safetensors file has no room for a tensor named __metadata__");
   std::sort(tensors.begin(), tensors.end(), [](const TensorSource& a, const TensorSource& b) {
     return std::tie(a.dtype, a.name) < std::tie(b.dtype, b.name);
   });

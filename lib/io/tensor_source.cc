@@ -4,10 +4,14 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "io/file_dtype.h"
 #include "io/tensor_limits.h"
+#include "io/utf8.h"
 
 namespace dcl {
 namespace {
+
+constexpr size_t kShownBytes = 64;  // of a name in a message
 
 [[noreturn]] void fail_source(const TensorSource& tensor, const std::string& what) {
   fail(ErrorKind::internal, "writing tensor '" + tensor.name + "': " + what);
@@ -31,10 +35,13 @@ uint64_t bytes_of(const TensorSource& tensor) {
 void check_sources(std::span<const TensorSource> tensors) {
   std::set<std::string_view> names;
   for (const TensorSource& tensor : tensors) {
-    const bool usable = !tensor.name.empty() && tensor.name.size() <= kMaxNameBytes &&
-                        tensor.name.find('\0') == tensor.name.npos && tensor.shape.size() <= kMaxRank;
-    if (!usable || !names.insert(tensor.name).second)
-      fail_source(tensor, "its name is unusable or stands twice, or its rank is above " + std::to_string(kMaxRank));
+    const std::string& name = tensor.name;
+    if (name.empty() || name.size() > kMaxNameBytes || name.find('\0') != name.npos || !is_utf8(name))
+      fail(ErrorKind::data, "cannot write " + tensor_text(name.substr(0, kShownBytes)) + " (" +
+                                std::to_string(name.size()) + " bytes): a tensor needs a name of 1 to " +
+                                std::to_string(kMaxNameBytes) + " bytes in UTF-8");
+    if (tensor.shape.size() > kMaxRank || !names.insert(name).second)
+      fail_source(tensor, "its name stands twice, or its rank is above " + std::to_string(kMaxRank));
   }
   if (tensors.size() > kMaxTensors) fail(ErrorKind::internal, "writing tensors: there are too many");
 }

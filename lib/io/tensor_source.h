@@ -37,8 +37,9 @@ TensorSource tensor_source_i64(std::string name, std::vector<int64_t> shape, std
 
 /// Error{internal} for a shape with a negative extent or too many bytes.
 uint64_t bytes_of(const TensorSource& tensor);
-/// Error{internal} when a reader would refuse the tensors: a name that is empty, too long, has a NUL or stands twice, a
-/// rank above 8, too many of them.
+/// Refuses what a reader would refuse. Error{data} for a name (which may be another file's, or begin with the user's
+/// prefix) that is empty, too long, no UTF-8 or has a NUL; Error{internal} for one that stands twice, a rank above 8
+/// and too many tensors.
 void check_sources(std::span<const TensorSource> tensors);
 /// Has the tensor produced into `sink`; Error{internal} when it did not give exactly its bytes.
 void produce_into(const TensorSource& tensor, const ByteSink& sink);

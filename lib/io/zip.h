@@ -64,7 +64,8 @@ class ZipWriter {
  public:
   explicit ZipWriter(const std::filesystem::path& path, uint64_t expected_bytes = 0);
 
-  /// Starts an entry of exactly `size` bytes, which must follow through write(). Names are the caller's to keep apart.
+  /// Starts an entry of exactly `size` bytes, which must follow through write(). Names are the caller's to keep apart;
+  /// Error{data} for one that a reader would refuse.
   void begin(std::string_view name, uint64_t size);
   void write(const void* data, size_t bytes);
   /// A whole entry.

@@ -179,9 +179,7 @@ class DirectoryReader {
     std::vector<std::string_view> names;
     for (const DirectoryEntry& entry : entries_) {
       const std::string& name = entry.entry.name;
-      const bool plain = !name.empty() && name.size() <= kMaxNameBytes && name.front() != '/' &&
-                         std::ranges::none_of(name, [](unsigned char c) { return c < 0x20 || c == 0x7F || c == '\\'; });
-      if (!plain || ("/" + name + "/").find("/../") != name.npos) fail_entry(entry, "has a name that is not allowed");
+      if (!is_entry_name(name)) fail_entry(entry, "has a name that is not allowed");
       names.push_back(name);
     }
     std::ranges::sort(names);
@@ -256,6 +254,12 @@ class DirectoryReader {
 };
 
 }  // namespace
+
+bool is_entry_name(std::string_view name) {
+  const bool plain = !name.empty() && name.size() <= kMaxNameBytes && name.front() != '/' &&
+                     std::ranges::none_of(name, [](unsigned char c) { return c < 0x20 || c == 0x7F || c == '\\'; });
+  return plain && ("/" + std::string(name) + "/").find("/../") == std::string::npos;
+}
 
 std::vector<ZipEntry> read_zip_directory(const ByteSource& archive) { return DirectoryReader(archive).read(); }
 

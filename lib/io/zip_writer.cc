@@ -4,6 +4,7 @@
 #include "core/file.h"
 #include "io/crc32.h"
 #include "io/zip.h"
+#include "io/zip_directory.h"
 #include "io/zip_format.h"
 
 namespace dcl {
@@ -40,8 +41,9 @@ std::string ZipWriter::local_header(const Written& entry) const {
 
 void ZipWriter::begin(std::string_view name, uint64_t size) {
   finish();
-  if (name.empty() || name.size() > kSaturated16)
-    fail(ErrorKind::internal, "ZipWriter: unusable name for an entry of " + quoted(file_.path()));
+  if (!is_entry_name(name))
+    fail(ErrorKind::data,
+         "cannot write " + quoted(file_.path()) + ": a ZIP archive cannot have an entry " + quoted(std::string(name)));
   entries_.push_back({std::string(name), size, file_.size(), 0});
   file_.write(local_header(entries_.back()));
   left_ = size;

@@ -5,6 +5,7 @@
 
 #include "support/process.h"
 #include "support/random_model.h"
+#include "support/zip_bytes.h"
 
 namespace dcl::test {
 namespace {
@@ -145,6 +146,27 @@ TEST_F(Convert, BadInput) {
   expect_refused({model(), "/proc/x.pth"}, 5, "/proc/x.pth");
   fs::create_symlink(model(), path("link.safetensors"));
   expect_refused({model(), path("link.safetensors")}, 2, "is the input");
+}
+
+/// Names come from files and from --prefix: one that the output cannot have is no defect of the program.
+TEST_F(Convert, NamesThatTheOutputCannotHave) {
+  const auto one = [&](const std::string& name) {
+    write_text(path("one.safetensors"), [&] {
+      const std::string header = R"({")" + name + R"(":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+      return fields(uint64_t{header.size()}) + header + std::string(4, '\0');
+    }());
+    return path("one.safetensors");
+  };
+  for (const char* output : {"n.pth", "n.safetensors", "n.npz"}) {
+    expect_refused({one(""), path(output)}, 3, "needs a name");
+    expect_refused({one("w"), path(output), "--prefix", std::string(1024, 'x')}, 3, "needs a name of 1 to 1024 bytes");
+    expect_refused({one("w"), path(output), "--prefix", "\xff"}, 3, "in UTF-8");
+    EXPECT_FALSE(fs::exists(path(output)));
+  }
+  expect_refused({one("metadata__"), path("n.safetensors"), "--prefix", "__"}, 3, "named __metadata__");
+  expect_refused({one("w"), path("n.npz"), "--prefix", "../"}, 3, "cannot have an entry '../w.npy'");
+  expect_refused({one("w"), path("n.npz"), "--prefix", "a\nb"}, 3, "cannot have an entry");
+  convert(one("w"), path("n.pth"), {"--prefix", "../"});
 }
 
 TEST_F(Convert, ADamagedInputLeavesNoOutput) {

@@ -7,7 +7,6 @@
 #include "io/torch/pickle_globals.h"
 #include "io/torch/pickle_writer.h"
 #include "io/torch/torch_file.h"
-#include "io/utf8.h"
 
 namespace dcl {
 namespace {
@@ -139,8 +138,6 @@ uint64_t write_legacy(const std::filesystem::path& path, const std::vector<Tenso
 
 uint64_t write_torch(const std::filesystem::path& path, const std::vector<TensorSource>& tensors, TorchFormat format) {
   check_sources(tensors);
-  for (const TensorSource& tensor : tensors)
-    if (!is_utf8(tensor.name)) fail(ErrorKind::internal, "write_torch: a tensor's name is not valid UTF-8");
   return format == TorchFormat::zip ? write_zip(path, tensors) : write_legacy(path, tensors);
 }
 
