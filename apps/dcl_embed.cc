@@ -14,8 +14,7 @@ namespace dcl {
 namespace {
 
 /// row, file name, label (index and class name; empty when unknown) of every image.
-void write_names(const Dataset& dataset, const std::filesystem::path& path) {
-  CsvWriter csv(path, {"row", "name", "label", "class"});
+void write_names(const Dataset& dataset, CsvWriter& csv) {
   for (int64_t i = 0; i < dataset.size(); ++i) {
     const auto at = static_cast<size_t>(i);
     const int32_t label = dataset.labels[at];
@@ -23,7 +22,7 @@ void write_names(const Dataset& dataset, const std::filesystem::path& path) {
     csv.field(label).field(std::string_view(label == kUnknownLabel ? "" : dataset.classes[static_cast<size_t>(label)]));
     csv.end_row();
   }
-  csv.commit();
+  csv.finish();
 }
 
 }  // namespace
@@ -70,8 +69,11 @@ int main(int argc, char** argv) {
       progress.update(npy.rows(), "Embed");
       return true;
     });
-    write_names(dataset, std::filesystem::path(out).replace_extension(".csv"));
+    // The files belong together: what may fail for a full disk comes before either appears.
+    CsvWriter names(std::filesystem::path(out).replace_extension(".csv"), {"row", "name", "label", "class"});
+    write_names(dataset, names);
     npy.commit();
+    names.commit();
     if (projector) projector->commit(*backend);
     progress.finish();
     log(LogLevel::info, "wrote " + std::to_string(npy.rows()) + " x " + std::to_string(extractor.dim()) + " features to " + out.string());

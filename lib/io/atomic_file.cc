@@ -168,7 +168,7 @@ void AtomicFile::write_all(const char* data, size_t bytes, int64_t offset) {
   if (const int error = write_fully(fd_, data, bytes, offset)) fail_with("cannot write", error);
 }
 
-void AtomicFile::commit() {
+void AtomicFile::finish() {
   flush();
   if (reserved_ && size_ < expected_ && ::ftruncate(fd_, static_cast<off_t>(size_)) != 0)
     fail_with("cannot write", errno);
@@ -178,6 +178,10 @@ void AtomicFile::commit() {
   const PlantedFault fault = failpoint(IoOp::close);
   const int closed = ::close(fd) == 0 ? fault.error : errno;
   if (closed && closed != EINTR) fail_with("cannot close", closed);
+}
+
+void AtomicFile::commit() {
+  if (fd_ >= 0) finish();
   if (const int error = guarded(IoOp::rename, [&] { return ::rename(temporary_.c_str(), path_.c_str()); }))
     fail_with("cannot rename into place", error);
   temporaries::remove(temporary_);

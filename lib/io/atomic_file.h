@@ -30,7 +30,9 @@ class AtomicFile {
   uint64_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// Flush, fsync, close, rename, fsync of the directory. After an exception the destination is what it was before,
+  /// Flush, fsync, close: all of commit() for which a disk must have room. Nothing can be written after it.
+  void finish();
+  /// finish(), unless it was called, then rename and fsync of the directory. After an exception the destination is what it was before,
   /// except when only the directory's fsync failed: then it is the complete new file.
   void commit();
 

@@ -84,6 +84,7 @@ void CsvWriter::end_row() {
   fields_ = 0;
 }
 
+void CsvWriter::finish() { file_.finish(); }
 void CsvWriter::commit() { file_.commit(); }
 
 }  // namespace dcl

@@ -39,6 +39,8 @@ class CsvWriter {
     return raw(number_text(static_cast<int64_t>(value)));
   }
   void end_row();
+  /// As AtomicFile has them.
+  void finish();
   void commit();
 
  private:

@@ -208,6 +208,24 @@ TEST_F(Evaluation, UntrainedEncoderIsTheSameForTheSameSeed) {
   EXPECT_NE(one, features("2", "u2.npy"));
 }
 
+/// Rows of one data set beside the names of another would be wrong without a sign of it.
+TEST_F(Evaluation, EmbedThatFailsLeavesBothFilesAsTheyWere) {
+  const std::string out = *folder_ / "pair.npy", names = *folder_ / "pair.csv";
+  ASSERT_EQ(run(with_model("dcl-embed", {"--out", out})).exit_code, 0);
+  const std::string rows_before = read_text(out), names_before = read_text(names);
+  const auto again = with_model("dcl-embed", {"--out", out, "--max_images", "30"});
+  for (const char* fault :
+       {"write:1+:ENOSPC", "write:2:ENOSPC", "fsync:1:ENOSPC", "fsync:2:EIO", "close:2:EIO", "rename:1:EIO"}) {
+    const Outcome outcome = run(again, {{"DCL_FAULT", fault}});
+    EXPECT_EQ(outcome.exit_code, 5) << fault << outcome.err;
+    EXPECT_TRUE(read_text(out) == rows_before) << fault;
+    EXPECT_TRUE(read_text(names) == names_before) << fault;
+  }
+  ASSERT_EQ(run(again).exit_code, 0);
+  EXPECT_LT(read_text(out).size(), rows_before.size());
+  EXPECT_LT(read_text(names).size(), names_before.size());
+}
+
 TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
   const std::string out = *folder_ / "x.npy", raw = *folder_ / "raw.npy";
   ASSERT_EQ(run(with_model("dcl-embed", {"--out", out, "--batch_size", "7"})).exit_code, 0);
