@@ -171,12 +171,16 @@ std::optional<Checkpoint> CheckpointFolder::newest_valid(std::vector<PassedOver>
 
 void CheckpointFolder::prune(int64_t keep_last, int64_t keep_every) const noexcept try {
   const FaultScope scope(kFaultScope);
-  const std::vector<int64_t> all = steps();
+  std::vector<int64_t> all = steps();
   std::set<fs::path> linked;
   for (const char* link : {"latest", "best"}) {
     std::error_code error;
     linked.insert(fs::read_symlink(folder_ / link, error).filename());
   }
+  // What lies beyond `latest` was passed over as damaged when the run was continued: it takes no sound one's place.
+  std::error_code absent;
+  if (const auto latest = step_of(fs::read_symlink(folder_ / "latest", absent).filename().string()))
+    std::erase_if(all, [&](int64_t step) { return step > *latest; });
   const int64_t removable = static_cast<int64_t>(all.size()) - std::max<int64_t>(keep_last, 1);
   for (int64_t i = 0; i < removable; ++i) {
     const int64_t step = all[static_cast<size_t>(i)];

@@ -72,7 +72,8 @@ class CheckpointFolder {
                                          int64_t up_to = std::numeric_limits<int64_t>::max()) const;
 
   /// Deletes old pairs, keeping the newest `keep_last` (at least 1), steps divisible by `keep_every` (when above 0), and what
-  /// `latest` and `best` point to. Never throws: a file that cannot be deleted is kept.
+  /// `latest` and `best` point to. Steps beyond `latest` neither count nor are deleted. Never throws: a file that cannot
+  /// be deleted is kept.
   void prune(int64_t keep_last, int64_t keep_every) const noexcept;
 
   const std::filesystem::path& path() const { return folder_; }

@@ -195,6 +195,18 @@ TEST_F(CheckpointTest, PruningKeepsLastEveryLatestAndBest) {
   EXPECT_FALSE(fs::exists(folder().state_path(40)));
 }
 
+/// A run that was continued before its damaged checkpoints keeps as many sound ones as it should.
+TEST_F(CheckpointTest, DamagedOnesAheadDoNotPushSoundOnesOut) {
+  for (const int64_t step : {10, 20, 30, 40}) save(step);
+  for (const int64_t step : {30, 40}) test::write_text(folder().model_path(step), "damaged");
+  ASSERT_EQ(newest()->facts.position.step, 20);
+  save(25);
+  folder().prune(2, 0);
+  EXPECT_EQ(folder().steps(), (std::vector<int64_t>{20, 25, 30, 40}));
+  EXPECT_TRUE(fs::exists(folder().state_path(20)));
+  EXPECT_FALSE(fs::exists(folder().state_path(10)));
+}
+
 TEST_F(CheckpointTest, OtherFilesAreNotTakenForCheckpoints) {
   save(10);
   for (const char* name : {"step-1.safetensors", "step-0000000x.safetensors", "notes.txt", "step-00000011.state.safetensors"})
