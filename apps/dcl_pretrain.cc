@@ -1,4 +1,5 @@
 // dcl-pretrain: trains an encoder without labels; the program around Pretrainer.
+#include <cmath>
 #include <memory>
 
 #include "common_options.h"
@@ -155,7 +156,10 @@ class Reporter : public PretrainObserver {
     if (progress_) progress_->finish();
     progress_.reset();
     char line[128];
-    std::snprintf(line, sizeof line, "epoch %lld: mean loss %.4f, %.1f s", static_cast<long long>(epoch), mean_loss, seconds);
+    if (std::isfinite(mean_loss))
+      std::snprintf(line, sizeof line, "epoch %lld: mean loss %.4f, %.1f s", static_cast<long long>(epoch), mean_loss, seconds);
+    else
+      std::snprintf(line, sizeof line, "epoch %lld: every step was left out, %.1f s", static_cast<long long>(epoch), seconds);
     log(LogLevel::info, line);
   }
   void on_monitor(const MonitorRecord& r) override {

@@ -54,6 +54,7 @@ class PretrainObserver {
   virtual void on_step(const StepRecord&) {}
   /// Instead of on_step, for a step whose loss was not finite and whose update was left out; `what` says it in words.
   virtual void on_left_out(const StepRecord&, const std::string& /*what*/) {}
+  /// mean_loss: over the steps that were not left out; NaN where all were.
   virtual void on_epoch(int64_t /*epoch*/, double /*mean_loss*/, double /*seconds*/) {}
   virtual void on_monitor(const MonitorRecord&) {}
   virtual void on_checkpoint(const std::filesystem::path& /*model*/) {}

@@ -57,6 +57,14 @@ TEST_F(NonFinite, StopsBeforeTheUpdateAndCanBeResumed) {
   expect_same_files("whole", "stopped");
 }
 
+TEST_F(NonFinite, EpochWithoutAnyUpdateHasNoMeanLoss) {
+  const Outcome outcome = go("none", {"--on_nan", "skip:9"}, "embeddings:4+:NAN");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  expect_words(outcome.err, {"epoch 1: mean loss ", "epoch 2: every step was left out"});
+  EXPECT_EQ(outcome.err.find("mean loss nan"), std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find("mean loss -nan"), std::string::npos) << outcome.err;
+}
+
 TEST_F(NonFinite, SkipLeavesTheBatchOut) {
   const Outcome whole = go("whole", {"--on_nan", "skip:1"}, "embeddings:3:NAN,embeddings:5:NAN");
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
