@@ -9,7 +9,7 @@
 
 namespace dcl::onednn {
 
-/// Memory and geometry of one convolution. An empty bias descriptor means no bias.
+/// Memory and geometry of one convolution. An empty bias descriptor means no bias, here and for products.
 struct ConvSpec {
   dnnl::memory::desc src, weights, bias, dst;
   dnnl::memory::dims strides, pad_begin, pad_end;
@@ -64,9 +64,10 @@ inline BackwardFilter::primitive_desc backward_filter_desc(const dnnl::engine& e
 }
 
 inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::engine& engine, const dnnl::memory::desc& a,
-                                                const dnnl::memory::desc& b, const dnnl::memory::desc& c,
-                                                const dnnl::primitive_attr& attr) {
-  return {engine, a, b, c, attr};
+                                                const dnnl::memory::desc& b, const dnnl::memory::desc& bias,
+                                                const dnnl::memory::desc& c, const dnnl::primitive_attr& attr) {
+  if (bias.is_zero()) return {engine, a, b, c, attr};
+  return {engine, a, b, bias, c, attr};
 }
 
 inline void append_relu(dnnl::post_ops& ops) { ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); }
@@ -95,9 +96,10 @@ inline BackwardFilter::primitive_desc backward_filter_desc(const dnnl::engine& e
 }
 
 inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::engine& engine, const dnnl::memory::desc& a,
-                                                const dnnl::memory::desc& b, const dnnl::memory::desc& c,
-                                                const dnnl::primitive_attr& attr) {
-  return {dnnl::matmul::desc(a, b, c), attr, engine};
+                                                const dnnl::memory::desc& b, const dnnl::memory::desc& bias,
+                                                const dnnl::memory::desc& c, const dnnl::primitive_attr& attr) {
+  if (bias.is_zero()) return {dnnl::matmul::desc(a, b, c), attr, engine};
+  return {dnnl::matmul::desc(a, b, bias, c), attr, engine};
 }
 
 inline void append_relu(dnnl::post_ops& ops) { ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); }

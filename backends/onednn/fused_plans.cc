@@ -2,6 +2,7 @@
 
 #include "eigen/winograd.h"
 #include "onednn/conv_plans.h"
+#include "onednn/matrix_convolution.h"
 #include "onednn/pieces.h"
 
 namespace dcl::onednn {
@@ -28,8 +29,13 @@ Forward::primitive_desc fused_desc(const FusedConvDesc& d, Residual residual, in
 
 Desc any_layout(const ConvDesc& d) { return {{d.k, d.c, d.r, d.s}, data_type_of(computed(d).dtype), Tag::any}; }
 
+Epilogue epilogue_of(const FusedConvDesc& d, Residual residual) {
+  return {.bias = true, .relu = d.relu, .residual = residual};
+}
+
 /// The packed layout: what one image alone would like, whatever the batch.
 Desc packed_layout(const FusedConvDesc& d) {
+  if (product_pays(d.conv)) return packed_matrix(d.conv, epilogue_of(d, d.residual ? Residual::in_y : Residual::none));
   const ThreadScope scope(1);
   return fused_desc(d, d.residual ? Residual::in_y : Residual::none, 1, any_layout(d.conv)).weights_desc();
 }
@@ -123,13 +129,16 @@ class WinogradFused final : public FusedPlan {
 }  // namespace
 
 std::unique_ptr<FusedPlan> FusedPlan::make(const FusedConvDesc& d, Residual residual, int threads) {
+  if (product_pays(d.conv))
+    return std::make_unique<MatrixFused>(d, packed_layout(d), epilogue_of(d, residual), threads);
   if (computed(d.conv).dtype == DType::f32 && winograd_supports_fused(d.conv))
     return std::make_unique<WinogradFused>(d, residual, threads);
   return std::make_unique<DirectFused>(d, residual, threads);
 }
 
 PackPlan::PackPlan(const FusedConvDesc& d, int threads)
-    : layout_(packed_layout(d)), reorder_(plain_filter(d.conv), layout_, threads) {}
+    : layout_(packed_layout(d)),
+      reorder_(product_pays(d.conv) ? plain_matrix(d.conv) : plain_filter(d.conv), layout_, threads) {}
 
 void PackPlan::run(const float* filter, void* packed) {
   if (!reorder_.needed()) {

@@ -4,6 +4,7 @@
 #include "onednn/conv_plans.h"
 #include "onednn/filter_gradient.h"
 #include "onednn/kernels.h"
+#include "onednn/matrix_convolution.h"
 #include "onednn/matrix_filter.h"
 #include "onednn/pieces.h"
 
@@ -182,11 +183,13 @@ bool winograd_pays(const ConvDesc& d, ConvPass pass) {
 }  // namespace
 
 std::unique_ptr<ForwardPlan> ForwardPlan::make(const ConvDesc& d, int threads) {
+  if (MatrixForward::pays(d)) return std::make_unique<MatrixForward>(d, threads);
   if (winograd_pays(d, ConvPass::forward)) return nullptr;
   return std::make_unique<DirectForward>(d, threads);
 }
 
 std::unique_ptr<BackwardDataPlan> BackwardDataPlan::make(const ConvDesc& d, int threads) {
+  if (auto product = matrix_backward_data(d, threads)) return product;
   if (winograd_pays(d, ConvPass::backward_data)) return nullptr;
   return std::make_unique<DirectBackwardData>(d, threads);
 }
