@@ -37,11 +37,13 @@ Desc any_matrix(const ConvDesc& d) { return {{d.r * d.s * d.c, d.k}, Type::bf16,
 /// With the filter as it comes, where a product can use it.
 dnnl::matmul::primitive_desc product_desc_for(const ConvDesc& d, const Columns& columns, const Desc& filter,
                                               Epilogue epilogue) {
-  if (filter.data_type() == Type::bf16) try {
-      return product_desc(d, columns, filter, epilogue);
-    } catch (const NotFast&) {
-    }
-  return product_desc(d, columns, any_matrix(d), epilogue);
+  const bool packed = filter.data_type() == Type::bf16;
+  try {
+    return product_desc(d, columns, packed ? filter : any_matrix(d), epilogue);
+  } catch (const NotFast&) {
+    if (!packed) throw;
+    return product_desc(d, columns, any_matrix(d), epilogue);
+  }
 }
 
 std::vector<int> arguments_of(Epilogue epilogue) {
