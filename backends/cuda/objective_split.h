@@ -21,16 +21,23 @@ struct RowSums {
 
 inline constexpr int kRowsPerBlock = kTileThreads / kLanes;
 
+/// The tiles [begin, end) of the block's split.
+struct Split {
+  int32_t begin, end;
+  __device__ Split(int32_t tiles, int32_t tiles_per_split)
+      : begin(static_cast<int32_t>(blockIdx.y) * tiles_per_split), end(min(begin + tiles_per_split, tiles)) {}
+};
+
 /// Grid (row tiles, splits). Row sums of the tiles of one split.
 template <class In, class T>
 __global__ void __launch_bounds__(kTileThreads, 1)
     sums_kernel(Anchors<In, T> a, int32_t tiles, int32_t tiles_per_split, RowSums* sums) {
   DCL_SHARED(T, operands, [PlainTile::kOperands<T>]);
   const auto first_row = static_cast<int32_t>(blockIdx.x) * PlainTile::kRows;
-  const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
+  const Split split(tiles, tiles_per_split);
   double weighted[PlainTile::kRowsOf] = {}, importance[PlainTile::kRowsOf] = {}, cosines[PlainTile::kRowsOf] = {};
   int32_t count[PlainTile::kRowsOf] = {};
-  for (int32_t tile = begin; tile < end; ++tile) {
+  for (int32_t tile = split.begin; tile < split.end; ++tile) {
     T s[PlainTile::kRowsOf][PlainTile::kColumnsOf];
     similarities(a, first_row, tile * PlainTile::kColumns, operands, s);
 #pragma unroll
@@ -162,9 +169,9 @@ __global__ void __launch_bounds__(kTileThreads, 1)
   DCL_SHARED(T, tile_weight, [PlainTile::kRows * kWeightStride]);
   const auto first_row = static_cast<int32_t>(blockIdx.x) * PlainTile::kRows;
   const int64_t first_dim = int64_t{blockIdx.z} * kChunk;
-  const int32_t begin = static_cast<int32_t>(blockIdx.y) * tiles_per_split, end = min(begin + tiles_per_split, tiles);
+  const Split split(tiles, tiles_per_split);
   T sum[PlainTile::kRowsOf][kPartsOf] = {};
-  for (int32_t tile = begin; tile < end; ++tile) {
+  for (int32_t tile = split.begin; tile < split.end; ++tile) {
     const int32_t first_column = tile * PlainTile::kColumns;
     T s[PlainTile::kRowsOf][PlainTile::kColumnsOf];
     similarities(a, first_row, first_column, operands, s);

@@ -31,17 +31,10 @@ __device__ __forceinline__ void with_negatives(const TensorAnchors& a, int32_t f
   use(NegativesOfTile<false>{a, first_column});
 }
 
-/// The tiles [begin, end) of the block's split.
-struct Split {
-  int32_t begin, end;
-  __device__ Split(int32_t tiles, int32_t tiles_per_split)
-      : begin(static_cast<int32_t>(blockIdx.y) * tiles_per_split), end(min(begin + tiles_per_split, tiles)) {}
-};
-
 /// Sum over the four lanes of a row, at each of them.
 __device__ __forceinline__ double sum_quad(double value) {
-  value += __shfl_xor_sync(0xffffffffu, value, 1);
-  return value + __shfl_xor_sync(0xffffffffu, value, 2);
+  value += __shfl_xor_sync(kAllLanes, value, 1);
+  return value + __shfl_xor_sync(kAllLanes, value, 2);
 }
 
 /// A thread's sums over the negatives of its rows. Sums over a tile are f32, sums of those are double.

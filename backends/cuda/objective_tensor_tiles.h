@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "core/extent.h"
 #include "cuda/objective_split.h"
 #include "cuda/tensor_product.h"
 
@@ -30,8 +31,8 @@ using TileValues = float[TensorTile::kM][TensorTile::kN][4];
 
 /// Columns of z that a part of them from `begin` on takes in shared memory: the last with zeros up to a whole group.
 __device__ __forceinline__ int padded_depth(const TensorAnchors& a, int64_t begin) {
-  const int64_t whole = (a.dim - begin + 31) / 32 * 32;
-  return static_cast<int>(min(whole, int64_t{TensorTile::kDepth}));
+  constexpr int64_t kGroup = TensorTile::kDepth / TensorTile::kGroups;
+  return static_cast<int>(min(round_up(a.dim - begin, kGroup), int64_t{TensorTile::kDepth}));
 }
 
 /// The embeddings of Count anchors from `first` on, kDepth columns from `begin` on, under way; zeros outside.
@@ -122,7 +123,7 @@ __device__ __forceinline__ void for_tiles(const TensorAnchors& a, int32_t begin,
   auto* rows = dynamic_shared<float>();
   float* columns = rows + TensorTile::kRows * TensorTile::kStride;  // two tiles in turn
   const auto first_row = static_cast<int32_t>(blockIdx.x) * TensorTile::kRows;
-  const int parts = static_cast<int>((a.dim + TensorTile::kDepth - 1) / TensorTile::kDepth);
+  const int parts = static_cast<int>(ceil_div(a.dim, TensorTile::kDepth));
   const auto first_of = [&](int i) { return int64_t{(part + 1 + i) % parts} * TensorTile::kDepth; };
   const auto fetch_columns = [&](int32_t tile, int i, float* to) {
     fetch_anchors<Vectors, TensorTile::kColumns>(a, tile * TensorTile::kColumns, first_of(i), to);

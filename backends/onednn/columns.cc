@@ -5,6 +5,7 @@
 
 #include "core/extent.h"
 #include "core/parallel.h"
+#include "onednn/compat.h"
 #include "onednn/kernels.h"
 
 namespace dcl::onednn {
@@ -13,6 +14,10 @@ namespace {
 constexpr int64_t kMostBytes = 8 << 20;  // beside the other operands in the last-level cache
 
 }  // namespace
+
+bool columns_fill_tiles(const ConvDesc& d) {
+  return d.dtype == DType::bf16 && multiplies_bf16_tiles() && d.c >= kTileChannels;
+}
 
 Columns::Columns(const ConvDesc& d)
     : d_(d), gathers_(!(d.r == 1 && d.s == 1 && d.stride == 1 && d.pad == 0)), images_(d.n) {

@@ -10,6 +10,12 @@
 
 namespace dcl::onednn {
 
+constexpr int64_t kTileChannels = 16;  ///< at least, for a tile to be worth its products
+constexpr int64_t kFewPixels = 64;     ///< of an image: for about as many, gathering pays for a window
+
+/// Whether products of columns fill the tiles of this processor.
+bool columns_fill_tiles(const ConvDesc& d);
+
 class Columns {
  public:
   explicit Columns(const ConvDesc& d);

@@ -35,9 +35,10 @@ Epilogue epilogue_of(const FusedConvDesc& d, Residual residual) {
 
 /// The packed layout: what one image alone would like, whatever the batch.
 Desc packed_layout(const FusedConvDesc& d) {
-  if (product_pays(d.conv)) return packed_matrix(d.conv, epilogue_of(d, d.residual ? Residual::in_y : Residual::none));
+  const Residual residual = d.residual ? Residual::in_y : Residual::none;
+  if (product_pays(d.conv)) return packed_matrix(d.conv, epilogue_of(d, residual));
   const ThreadScope scope(1);
-  return fused_desc(d, d.residual ? Residual::in_y : Residual::none, 1, any_layout(d.conv)).weights_desc();
+  return fused_desc(d, residual, 1, any_layout(d.conv)).weights_desc();
 }
 
 std::vector<int> fused_arguments(Residual residual) {

@@ -9,9 +9,6 @@ using Desc = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 using Type = dnnl::memory::data_type;
 
-constexpr int64_t kFewPixels = 64;    // of an image, below which gathering pays for a window
-constexpr int64_t kFewChannels = 16;  // that a tile cannot be filled with
-
 bool has_few_pixels(const ConvDesc& d) {
   const int64_t pixels = d.out_h() * d.out_w();
   return pixels < kFewPixels || (d.stride > 1 && pixels == kFewPixels);
@@ -62,8 +59,7 @@ ConvDesc backward(ConvDesc d) {
 }  // namespace
 
 bool product_pays(const ConvDesc& d) {
-  if (d.dtype != DType::bf16 || !multiplies_bf16_tiles() || d.c < kFewChannels || d.k < kFewChannels) return false;
-  return d.r * d.s == 1 || has_few_pixels(d);
+  return columns_fill_tiles(d) && d.k >= kTileChannels && (d.r * d.s == 1 || has_few_pixels(d));
 }
 
 Product::Product(const ConvDesc& d, const Layout& filter, Epilogue epilogue, int threads)

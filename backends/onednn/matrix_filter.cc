@@ -8,8 +8,6 @@ namespace {
 using Desc = dnnl::memory::desc;
 using Type = dnnl::memory::data_type;
 
-constexpr int64_t kFewPixels = 64;  // of an image, over which gathering pays for a window
-
 Execution product(const ConvDesc& d, const Columns& columns, bool add, int threads) {
   const ThreadScope scope(threads);
   const int64_t pixels = columns.pixels(), width = columns.width();
@@ -28,8 +26,7 @@ Execution product(const ConvDesc& d, const Columns& columns, bool add, int threa
 }  // namespace
 
 bool MatrixBackwardFilter::pays(const ConvDesc& d) {
-  if (d.dtype != DType::bf16 || !multiplies_bf16_tiles() || d.c < 16) return false;
-  return d.r * d.s == 1 || d.stride > 1 || d.out_h() * d.out_w() <= kFewPixels;
+  return columns_fill_tiles(d) && (d.r * d.s == 1 || d.stride > 1 || d.out_h() * d.out_w() <= kFewPixels);
 }
 
 MatrixBackwardFilter::MatrixBackwardFilter(const ConvDesc& d, int threads)
