@@ -150,7 +150,7 @@ void embed_sizes(benchmark::internal::Benchmark* bench) {
   if (bench_device("auto") == "cuda")
     bench->Args({512, 32})->Args({512, 96});
   else
-    bench->Args({32, 32})->Args({8, 96})->Args({1, 96});
+    bench->Args({32, 32})->Args({1, 32})->Args({8, 96})->Args({1, 96});
   bench->UseRealTime()->Unit(benchmark::kSecond)->MinTime(2);
 }
 BENCHMARK_CAPTURE(embed, f32, DType::f32)->Apply(embed_sizes);

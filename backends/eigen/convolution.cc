@@ -103,23 +103,6 @@ void pack_forward(const ConvDesc& d, const float* filter, float* packed) {
   });
 }
 
-/// The filter [k, r s c] that was packed, in unpacked_bytes() of memory.
-size_t unpacked_bytes(const ConvDesc& d) {
-  return padded(static_cast<size_t>(d.filter_shape().elements()) * sizeof(float));
-}
-void unpack_forward(const ConvDesc& d, const float* packed, float* filter) {
-  const int64_t depth = d.r * d.s * d.c, panel = product().nr;
-  parallel_for(ceil_div(d.k, panel), [&](int64_t index) {
-    const int64_t first = index * panel, count = std::min(panel, d.k - first);
-    for (int64_t begin = 0; begin < depth; begin += kGemmDepth) {
-      const int64_t k = std::min(kGemmDepth, depth - begin);
-      const float* from = packed + packed_floats(begin, d.k) + first * k;
-      for (int64_t column = 0; column < count; ++column)
-        for (int64_t p = 0; p < k; ++p) filter[(first + column) * depth + begin + p] = from[p * panel + column];
-    }
-  });
-}
-
 /// The B of one backward-data grid: rows (tap, k), columns c; taps step by the stride from (row_phase, column_phase).
 void pack_backward(const ConvDesc& d, const GatherGeometry& g, int64_t row_phase, int64_t column_phase,
                    const float* filter, float* packed) {
@@ -294,29 +277,33 @@ void EigenBackend::do_conv_backward_filter(const ConvDesc& d, ConstTensorRef x, 
   });
 }
 
+/// Winograd's algorithm takes filters as they are: kept in its own form, they would take 16/9 of the memory.
 size_t EigenBackend::do_packed_filter_bytes(const FusedConvDesc& d) const {
-  return static_cast<size_t>(packed_floats(d.conv.r * d.conv.s * d.conv.c, d.conv.k)) * sizeof(float);
+  const ConvDesc& conv = d.conv;
+  const int64_t floats =
+      winograd_supports_fused(conv) ? conv.filter_shape().elements() : packed_floats(conv.r * conv.s * conv.c, conv.k);
+  return static_cast<size_t>(floats) * sizeof(float);
 }
 
 void EigenBackend::do_pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
-  pack_forward(d.conv, filter.as<float>(), static_cast<float*>(packed.data));
+  if (winograd_supports_fused(d.conv))
+    std::copy_n(filter.as<float>(), filter.shape.elements(), static_cast<float*>(packed.data));
+  else
+    pack_forward(d.conv, filter.as<float>(), static_cast<float*>(packed.data));
 }
 
-/// With Winograd's algorithm: the filter unpacked, and what the algorithm needs.
 size_t EigenBackend::do_fused_conv_workspace(const FusedConvDesc& d) const {
   if (!winograd_supports_fused(d.conv)) return 0;
-  return unpacked_bytes(d.conv) + WinogradConvolution::forward(d.conv, thread_count()).workspace_bytes();
+  return WinogradConvolution::forward(d.conv, thread_count()).workspace_bytes();
 }
 
 void EigenBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
                                  ConstTensorRef residual, TensorRef y, Workspace workspace) {
   if (winograd_supports_fused(d.conv)) {
-    auto* filter = static_cast<float*>(workspace.data);
-    unpack_forward(d.conv, static_cast<const float*>(packed.data), filter);
     const kernels::WinogradEpilogue epilogue{
         .relu = d.relu, .bias = bias.as<float>(), .residual = static_cast<const char*>(residual.data)};
     return WinogradConvolution::forward(d.conv, thread_count())
-        .run(x.data, filter, y.data, epilogue, static_cast<char*>(workspace.data) + unpacked_bytes(d.conv));
+        .run(x.data, static_cast<const float*>(packed.data), y.data, epilogue, workspace.data);
   }
   with_type(d.conv.dtype, [&](auto type) {
     using T = decltype(type);

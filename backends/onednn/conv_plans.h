@@ -51,7 +51,7 @@ class FusedPlan : public ConvPlan {
                    void* workspace) = 0;
 };
 
-/// Packing for FusedPlan; the layout does not depend on the batch size, so one packed filter serves all.
+/// Packing for FusedPlan of the same descriptor and number of threads.
 class PackPlan final : public ConvPlan {
  public:
   PackPlan(const FusedConvDesc& d, int threads);

@@ -29,22 +29,39 @@ Forward::primitive_desc fused_desc(const FusedConvDesc& d, Residual residual, in
 
 Desc any_layout(const ConvDesc& d) { return {{d.k, d.c, d.r, d.s}, data_type_of(computed(d).dtype), Tag::any}; }
 
+bool by_winograd(const ConvDesc& d) { return computed(d).dtype == DType::f32 && winograd_supports_fused(d); }
+
 Epilogue epilogue_of(const FusedConvDesc& d, Residual residual) {
   return {.bias = true, .relu = d.relu, .residual = residual};
-}
-
-/// The packed layout: what one image alone would like, whatever the batch.
-Desc packed_layout(const FusedConvDesc& d) {
-  const Residual residual = d.residual ? Residual::in_y : Residual::none;
-  if (product_pays(d.conv)) return packed_matrix(d.conv, epilogue_of(d, residual));
-  const ThreadScope scope(1);
-  return fused_desc(d, residual, 1, any_layout(d.conv)).weights_desc();
 }
 
 std::vector<int> fused_arguments(Residual residual) {
   std::vector<int> arguments{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST};
   if (residual == Residual::apart) arguments.push_back(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1);
   return arguments;
+}
+
+PieceExecutions fused_pieces(const FusedConvDesc& d, Residual residual, const Desc& filter, int threads) {
+  const BatchSplit split = split_batch(computed(d.conv), threads);
+  // The larger pieces choose the layout, which the others have to take.
+  return PieceExecutions(split, fused_arguments(residual), [&, layout = filter](int64_t images) mutable {
+    const auto descriptor = fused_desc(d, residual, images, layout);
+    layout = descriptor.weights_desc();
+    return descriptor;
+  });
+}
+
+/// How a filter is packed: as the convolution likes best that adds to y, or that has no residual.
+Desc packed_layout(const FusedConvDesc& d, int threads) {
+  const Residual residual = d.residual ? Residual::in_y : Residual::none;
+  if (product_pays(d.conv)) return packed_matrix(d.conv, epilogue_of(d, residual), threads);
+  if (by_winograd(d.conv)) return plain_filter(d.conv);
+  return fused_pieces(d, residual, any_layout(d.conv), threads).argument(DNNL_ARG_WEIGHTS);
+}
+
+/// Where y is a copy in f32, the residual is copied into it.
+Residual residual_for(const FusedConvDesc& d, Residual residual) {
+  return residual == Residual::apart && computed(d.conv).dtype != d.conv.dtype ? Residual::in_y : residual;
 }
 
 class DirectFused final : public FusedPlan {
@@ -56,31 +73,22 @@ class DirectFused final : public FusedPlan {
  private:
   Residual residual_;  // for oneDNN
   PieceConvolution pieces_;
-  FilterReorder reorder_;  // from the packed layout, where this batch size cannot use it
+  FilterReorder reorder_;  // where a residual apart wants another layout than the packed one
 };
 
-/// Where y is a copy in f32, the residual is copied into it.
-Residual residual_for(const FusedConvDesc& d, Residual residual) {
-  return residual == Residual::apart && computed(d.conv).dtype != d.conv.dtype ? Residual::in_y : residual;
-}
-
-PieceExecutions fused_pieces(const FusedConvDesc& d, Residual residual, int threads) {
-  return PieceExecutions(split_batch(computed(d.conv), threads), fused_arguments(residual),
-                         [&, filter = packed_layout(d)](int64_t images) mutable {
-                           try {
-                             return fused_desc(d, residual, images, filter);
-                           } catch (const NotFast&) {
-                             const auto descriptor = fused_desc(d, residual, images, any_layout(d.conv));
-                             filter = descriptor.weights_desc();
-                             return descriptor;
-                           }
-                         });
+/// With a filter as it is packed, where the convolution takes that.
+PieceExecutions pieces_for(const FusedConvDesc& d, Residual residual, int threads) {
+  try {
+    return fused_pieces(d, residual, packed_layout(d, threads), threads);
+  } catch (const NotFast&) {
+    return fused_pieces(d, residual, any_layout(d.conv), threads);
+  }
 }
 
 DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, int threads)
     : residual_(residual_for(d, residual)),
-      pieces_(d.conv, false, Accum::overwrite, fused_pieces(d, residual_, threads)),
-      reorder_(packed_layout(d), pieces_.filter_layout(), threads) {
+      pieces_(d.conv, false, Accum::overwrite, pieces_for(d, residual_, threads)),
+      reorder_(packed_layout(d, threads), pieces_.filter_layout(), threads) {
   workspace_bytes_ = reorder_.copy_bytes() + std::max(pieces_.workspace_bytes(), reorder_.scratchpad_bytes());
 }
 
@@ -98,47 +106,37 @@ void DirectFused::run(const void* x, const void* packed, const float* bias, cons
   });
 }
 
-/// Filters come packed for oneDNN, as smaller batches want them, and are brought back.
 class WinogradFused final : public FusedPlan {
  public:
   WinogradFused(const FusedConvDesc& d, Residual residual, int threads)
-      : relu_(d.relu),
-        residual_(residual),
-        own_(WinogradConvolution::forward(d.conv, threads)),
-        reorder_(packed_layout(d), plain_filter(d.conv), threads),
-        filter_bytes_(reorder_.copy_bytes()) {
-    workspace_bytes_ = filter_bytes_ + std::max(own_.workspace_bytes(), reorder_.scratchpad_bytes());
+      : relu_(d.relu), residual_(residual), own_(WinogradConvolution::forward(d.conv, threads)) {
+    workspace_bytes_ = own_.workspace_bytes();
   }
 
   void run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
            void* workspace) override {
-    void* scratch = at(workspace, filter_bytes_);
-    packed = reorder_.apply(packed, workspace, scratch);
     kernels::WinogradEpilogue epilogue{.add = residual_ == Residual::in_y, .relu = relu_, .bias = bias};
     if (residual_ == Residual::apart) epilogue.residual = static_cast<const char*>(residual);
-    own_.run(x, static_cast<const float*>(packed), y, epilogue, scratch);
+    own_.run(x, static_cast<const float*>(packed), y, epilogue, workspace);
   }
 
  private:
   bool relu_;
   Residual residual_;
   WinogradConvolution own_;
-  FilterReorder reorder_;
-  size_t filter_bytes_;
 };
 
 }  // namespace
 
 std::unique_ptr<FusedPlan> FusedPlan::make(const FusedConvDesc& d, Residual residual, int threads) {
   if (product_pays(d.conv))
-    return std::make_unique<MatrixFused>(d, packed_layout(d), epilogue_of(d, residual), threads);
-  if (computed(d.conv).dtype == DType::f32 && winograd_supports_fused(d.conv))
-    return std::make_unique<WinogradFused>(d, residual, threads);
+    return std::make_unique<MatrixFused>(d, packed_layout(d, threads), epilogue_of(d, residual), threads);
+  if (by_winograd(d.conv)) return std::make_unique<WinogradFused>(d, residual, threads);
   return std::make_unique<DirectFused>(d, residual, threads);
 }
 
 PackPlan::PackPlan(const FusedConvDesc& d, int threads)
-    : layout_(packed_layout(d)),
+    : layout_(packed_layout(d, threads)),
       reorder_(product_pays(d.conv) ? plain_matrix(d.conv) : plain_filter(d.conv), layout_, threads) {}
 
 void PackPlan::run(const float* filter, void* packed) {

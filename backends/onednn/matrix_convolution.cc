@@ -98,11 +98,9 @@ Product::Layout plain_matrix(const ConvDesc& d) {
   return {{width, d.k}, Type::f32, dnnl::memory::dims{1, width}};
 }
 
-Product::Layout packed_matrix(const ConvDesc& d, Epilogue epilogue) {
-  const ThreadScope scope(1);
-  ConvDesc one = d;
-  one.n = 1;
-  return product_desc(one, Columns(one), any_matrix(one), epilogue).weights_desc();
+Product::Layout packed_matrix(const ConvDesc& d, Epilogue epilogue, int threads) {
+  const ThreadScope scope(threads);
+  return product_desc(d, Columns(d), any_matrix(d), epilogue).weights_desc();
 }
 
 bool MatrixForward::pays(const ConvDesc& d) { return product_pays(d) && has_few_pixels(d); }

@@ -43,8 +43,8 @@ class Product {
 
 /// A filter as it is kept, f32 KRSC, as a matrix [r s c, k].
 Product::Layout plain_matrix(const ConvDesc& d);
-/// The layout that the product of one image would like.
-Product::Layout packed_matrix(const ConvDesc& d, Epilogue epilogue);
+/// The layout that the product likes best.
+Product::Layout packed_matrix(const ConvDesc& d, Epilogue epilogue, int threads);
 
 class MatrixForward final : public ForwardPlan {
  public:

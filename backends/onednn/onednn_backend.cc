@@ -148,26 +148,14 @@ void OneDnnBackend::do_conv_backward_filter(const ConvDesc& d, ConstTensorRef x,
   plan->run(x.data, dy.data, dfilter.as<float>(), accum, workspace.data);
 }
 
-namespace {
-
-/// Plans for packing are shared by all batch sizes.
-FusedConvDesc of_one_image(FusedConvDesc d) {
-  d.conv.n = 1;
-  return d;
-}
-
-}  // namespace
-
-size_t OneDnnBackend::do_packed_filter_bytes(const FusedConvDesc& desc) const {
-  const FusedConvDesc d = of_one_image(desc);
+size_t OneDnnBackend::do_packed_filter_bytes(const FusedConvDesc& d) const {
   const auto* plan = plans_->get<PackPlan>(d.conv, {kPack, d.relu, d.residual}, d);
-  return plan ? plan->packed_bytes() : EigenBackend::do_packed_filter_bytes(desc);
+  return plan ? plan->packed_bytes() : EigenBackend::do_packed_filter_bytes(d);
 }
 
-void OneDnnBackend::do_pack_filter(const FusedConvDesc& desc, ConstTensorRef filter, TensorRef packed) {
-  const FusedConvDesc d = of_one_image(desc);
+void OneDnnBackend::do_pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
   auto* plan = plans_->get<PackPlan>(d.conv, {kPack, d.relu, d.residual}, d);
-  if (!plan) return EigenBackend::do_pack_filter(desc, filter, packed);
+  if (!plan) return EigenBackend::do_pack_filter(d, filter, packed);
   plan->run(filter.as<float>(), packed.data);
 }
 

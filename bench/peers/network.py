@@ -64,7 +64,7 @@ def main():
         if args.only != "embed":
             compare_step(args.build, dtype, args.peers.split(","))
         if args.only != "step":
-            for batch, size in ((32, 32), (8, 96), (1, 96)):
+            for batch, size in ((32, 32), (1, 32), (8, 96), (1, 96)):
                 compare_embed(args.build, dtype, batch, size, args.peers.split(","))
 
 

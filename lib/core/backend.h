@@ -109,7 +109,8 @@ class Backend {
   void conv_backward_data(const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum, Workspace);
   /// dfilter f32 [k,r,s,c].
   void conv_backward_filter(const ConvDesc&, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum, Workspace);
-  /// Inference form: the filter is packed once, opaque to the caller (u8 [packed_filter_bytes]).
+  /// Inference form: the filter is packed once, opaque to the caller (u8 [packed_filter_bytes]), for one descriptor, its
+  /// batch included, and the number of threads in effect.
   size_t packed_filter_bytes(const FusedConvDesc&) const;
   void pack_filter(const FusedConvDesc&, ConstTensorRef filter, TensorRef packed);
   size_t fused_conv_workspace(const FusedConvDesc&) const;

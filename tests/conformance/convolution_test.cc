@@ -279,13 +279,15 @@ TEST_P(Convolution, Fused) {
         const FusedConvDesc fused{d, relu, kind != Residual::none};
         OpRun run(*backend_);
         const auto x = run.input(c.x), filter = run.input(c.filter), b = run.input(bias);
-        const auto packed = run.output({static_cast<int64_t>(backend_->packed_filter_bytes(fused))}, DType::u8);
+        const Workspace room = run.workspace([&] { return backend_->packed_filter_bytes(fused); });
         const auto y = kind == Residual::in_place ? run.in_out(residual) : run.output(d.y_shape(), d.dtype);
         const auto from = kind == Residual::apart      ? run.input(residual)
                           : kind == Residual::in_place ? ConstTensorRef(y)
                                                        : ConstTensorRef{};
         const Workspace workspace = run.workspace([&] { return backend_->fused_conv_workspace(fused); });
         run.run([&] {
+          const auto bytes = static_cast<int64_t>(backend_->packed_filter_bytes(fused));
+          const TensorRef packed{room.data, {bytes}, DType::u8};
           backend_->pack_filter(fused, filter, packed);
           backend_->fused_conv(fused, x, packed, b, from, y, workspace);
         });
