@@ -23,7 +23,7 @@ struct PretrainOptions {
   PretrainSettings settings;
   PretrainPlan plan;
   MonitorSettings monitor;
-  std::string arch = "resnet50", stem = "cifar", objective = "debiased", negative_scale = "mean", optimizer = "adam",
+  std::string arch = "resnet50", stem = "cifar", objective = "debiased", beta_anneal = "none", negative_scale = "mean", optimizer = "adam",
               schedule = "constant", luma = "pillow7", resume = "auto", on_nan = "stop";
   bool debiased = true, knn = true, tensorboard = false, slurm_requeue = false, resume_override = false;
   double knn_temperature = 0;
@@ -52,6 +52,7 @@ void PretrainOptions::add_to(Options& options) {
   options.add("tau_plus", &settings.objective.tau_plus, "class probability of the debiasing term, in [0, 1)");
   options.add("num_positives", &settings.num_positives, "positives M of the debiasing term; each above 1 is an extra view");
   options.add("beta", &settings.objective.beta, "concentration of the hard negatives");
+  options.add("beta_anneal", &beta_anneal, "down: from beta to 0 in nine steps over the epochs").choices({"none", "down"});
   options.add("negative_scale", &negative_scale, "how unbiased weighs the true negatives").choices({"mean", "sum"});
   options.group("Optimisation");
   options.add("batch_size", &settings.batch, "images per step");
@@ -114,6 +115,7 @@ void PretrainOptions::resolve(const Options& options) {
   settings.model.stem = stem_from_name(stem);
   settings.objective.kind = parse_objective_kind(objective);
   settings.objective.scale = parse_negative_scale(negative_scale);
+  settings.objective.beta_anneal = parse_beta_anneal(beta_anneal);
   settings.optimizer.kind = optimizer_kind_of(optimizer);
   settings.schedule = schedule_kind_of(schedule);
   settings.augment.luma = luma == "pillow7" ? LumaRule::pillow7 : LumaRule::pillow6;

@@ -1,5 +1,6 @@
 #include "objective/objective.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -17,6 +18,8 @@ constexpr std::array<Choice<ObjectiveKind>, 4> kKinds{{{ObjectiveKind::biased, "
                                                        {ObjectiveKind::hard, "hard"},
                                                        {ObjectiveKind::unbiased, "unbiased"}}};
 constexpr std::array<Choice<NegativeScale>, 2> kScales{{{NegativeScale::mean, "mean"}, {NegativeScale::sum, "sum"}}};
+constexpr std::array<Choice<BetaAnneal>, 2> kAnneals{{{BetaAnneal::none, "none"}, {BetaAnneal::down, "down"}}};
+constexpr int64_t kAnnealedBetas = 9;
 
 template <class Choices>
 auto parse(const char* what, std::string_view name, const Choices& choices) {
@@ -51,8 +54,10 @@ bool debiases(ObjectiveKind kind) { return kind == ObjectiveKind::debiased || ki
 
 std::string_view name_of(ObjectiveKind kind) { return name_in(kind, kKinds); }
 std::string_view name_of(NegativeScale scale) { return name_in(scale, kScales); }
+std::string_view name_of(BetaAnneal anneal) { return name_in(anneal, kAnneals); }
 ObjectiveKind parse_objective_kind(std::string_view name) { return parse("objective", name, kKinds); }
 NegativeScale parse_negative_scale(std::string_view name) { return parse("negative scale", name, kScales); }
+BetaAnneal parse_beta_anneal(std::string_view name) { return parse("beta annealing", name, kAnneals); }
 
 void check(const ObjectiveSettings& s) {
   require(s.tau_plus >= 0 && s.tau_plus < 1, "tau_plus", s.tau_plus, "a value in [0, 1)");
@@ -70,6 +75,13 @@ ObjectiveDesc objective_desc(const ObjectiveSettings& s, int64_t batch, int64_t 
   d.temperature = s.temperature, d.tau_plus = s.tau_plus, d.beta = s.beta;
   d.batch = batch, d.views = views, d.dim = dim, d.dtype = dtype;
   return d;
+}
+
+double beta_in_epoch(const ObjectiveSettings& s, int64_t epoch, int64_t epochs) {
+  if (s.kind != ObjectiveKind::hard || s.beta_anneal == BetaAnneal::none) return s.beta;
+  const int64_t ninths = epoch / std::max<int64_t>(1, epochs / kAnnealedBetas);
+  const int64_t left = kAnnealedBetas - std::clamp<int64_t>(ninths, 1, kAnnealedBetas);
+  return s.beta * static_cast<double>(left) / (kAnnealedBetas - 1);
 }
 
 double tau_plus_limit(double temperature) { return 1 / (1 + std::exp(1 / temperature)); }

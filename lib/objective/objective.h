@@ -9,6 +9,8 @@
 
 namespace dcl {
 
+enum class BetaAnneal : uint8_t { none, down };
+
 /// Defaults are the published ones (SEMANTICS 1.3).
 struct ObjectiveSettings {
   ObjectiveKind kind = ObjectiveKind::debiased;
@@ -16,14 +18,17 @@ struct ObjectiveSettings {
   double temperature = 0.5;
   double tau_plus = 0.1;  ///< of `debiased` and `hard`
   double beta = 1.0;      ///< of `hard`; 0 is `debiased`
+  BetaAnneal beta_anneal = BetaAnneal::none;
   bool operator==(const ObjectiveSettings&) const = default;
 };
 
-/// "biased", "debiased", "hard", "unbiased"; "mean", "sum". Parsing throws Error{usage} listing the choices.
+/// "biased", "debiased", "hard", "unbiased"; "mean", "sum"; "none", "down". Parsing throws Error{usage} listing the choices.
 std::string_view name_of(ObjectiveKind kind);
 std::string_view name_of(NegativeScale scale);
+std::string_view name_of(BetaAnneal anneal);
 ObjectiveKind parse_objective_kind(std::string_view name);
 NegativeScale parse_negative_scale(std::string_view name);
+BetaAnneal parse_beta_anneal(std::string_view name);
 
 /// Throws Error{usage} naming the setting, its value and its range.
 void check(const ObjectiveSettings& settings);
@@ -31,6 +36,11 @@ void check(const ObjectiveSettings& settings);
 /// Checked; batch is the number of images of a step.
 ObjectiveDesc objective_desc(const ObjectiveSettings& settings, int64_t batch, int64_t views, int64_t dim,
                              DType dtype = DType::f32);
+
+/// beta in epoch `epoch` (from 0) of `epochs`. Annealed `down` as the code of Robinson et al. (ICLR 2021) does it: with every
+/// ninth of the epochs that is over, the next of nine values from beta to 0, which are equally far apart. The first of them
+/// is beta itself, so that it stays for two ninths.
+double beta_in_epoch(const ObjectiveSettings& settings, int64_t epoch, int64_t epochs);
 
 /// 1 / (1 + e^(1/t)): from this tau_plus on, an aligned positive puts the negative term of its anchor on the floor as
 /// soon as negatives average e^s = 1, and the anchor's negatives lose their gradient (SEMANTICS 1.7).

@@ -84,6 +84,7 @@ class Pretrainer::Impl {
   PretrainEnd run(PretrainObserver& observer);
 
  private:
+  void set_beta(PretrainObserver& observer);
   void enqueue_one();
   void report_one(PretrainObserver& observer);
   /// Reports steps until at most `left` are under way.
@@ -224,6 +225,15 @@ void Pretrainer::Impl::advance() {
   facts_.knn_top1.reset();
 }
 
+/// That of the epoch of the next step. Steps under way end before it changes.
+void Pretrainer::Impl::set_beta(PretrainObserver& observer) {
+  const double beta = beta_in_epoch(settings_.objective, facts_.position.epoch, settings_.epochs);
+  if (beta == step_.beta()) return;
+  report_until(0, observer);
+  step_.set_beta(beta);
+  log(LogLevel::info, "beta " + number_text(beta) + " from epoch " + std::to_string(facts_.position.epoch + 1) + " on");
+}
+
 /// One step of the trajectory; on return facts_.position names the next batch.
 void Pretrainer::Impl::enqueue_one() {
   RunPosition& position = facts_.position;
@@ -359,6 +369,7 @@ PretrainEnd Pretrainer::Impl::run(PretrainObserver& observer) {
         return PretrainEnd::interrupted;
       }
     }
+    set_beta(observer);
     enqueue_one();
     report_until(steps_ahead_, observer);
   }

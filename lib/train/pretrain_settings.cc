@@ -103,7 +103,13 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
     all["num_positives"] = std::to_string(s.num_positives);
   }
   if (s.part() != s.batch) all["micro_batch_size"] = std::to_string(s.part());
-  if (o.kind == ObjectiveKind::hard) all["beta"] = number_text(o.beta);
+  if (o.kind == ObjectiveKind::hard) {
+    all["beta"] = number_text(o.beta);
+    if (o.beta_anneal != BetaAnneal::none) {
+      all["beta_anneal"] = name_of(o.beta_anneal);
+      all["epochs"] = std::to_string(s.epochs);
+    }
+  }
   if (o.kind == ObjectiveKind::unbiased) all["negative_scale"] = name_of(o.scale);
   if (s.optimizer.kind != OptimizerKind::adam) all["momentum"] = number_text(s.optimizer.momentum);
   if (s.schedule == ScheduleKind::cosine) {

@@ -83,6 +83,14 @@ size_t PretrainStep::memory() const {
   return bytes;
 }
 
+void PretrainStep::set_beta(double beta) {
+  if (pending() > 0) fail(ErrorKind::internal, "beta changes between steps");
+  objective_.beta = beta;
+  graph_.reset();
+  if (const size_t bytes = backend_.objective_workspace(objective_); bytes > workspace_.bytes())
+    workspace_ = Buffer(backend_, bytes);
+}
+
 double* PretrainStep::result_of(int64_t step) const {
   return reinterpret_cast<double*>(results_.data()) + step % kMostPending * kObjectiveResults;
 }

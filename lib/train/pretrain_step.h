@@ -21,6 +21,10 @@ class PretrainStep {
   /// Freshly initialised weights from settings.seed. use_graph: record the step once and replay it.
   PretrainStep(Backend& backend, const PretrainSettings& settings, bool use_graph = true);
 
+  /// Of `hard`, for the steps from now on; none may be under way. A recorded step is recorded again.
+  void set_beta(double beta);
+  double beta() const { return objective_.beta; }
+
   /// Enqueues the step that follows `updates_done` earlier updates. When its loss is not finite, it leaves weights and
   /// optimizer state as they were, without the host having looked.
   void run(const Batch& batch, int64_t updates_done, double learning_rate);

@@ -359,6 +359,30 @@ TEST_F(Pretrain, EveryObjectiveAndOptimizerTrains) {
   EXPECT_NE(curves[0], losses(whole())) << "and not the debiased objective";
 }
 
+/// Beta of three epochs is beta, beta and seven eighths of it; also after an interruption in the last of them.
+TEST_F(Pretrain, AnnealedBetaIsThatOfTheEpoch) {
+  const std::vector<std::string> hard = {"--objective", "hard", "--beta", "2", "--epochs", "3", "--no_knn"};
+  const auto with = [&](const std::string& dir, const std::vector<std::string>& more) {
+    std::vector<std::string> all = hard;
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = run(tiny_run(fresh(dir), all));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return outcome.err;
+  };
+  EXPECT_NE(with("annealed", {"--beta_anneal", "down"}).find("beta 1.75 from epoch 3 on"), std::string::npos);
+  const std::vector<double> whole = losses(fresh("annealed"));
+  const auto in_epoch = static_cast<int64_t>(whole.size() / 3);
+  ASSERT_EQ(whole.size(), static_cast<size_t>(3 * in_epoch));
+
+  with("stopped-anneal", {"--beta_anneal", "down", "--max_steps", std::to_string(2 * in_epoch + 1)});
+  with("stopped-anneal", {"--beta_anneal", "down"});
+  EXPECT_EQ(losses(fresh("stopped-anneal")), whole);
+
+  with("by-hand", {"--max_steps", std::to_string(2 * in_epoch)});
+  with("by-hand", {"--beta", "1.75", "--resume_override"});
+  EXPECT_EQ(losses(fresh("by-hand")), whole);
+}
+
 TEST_F(Pretrain, UnbiasedNeedsLabels) {
   const TemporaryFolder images;
   for (int i = 0; i < 8; ++i) write_text(images / (std::to_string(i) + ".ppm"), "P3 1 1 255 9 80 " + std::to_string(30 * i));

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <optional>
 
 #include "support/backends.h"
 
@@ -39,9 +40,9 @@ class PretrainStepTest : public testing::TestWithParam<std::string> {
     backend.copy_out(host.data(), values);
     return host;
   }
-  /// Some steps, of which `ahead` may be under way before the next is enqueued.
+  /// Some steps, of which `ahead` may be under way before the next is enqueued; `last_beta` is beta in the last of them.
   Outcome train(Backend& backend, const PretrainSettings& settings, bool use_graph, int64_t ahead,
-                int64_t steps = kSteps) const {
+                int64_t steps = kSteps, std::optional<double> last_beta = {}) const {
     LoaderOptions options;
     options.augment = augment_desc(settings.augment);
     options.batch = kBatch;
@@ -52,11 +53,18 @@ class PretrainStepTest : public testing::TestWithParam<std::string> {
     PretrainStep step(backend, settings, use_graph);
     Outcome out;
     loader.start();
+    const auto report_until = [&](int64_t left) {
+      while (step.pending() > left) out.losses.push_back(step.report().loss);
+    };
     for (int64_t i = 0; i < steps; ++i) {
+      if (last_beta && i + 1 == steps) {
+        report_until(0);
+        step.set_beta(*last_beta);
+      }
       step.run(*loader.next(), i, 1e-2 / static_cast<double>(i + 1));
-      while (step.pending() > ahead) out.losses.push_back(step.report().loss);
+      report_until(ahead);
     }
-    while (step.pending() > 0) out.losses.push_back(step.report().loss);
+    report_until(0);
     out.weights = weights(backend, step);
     return out;
   }
@@ -71,6 +79,18 @@ TEST_P(PretrainStepTest, ReplayedStepsAreTheStepsOpByOp) {
     EXPECT_TRUE(eager.weights == replayed.weights);
     EXPECT_NE(eager.losses[1], eager.losses[2]);
   }
+}
+
+TEST_P(PretrainStepTest, AReplayedStepHasTheBetaOfNow) {
+  PretrainSettings settings = tiny();
+  settings.objective.kind = ObjectiveKind::hard;
+  const Outcome eager = train(*backend_, settings, false, 0, kSteps, 0.25),
+                replayed = train(*backend_, settings, true, 3, kSteps, 0.25);
+  EXPECT_EQ(eager.losses, replayed.losses);
+  EXPECT_TRUE(eager.weights == replayed.weights);
+  const std::vector<double> unchanged = train(*backend_, settings, true, 0).losses;
+  EXPECT_NE(replayed.losses.back(), unchanged.back());
+  EXPECT_TRUE(std::equal(unchanged.begin(), unchanged.end() - 1, replayed.losses.begin()));
 }
 
 TEST_P(PretrainStepTest, ALossThatIsNotFiniteChangesNothing) {

@@ -1,6 +1,7 @@
 // Settings of the objective, the limit of tau_plus, and the row arithmetic at its floor.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "math/contrastive.h"
@@ -26,6 +27,8 @@ TEST(ObjectiveSettingsTest, NamesGoBothWaysAndUnknownOnesListTheChoices) {
     EXPECT_EQ(parse_objective_kind(name_of(kind)), kind);
   for (const NegativeScale scale : {NegativeScale::mean, NegativeScale::sum})
     EXPECT_EQ(parse_negative_scale(name_of(scale)), scale);
+  for (const BetaAnneal anneal : {BetaAnneal::none, BetaAnneal::down})
+    EXPECT_EQ(parse_beta_anneal(name_of(anneal)), anneal);
   EXPECT_EQ(usage_error([] { parse_objective_kind("easy"); }),
             "objective 'easy' is unknown, expected one of: biased, debiased, hard, unbiased");
   EXPECT_EQ(usage_error([] { parse_negative_scale(""); }), "negative scale '' is unknown, expected one of: mean, sum");
@@ -54,6 +57,22 @@ TEST(ObjectiveSettingsTest, TheDescriptorCarriesEverySetting) {
   const ObjectiveSettings s{ObjectiveKind::hard, NegativeScale::sum, 0.3, 0.05, 2};
   const ObjectiveDesc d = objective_desc(s, 64, 3, 128);
   EXPECT_EQ(d, (ObjectiveDesc{ObjectiveKind::hard, NegativeScale::sum, 64, 3, 128, 0.3, 0.05, 2, DType::f32}));
+}
+
+/// numpy.linspace(2, 0, 9), of which the published loop takes the next after every epoch that 400 // 9 divides.
+TEST(ObjectiveSettingsTest, BetaFallsToZeroInNineSteps) {
+  const double published[] = {2, 2, 1.75, 1.5, 1.25, 1, 0.75, 0.5, 0.25, 0};
+  ObjectiveSettings s;
+  s.kind = ObjectiveKind::hard, s.beta = 2, s.beta_anneal = BetaAnneal::down;
+  for (int64_t epoch = 0; epoch < 400; ++epoch) EXPECT_EQ(beta_in_epoch(s, epoch, 400), published[epoch / 44]) << epoch;
+  for (int64_t epoch = 0; epoch < 17; ++epoch)
+    EXPECT_EQ(beta_in_epoch(s, epoch, 17), published[std::min<int64_t>(epoch, 9)]) << "beyond the ninth " << epoch;
+  for (int64_t epoch = 0; epoch < 5; ++epoch)
+    EXPECT_EQ(beta_in_epoch(s, epoch, 5), published[epoch]) << "fewer than nine " << epoch;
+  s.beta_anneal = BetaAnneal::none;
+  EXPECT_EQ(beta_in_epoch(s, 399, 400), 2);
+  s.beta_anneal = BetaAnneal::down, s.kind = ObjectiveKind::debiased;
+  EXPECT_EQ(beta_in_epoch(s, 399, 400), 2);
 }
 
 TEST(ObjectiveSettingsTest, TheLimitOfTauPlusIsThePublishedTable) {
