@@ -72,6 +72,8 @@ inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::engine& engine, cons
 
 inline void append_relu(dnnl::post_ops& ops) { ops.append_eltwise(dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); }
 
+inline dnnl::memory::data_type type_of(const dnnl::memory::desc& layout) { return layout.get_data_type(); }
+
 #else
 
 inline Forward::primitive_desc forward_desc(const dnnl::engine& engine, dnnl::prop_kind kind, const ConvSpec& c,
@@ -103,6 +105,8 @@ inline dnnl::matmul::primitive_desc matmul_desc(const dnnl::engine& engine, cons
 }
 
 inline void append_relu(dnnl::post_ops& ops) { ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f); }
+
+inline dnnl::memory::data_type type_of(const dnnl::memory::desc& layout) { return layout.data_type(); }
 
 #endif
 

@@ -34,7 +34,7 @@ Desc any_matrix(const ConvDesc& d) { return {{d.r * d.s * d.c, d.k}, Type::bf16,
 /// With the filter as it comes, where a product can use it.
 dnnl::matmul::primitive_desc product_desc_for(const ConvDesc& d, const Columns& columns, const Desc& filter,
                                               Epilogue epilogue) {
-  const bool packed = filter.data_type() == Type::bf16;
+  const bool packed = type_of(filter) == Type::bf16;
   try {
     return product_desc(d, columns, packed ? filter : any_matrix(d), epilogue);
   } catch (const NotFast&) {
