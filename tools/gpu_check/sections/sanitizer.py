@@ -87,7 +87,6 @@ def sanitizer(session):
     if program is None:
         return
     known = session.run("compute-sanitizer help", [program, "--help"], 30).output
-    jobs = [job for tool in TOOLS for job in jobs_of(session, tool, [program, *flags_of(tool, known)])]
-    done = session.parallel(jobs, WORKERS)
-    for tool in TOOLS:
-        tell(session, tool, [job for job in done if job.tool == tool])
+    for tool in TOOLS:  # one after the other: what one found is on disk before the next can run out of time
+        jobs = jobs_of(session, tool, [program, *flags_of(tool, known)])
+        tell(session, tool, session.parallel(list(jobs), WORKERS))
