@@ -1,5 +1,5 @@
 // conv_bench [--backend NAME] [--batch N] [--size PIXELS] [--dtype f32|bf16] [--infer] [--pass forward|data|filter]
-// [--repeats N] Every convolution of ResNet-50 (CIFAR stem) through a backend's ops; beside it, run in turn, the floor
+// [--repeats N] Every convolution of a network (network.h) through a backend's ops; beside it, run in turn, the floor
 // of the machine (conv_floor.h) where oneDNN is there. Times are the best of `repeats`.
 #include <cstdio>
 #include <cstdlib>
@@ -7,7 +7,7 @@
 
 #include "core/parallel.h"
 #include "core/registry.h"
-#include "resnet_convs.h"
+#include "network.h"
 #include "timing.h"
 #include "values.h"
 #ifdef DCL_HAVE_FLOOR
@@ -141,7 +141,7 @@ std::string beside_floor(double seconds, double floor) {
 void run(const Options& options) {
   const auto backend = make_backend(options.backend);
   double ours[3] = {}, floors[3] = {};
-  for (const CountedConv& conv : resnet50_convs(options.batch, options.size, options.dtype)) {
+  for (const CountedConv& conv : convolutions(bench_network(), options.batch, options.size, options.dtype)) {
     const double gflop = flops_of(conv.desc) * 1e-9;
     std::printf("%-32s x%d", text_of(conv.desc).c_str(), conv.count);
     for (int pass = 0; pass < (options.inference ? 1 : 3); ++pass) {

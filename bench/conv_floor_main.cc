@@ -1,11 +1,11 @@
-// conv_floor [batch size]...: seconds of all convolutions of ResNet-50 (CIFAR stem) at the floor of this machine.
+// conv_floor [batch size]...: seconds of all convolutions of a network (network.h) at the floor of this machine.
 // Without arguments: a training step of 64 views of 32x32, and inference at 32x32 (batch 32) and 96x96 (batch 8 and 1).
 #include <cstdio>
 #include <cstdlib>
 
 #include "conv_floor.h"
 #include "core/parallel.h"
-#include "resnet_convs.h"
+#include "network.h"
 #include "timing.h"
 
 namespace dcl::bench {
@@ -17,7 +17,7 @@ constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, Conv
 void print_floor(int64_t batch, int64_t size, bool inference) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     double seconds[3] = {}, flops = 0;
-    for (const CountedConv& conv : resnet50_convs(batch, size, dtype))
+    for (const CountedConv& conv : convolutions(bench_network(), batch, size, dtype))
       for (int pass = 0; pass < (inference ? 1 : 3); ++pass) {
         if (!has_pass(conv.desc, kPasses[pass])) continue;
         FloorConv floor(conv.desc, kPasses[pass], inference);

@@ -1,10 +1,12 @@
-// ResNet-50 (CIFAR stem) as a whole: the training step of 64 views (forward, debiased objective, backward, Adam) and
-// embedding with folded batch norm, each with its share of the machine's convolution floor measured beside it.
-// bench/peers/network.py runs this and the peers in turn. DCL_BENCH_DEVICE names the backend; on a GPU the step is a
-// replayed graph of 512 views.
+// A network as a whole, usually ResNet-50 with the CIFAR stem: the training step of 64 views (forward, debiased
+// objective, backward, Adam) and embedding with folded batch norm, each with its share of the machine's convolution
+// floor measured beside it. bench/peers/network.py runs this and the peers in turn. DCL_BENCH_DEVICE names the backend
+// (on a GPU the step is a replayed graph of 512 views), DCL_BENCH_NETWORK the network, and DCL_BENCH_STEP and
+// DCL_BENCH_EMBED the images.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -13,9 +15,9 @@
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "device.h"
+#include "network.h"
 #include "nn/inference.h"
 #include "nn/network.h"
-#include "resnet_convs.h"
 #include "timing.h"
 #include "values.h"
 
@@ -34,7 +36,7 @@ double floor_seconds([[maybe_unused]] int64_t batch, [[maybe_unused]] int64_t si
                      [[maybe_unused]] bool training) {
   double total = 0;
 #ifdef DCL_HAVE_FLOOR
-  for (const CountedConv& conv : resnet50_convs(batch, size, dtype))
+  for (const CountedConv& conv : convolutions(bench_network(), batch, size, dtype))
     for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_filter}) {
       if (pass != ConvPass::forward && (!training || !has_pass(conv.desc, pass))) continue;
       FloorConv floor(conv.desc, pass, !training);
@@ -47,10 +49,16 @@ double floor_seconds([[maybe_unused]] int64_t batch, [[maybe_unused]] int64_t si
 /// A training step as dcl-pretrain's, on images that stay the same.
 class Step {
  public:
-  Step(Backend& backend, int64_t batch, DType dtype)
+  Step(Backend& backend, int64_t batch, int64_t size, DType dtype)
       : backend_(backend),
-        store_(backend, ModelConfig{}, true),
-        plan_(backend, ModelConfig{}, {.batch = batch, .views = 2, .height = 32, .width = 32, .dtype = dtype, .activations = Activations::keep_if_roomy}),
+        store_(backend, bench_network(), true),
+        plan_(backend, bench_network(),
+              {.batch = batch,
+               .views = 2,
+               .height = size,
+               .width = size,
+               .dtype = dtype,
+               .activations = Activations::keep_if_roomy}),
         exp_avg_(backend, store_.values().bytes()),
         exp_avg_sq_(backend, store_.values().bytes()),
         scalars_(backend, kStepScalars * sizeof(float)),
@@ -107,10 +115,10 @@ class Step {
 void training_step(benchmark::State& state, DType dtype, F32Math math) {
   const auto backend = bench_backend("auto");
   backend->set_f32_math(math);
-  const int64_t batch = state.range(0);
+  const int64_t batch = state.range(0), size = state.range(1);
   const size_t free_before = backend->free_memory();
   {
-    Step step(*backend, batch, dtype);
+    Step step(*backend, batch, size, dtype);
     step.prepare();
     for (auto _ : state) step.run();
     if (on_gpu(*backend))
@@ -119,15 +127,15 @@ void training_step(benchmark::State& state, DType dtype, F32Math math) {
   state.counters["views/s"] =
       benchmark::Counter(static_cast<double>(2 * batch), benchmark::Counter::kIsIterationInvariantRate);
   state.counters["peak_MiB"] = peak_mib();
-  state.counters["floor_s"] = on_gpu(*backend) ? 0 : floor_seconds(2 * batch, 32, dtype, true);
+  state.counters["floor_s"] = on_gpu(*backend) ? 0 : floor_seconds(2 * batch, size, dtype, true);
 }
 
 void embed(benchmark::State& state, DType dtype) {
   const auto backend = bench_backend("auto");
   const int64_t batch = state.range(0), size = state.range(1);
-  ParameterStore store(*backend, ModelConfig{}, false);
+  ParameterStore store(*backend, bench_network(), false);
   store.initialise(0);
-  InferencePlan plan(*backend, ModelConfig{}, {.batch = batch, .height = size, .width = size, .dtype = dtype});
+  InferencePlan plan(*backend, bench_network(), {.batch = batch, .height = size, .width = size, .dtype = dtype});
   plan.fold(store);
   fill_uniform(*backend, plan.input());
   const auto run = [&] {
@@ -141,29 +149,37 @@ void embed(benchmark::State& state, DType dtype) {
   state.counters["floor_s"] = on_gpu(*backend) ? 0 : floor_seconds(batch, size, dtype, false);
 }
 
-void step_sizes(benchmark::internal::Benchmark* bench) {
-  bench->Arg(bench_device("auto") == "cuda" ? 256 : 32)->UseRealTime()->Unit(benchmark::kSecond)->MinTime(6);
+void sizes(benchmark::internal::Benchmark* bench, const char* variable, const std::string& usual,
+           double least_seconds) {
+  for (const auto& [images, pixels] : bench_images(variable, usual)) bench->Args({images, pixels});
+  bench->UseRealTime()->Unit(benchmark::kSecond)->MinTime(least_seconds);
 }
-BENCHMARK_CAPTURE(training_step, f32, DType::f32, F32Math::exact)->Apply(step_sizes);
-BENCHMARK_CAPTURE(training_step, bf16, DType::bf16, F32Math::exact)->Apply(step_sizes);
-void embed_sizes(benchmark::internal::Benchmark* bench) {
-  if (bench_device("auto") == "cuda")
-    bench->Args({512, 32})->Args({512, 96});
-  else
-    bench->Args({32, 32})->Args({1, 32})->Args({8, 96})->Args({1, 96});
-  bench->UseRealTime()->Unit(benchmark::kSecond)->MinTime(2);
+
+void register_all() {
+  const bool gpu = bench_device("auto") == "cuda";
+  bench_network();  // throws here rather than in the middle of a benchmark
+  const auto step = [&](const char* name, DType dtype, F32Math math) {
+    sizes(benchmark::RegisterBenchmark(name, training_step, dtype, math), "DCL_BENCH_STEP", gpu ? "256x32" : "32x32",
+          6);
+  };
+  step("training_step/f32", DType::f32, F32Math::exact);
+  step("training_step/bf16", DType::bf16, F32Math::exact);
+  if (gpu) step("training_step/tf32", DType::f32, F32Math::tf32);
+  for (const DType dtype : {DType::f32, DType::bf16})
+    sizes(benchmark::RegisterBenchmark(("embed/" + std::string(name_of(dtype))).c_str(), embed, dtype),
+          "DCL_BENCH_EMBED", gpu ? "512x32,512x96" : "32x32,1x32,8x96,1x96", 2);
 }
-BENCHMARK_CAPTURE(embed, f32, DType::f32)->Apply(embed_sizes);
-BENCHMARK_CAPTURE(embed, bf16, DType::bf16)->Apply(embed_sizes);
 
 }  // namespace
 }  // namespace dcl::bench
 
 int main(int argc, char** argv) {
-  using namespace dcl;
-  if (bench::bench_device("auto") == "cuda")
-    benchmark::RegisterBenchmark("training_step/tf32", bench::training_step, DType::f32, F32Math::tf32)
-        ->Apply(bench::step_sizes);
+  try {
+    dcl::bench::register_all();
+  } catch (const dcl::Error& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return error.exit_code();
+  }
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

@@ -1,4 +1,4 @@
-"""Images per second of ResNet-50 (CIFAR stem) embedding in PyTorch, ONNX Runtime and OpenVINO.
+"""Images per second of embedding in PyTorch, ONNX Runtime and OpenVINO, by the network of $DCL_BENCH_NETWORK (resnet.py).
 
 Usage: embed.py [--peer torch|compile|ort|openvino] [--dtype f32|bf16] [--batch 32] [--size 32] [--threads 2]
 Weights are random, batch norm is in evaluation mode. bf16: autocast (PyTorch), inference precision hint (OpenVINO);
@@ -13,25 +13,19 @@ import sys
 import tempfile
 import time
 
+from resnet import NAME, resnet
+
 BORN = time.time()
 
 
-def resnet():
-    import torch
-    import torchvision
-
-    torch.manual_seed(0)
-    net = torchvision.models.resnet50()
-    net.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-    net.maxpool = torch.nn.Identity()
-    net.fc = torch.nn.Identity()
-    return net.eval()
+def network():
+    return resnet()[0].eval()
 
 
 def export(path, batch, size):
     import torch
 
-    torch.onnx.export(resnet(), torch.rand(batch, 3, size, size), path, input_names=["x"], output_names=["h"],
+    torch.onnx.export(network(), torch.rand(batch, 3, size, size), path, input_names=["x"], output_names=["h"],
                       dynamo=False)
 
 
@@ -39,7 +33,7 @@ def torch_runner(args):
     import torch
 
     torch.set_num_threads(args.threads)
-    net = resnet().to(memory_format=torch.channels_last)
+    net = network().to(memory_format=torch.channels_last)
     run = torch.compile(net) if args.peer == "compile" else net
     x = torch.rand(args.batch, 3, args.size, args.size).to(memory_format=torch.channels_last)
 
@@ -88,7 +82,7 @@ def main():
     parser.add_argument("--export_only", action="store_true")
     args = parser.parse_args()
 
-    path = args.onnx or os.path.join(tempfile.gettempdir(), f"resnet50_n{args.batch}_s{args.size}.onnx")
+    path = args.onnx or os.path.join(tempfile.gettempdir(), f"{NAME.replace('/', '_')}_n{args.batch}_s{args.size}.onnx")
     if args.export_only:
         export(path, args.batch, args.size)
         return

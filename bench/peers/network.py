@@ -1,11 +1,13 @@
-"""ResNet-50 training step and embedding: ours and the peers in turn, one table of ratios.
+"""A network's training step and embedding, usually ResNet-50's: ours and the peers in turn, one table of ratios.
 
 usage: network.py [BUILD_DIR] [--only step|embed] [--dtype f32,bf16] [--peers eager,compile,ort,openvino]
+                  [--network resnet18/imagenet] [--step 8x224] [--embed 1x224,16x224]      (images x pixels)
 (default: build, everything; needs torch and torchvision, and onnxruntime, onnx, openvino for their rows.)
 Each program runs alone, with two threads; a peer that is not installed is left out with a notice.
 """
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -28,16 +30,21 @@ def peer(script, *options):
     return json.loads(run.stdout.strip().splitlines()[-1])
 
 
+def images(text):
+    return [tuple(map(int, pair.split("x"))) for pair in text.split(",")]
+
+
 def show(name, seconds, mine, note=""):
     print(f"  {name:<22} {seconds:8.4f} s   ours is {seconds / mine:5.2f}x as fast {note}", flush=True)
 
 
-def compare_step(build, dtype, peers):
-    mine, floor, peak = ours(build, f"training_step/{dtype}/32/")
-    print(f"training step, 64 views, {dtype}: {mine:.4f} s, {mine / floor:.3f}x the convolution floor "
+def compare_step(build, dtype, batch, size, peers):
+    mine, floor, peak = ours(build, f"training_step/{dtype}/{batch}/{size}/")
+    print(f"training step, {2 * batch} views of {size}x{size}, {dtype}: {mine:.4f} s, {mine / floor:.3f}x the convolution floor "
           f"({floor:.4f} s), peak {peak:.0f} MiB", flush=True)
     for mode in ("eager", "compile"):
-        if mode in peers and (run := peer("train_step.py", "--dtype", dtype, "--mode", mode)):
+        if mode in peers and (run := peer("train_step.py", "--dtype", dtype, "--mode", mode, "--batch", str(batch),
+                                                "--size", str(size))):
             show("PyTorch " + mode, run["seconds"], mine, f"(peak {run['peak_mib']} MiB)")
 
 
@@ -59,12 +66,17 @@ def main():
     parser.add_argument("--only", choices=["step", "embed"])
     parser.add_argument("--dtype", default="f32,bf16")
     parser.add_argument("--peers", default="eager,compile,ort,openvino")
+    parser.add_argument("--network", default="resnet50/cifar")
+    parser.add_argument("--step", default="32x32")
+    parser.add_argument("--embed", default="32x32,1x32,8x96,1x96")
     args = parser.parse_args()
+    os.environ.update(DCL_BENCH_NETWORK=args.network, DCL_BENCH_STEP=args.step, DCL_BENCH_EMBED=args.embed)
     for dtype in args.dtype.split(","):
         if args.only != "embed":
-            compare_step(args.build, dtype, args.peers.split(","))
+            for batch, size in images(args.step):
+                compare_step(args.build, dtype, batch, size, args.peers.split(","))
         if args.only != "step":
-            for batch, size in ((32, 32), (1, 32), (8, 96), (1, 96)):
+            for batch, size in images(args.embed):
                 compare_embed(args.build, dtype, batch, size, args.peers.split(","))
 
 

@@ -1,7 +1,7 @@
-"""Seconds of a debiased training step of 64 views in PyTorch: what bench/network_bench is compared with.
+"""Seconds of a debiased training step in PyTorch: what bench/network_bench is compared with.
 
-ResNet-50 with the CIFAR stem, head 2048-512-128, two views of 32 images of 32x32, debiased loss, Adam; channels_last.
-Usage: train_step.py [--dtype f32|bf16] [--mode eager|compile] [--batch 32] [--threads 2] [--steps 5]
+The network of $DCL_BENCH_NETWORK (resnet.py) with its head, two views of each image, debiased loss, Adam; channels_last.
+Usage: train_step.py [--dtype f32|bf16] [--mode eager|compile] [--batch 32] [--size 32] [--threads 2] [--steps 5]
 Prints one JSON object: seconds of the fastest step, first step (compilation included), peak resident MiB.
 """
 import argparse
@@ -11,19 +11,16 @@ import time
 
 import torch
 import torch.nn.functional as F
-import torchvision
+
+from resnet import resnet
 
 
 class Encoder(torch.nn.Module):
     def __init__(self, feature_dim=128):
         super().__init__()
-        net = torchvision.models.resnet50()
-        net.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-        net.maxpool = torch.nn.Identity()
-        net.fc = torch.nn.Identity()
-        self.f = net
+        self.f, width = resnet()
         self.g = torch.nn.Sequential(
-            torch.nn.Linear(2048, 512, bias=False), torch.nn.BatchNorm1d(512), torch.nn.ReLU(inplace=True),
+            torch.nn.Linear(width, 512, bias=False), torch.nn.BatchNorm1d(512), torch.nn.ReLU(inplace=True),
             torch.nn.Linear(512, feature_dim))
 
     def forward(self, x):
@@ -49,6 +46,7 @@ def main():
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5)
     args = parser.parse_args()
@@ -58,7 +56,7 @@ def main():
     model = Encoder().to(memory_format=torch.channels_last).train()
     run = torch.compile(model) if args.mode == "compile" else model
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-6)
-    views = [torch.rand(args.batch, 3, 32, 32).to(memory_format=torch.channels_last) for _ in range(2)]
+    views = [torch.rand(args.batch, 3, args.size, args.size).to(memory_format=torch.channels_last) for _ in range(2)]
 
     seconds = []
     for _ in range(args.steps + 1):
