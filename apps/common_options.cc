@@ -123,17 +123,21 @@ ParameterStore EncoderOptions::open(Backend& backend) const {
   return store;
 }
 
-nlohmann::ordered_json evaluation_context(const Dataset& train, const Dataset& test, const EncoderOptions& encoder,
-                                          const ParameterStore& store, const DeviceOptions& device,
-                                          const Backend& backend) {
+void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& train, const Dataset& test,
+                 const EncoderOptions& encoder, const ParameterStore& store, const DeviceOptions& device,
+                 const Backend& backend) {
   const auto model = encoder.untrained ? nlohmann::ordered_json() : nlohmann::ordered_json(encoder.model_path.native());
-  return {{"dataset", train.name},       {"split", train.split},
-          {"images", train.size()},      {"test_split", test.split},
-          {"test_images", test.size()},  {"classes", train.classes.size()},
-          {"arch", store.config().arch}, {"stem", name_of(store.config().stem)},
-          {"model_path", model},         {"untrained", encoder.untrained},
-          {"seed", encoder.seed},        {"device", backend.info().name},
-          {"dtype", device.dtype},       {"version", version()}};
+  figure.update({{"dataset", train.name},       {"split", train.split},
+                 {"images", train.size()},      {"test_split", test.split},
+                 {"test_images", test.size()},  {"classes", train.classes.size()},
+                 {"arch", store.config().arch}, {"stem", name_of(store.config().stem)},
+                 {"model_path", model},         {"untrained", encoder.untrained},
+                 {"seed", encoder.seed},        {"device", backend.info().name},
+                 {"dtype", device.dtype},       {"threads", thread_count()},
+                 {"version", version()}});
+  options.for_each_setting([&](const std::string& name, const auto& value) {
+    if (!figure.contains(name)) figure[name] = value;
+  });
 }
 
 void print_json(const nlohmann::ordered_json& object) {

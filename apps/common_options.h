@@ -59,10 +59,11 @@ struct EncoderOptions {
   ParameterStore open(Backend& backend) const;
 };
 
-/// What a figure was computed from and on, for its JSON object: data, encoder, device.
-nlohmann::ordered_json evaluation_context(const Dataset& train, const Dataset& test, const EncoderOptions& encoder,
-                                          const ParameterStore& store, const DeviceOptions& device,
-                                          const Backend& backend);
+/// Completes the JSON object of a figure by what it was computed from and on: data, encoder, device, and every setting
+/// that it does not have yet.
+void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& train, const Dataset& test,
+                 const EncoderOptions& encoder, const ParameterStore& store, const DeviceOptions& device,
+                 const Backend& backend);
 /// One line on standard output; bytes of file names that are not UTF-8 become U+FFFD.
 void print_json(const nlohmann::ordered_json& object);
 

@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
       nlohmann::ordered_json out{{"knn_top1", result.top1}, {"knn_top5", result.top5}, {"k", result.k},
                                  {"temperature", settings.temperature}, {"eval_size", settings.eval_size},
                                  {"bank", result.bank}, {"queries", result.queries}};
-      out.update(evaluation_context(bank, query, encoder, store, device, *backend));
+      add_context(out, options, bank, query, encoder, store, device, *backend);
       print_json(out);
     } else {
       char line[160];

@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
                                  {"batch_size", settings.batch}, {"lr", settings.lr},
                                  {"weight_decay", settings.weight_decay}, {"image_size", settings.augment.size},
                                  {"views", settings.views}, {"eval_size", settings.eval_size}};
-      out.update(evaluation_context(train, test, encoder, store, device, *backend));
+      add_context(out, options, train, test, encoder, store, device, *backend);
       print_json(out);
     } else {
       char line[160];

@@ -82,6 +82,12 @@ class Options {
   /// The effective configuration as TOML: every option that is not transient, with its help as a comment. A file with
   /// this text, given to --config, repeats the run.
   std::string config_text() const;
+  /// use(name, value) for each of these options, by the type of its target.
+  template <class Use>
+  void for_each_setting(Use&& use) const {
+    for (const auto& option : options_)
+      if (!option->transient_) std::visit([&](const auto* value) { use(option->name_, *value); }, option->target_);
+  }
   const std::string& program() const { return program_; }
   /// "auto", "always" or "never".
   const std::string& color() const { return color_; }

@@ -60,6 +60,10 @@ class Evaluation : public testing::Test {
     EXPECT_EQ(result.at("untrained"), false);
     EXPECT_TRUE(result.at("model_path").is_string());
     for (const char* key : {"seed", "device", "dtype", "version"}) EXPECT_TRUE(result.contains(key)) << key;
+    EXPECT_EQ(result.at("shapes_size"), 16);
+    EXPECT_EQ(result.at("shorter_side"), 0);
+    EXPECT_GE(result.at("threads"), 1);
+    EXPECT_FALSE(result.contains("json")) << "no setting";
   }
   /// Every program that evaluates an encoder ends with exit code 6 and these words, and leaves no file.
   static void expect_not_finite(const ParameterStore& store, const std::string& words) {
@@ -90,6 +94,7 @@ TEST_F(Evaluation, KnnPrintsOneJsonObject) {
   EXPECT_EQ(result.at("bank"), 40);
   EXPECT_EQ(result.at("queries"), 8);
   EXPECT_EQ(result.at("k"), 10);
+  EXPECT_EQ(result.at("batch_size"), 256);
   expect_context(result);
 }
 
