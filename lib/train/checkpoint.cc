@@ -191,14 +191,6 @@ void CheckpointFolder::prune(int64_t keep_last, int64_t keep_every) const noexce
 } catch (...) {
 }
 
-Checkpoint open_checkpoint(const fs::path& path) {
-  std::error_code error;
-  fs::path model = fs::is_directory(path, error) ? path / "checkpoints" / "latest" : path;
-  const fs::path real = fs::canonical(model, error);
-  if (error) fail_io("open checkpoint", model, error.value());
-  return open_pair(real);
-}
-
 namespace {
 
 std::optional<Checkpoint> newest_of(const CheckpointFolder& folder) {
@@ -208,6 +200,22 @@ std::optional<Checkpoint> newest_of(const CheckpointFolder& folder) {
     log(LogLevel::warning, "checkpoint " + quoted(bad.path) + " is not used: " + bad.reason);
   return found;
 }
+
+}  // namespace
+
+Checkpoint open_checkpoint(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    const CheckpointFolder folder(path / "checkpoints");
+    if (auto newest = newest_of(folder)) return std::move(*newest);
+    fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
+  }
+  const fs::path real = fs::canonical(path, error);
+  if (error) fail_io("cannot open the checkpoint", path, error.value());
+  return open_pair(real);
+}
+
+namespace {
 
 /// The file that was asked for, or what the run has become since it began with that file.
 Checkpoint asked_for(const std::string& resume, const CheckpointFolder& folder) {

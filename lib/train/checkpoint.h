@@ -86,8 +86,8 @@ class CheckpointFolder {
   std::filesystem::path folder_;
 };
 
-/// Opens and verifies the pair of a model file (a link to one, or a run directory: its `latest`). Error{data} or Error{io}
-/// when it is not a valid pair.
+/// Opens and verifies the pair of a model file (a link to one, or a run directory: its newest valid one, with a warning for
+/// those that are passed over). Error{data} or Error{io} when it is not a valid pair.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
 /// What `--resume` means: "auto" (the newest valid checkpoint of `folder`, or none), "never" (none; Error{usage} when

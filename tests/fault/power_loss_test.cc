@@ -57,7 +57,7 @@ TEST_F(PowerLoss, CheckpointsAreTheOldOrTheNewOnes) {
       ASSERT_TRUE(step == promised || step == promised + 10) << step << " instead of " << promised;
       without_any += step == 0;
       if (promised > 0) {
-        EXPECT_NO_THROW(open_checkpoint(found() + "/run")) << "`latest` after step " << promised;
+        EXPECT_NO_THROW(open_checkpoint(found() + "/run/checkpoints/latest")) << "`latest` after step " << promised;
       }
       if (promised > 20) {
         EXPECT_EQ(after.best_knn(), 20.0);

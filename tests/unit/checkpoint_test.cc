@@ -95,6 +95,22 @@ TEST_F(CheckpointTest, OpensThroughLinkFileAndRunDirectory) {
     EXPECT_EQ(open_checkpoint(path).facts.position.step, 5) << path;
 }
 
+TEST_F(CheckpointTest, RunDirectoryIsItsNewestValidCheckpoint) {
+  save(10);
+  save(20);
+  fs::remove(folder().path() / "latest");
+  EXPECT_EQ(open_checkpoint(temporary_.path()).facts.position.step, 20) << "links do not survive every copy";
+  flip_last_byte(folder().model_path(20));
+  EXPECT_EQ(open_checkpoint(temporary_.path()).facts.position.step, 10);
+  flip_last_byte(folder().state_path(10));
+  try {
+    open_checkpoint(temporary_.path());
+    FAIL() << "nothing is valid";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data) << error.what();
+  }
+}
+
 TEST_F(CheckpointTest, DamagedModelOrStateFallsBackToTheOlderAndStaysInPlace) {
   for (const bool damage_state : {false, true}) {
     save(10);
@@ -152,7 +168,7 @@ TEST_F(CheckpointTest, AnyFailingOperationLeavesTheOlderValid) {
     const auto opened = newest();
     ASSERT_TRUE(opened) << n;
     EXPECT_TRUE(opened->facts.position.step == 10 || opened->facts.position.step == 20) << n;
-    EXPECT_NO_THROW(open_checkpoint(temporary_.path())) << n << ": `latest` points to a valid pair";
+    EXPECT_NO_THROW(open_checkpoint(folder().path() / "latest")) << n << ": `latest` points to a valid pair";
     if (!failed) break;
     ASSERT_LT(n, 200) << "the fault was never passed";
     fs::remove_all(temporary_ / "checkpoints");
@@ -170,7 +186,7 @@ TEST_F(CheckpointTest, KilledBeforeAnyOperationLeavesTheOldOrTheNewOneAndNothing
     const auto opened = newest();
     ASSERT_TRUE(opened) << n;
     newest_after.push_back(opened->facts.position.step);
-    EXPECT_NO_THROW(open_checkpoint(temporary_.path())) << n << ": `latest` points to a valid pair";
+    EXPECT_NO_THROW(open_checkpoint(folder().path() / "latest")) << n << ": `latest` points to a valid pair";
     EXPECT_NO_THROW(open_checkpoint(folder().path() / "best")) << n;
     left_over += temporaries();
     save(30);
