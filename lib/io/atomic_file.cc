@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "io/byte_source.h"
 #include "io/fault.h"
 #include "io/file.h"
 #include "io/temporaries.h"
@@ -204,6 +205,13 @@ void AtomicFile::fail_with(const char* action, int error) const {
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);
+  file.commit();
+}
+
+void copy_file_atomically(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const auto source = file_bytes(from.string());
+  AtomicFile file(to, source->size());
+  source->stream(0, source->size(), [&](const void* data, size_t bytes) { file.write(data, bytes); });
   file.commit();
 }
 

@@ -52,6 +52,8 @@ class AtomicFile {
 
 /// Writes `text` to `path` through an AtomicFile.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+/// The same with what the file `from` holds; Error{data} when it cannot be read.
+void copy_file_atomically(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// Makes `link` a symbolic link to `target` (relative targets are relative to the link's folder), atomically replacing
 /// a link or regular file of that name. Returns false where the file system has no symbolic links.

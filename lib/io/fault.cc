@@ -22,7 +22,7 @@ constexpr std::pair<std::string_view, IoOp> kOps[] = {
 };
 constexpr std::pair<std::string_view, int> kErrors[] = {
     {"ENOSPC", ENOSPC}, {"EIO", EIO},     {"EINTR", EINTR},   {"EDQUOT", EDQUOT},
-    {"EACCES", EACCES}, {"EROFS", EROFS}, {"EMFILE", EMFILE},
+    {"EACCES", EACCES}, {"EROFS", EROFS}, {"EMFILE", EMFILE}, {"EPERM", EPERM},
 };
 
 struct Fault {

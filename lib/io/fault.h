@@ -37,7 +37,7 @@ class FaultScope {
 /// Replaces the plan and starts the counts again; "" = none. The plan starts as the environment variable DCL_FAULT.
 /// It is a comma-separated list of `[scope/]op:number[+]:what`: what happens to the number-th call of op (in that
 /// scope), with "+" to every one after it too. op is a name of IoOp or "any"; what is an errno (ENOSPC, EIO, EINTR,
-/// EDQUOT, EACCES, EROFS, EMFILE), SHORT, KILL or NAN. Throws Error{usage} when the plan cannot be read.
+/// EDQUOT, EACCES, EROFS, EMFILE, EPERM), SHORT, KILL or NAN. Throws Error{usage} when the plan cannot be read.
 void set_fault_plan(std::string_view plan);
 
 /// Operations counted since the plan was set; 0 while no plan is set.

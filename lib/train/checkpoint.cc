@@ -112,8 +112,13 @@ fs::path CheckpointFolder::model_path(int64_t step) const { return folder_ / (st
 fs::path CheckpointFolder::state_path(int64_t step) const { return folder_ / (step_name(step) + std::string(kStateSuffix)); }
 
 void CheckpointFolder::point(const char* link, int64_t step) const {
-  const fs::path target = model_path(step).filename();
-  if (!replace_symlink(target, folder_ / link)) write_file_atomically(folder_ / (std::string(link) + ".txt"), target.string() + "\n");
+  const fs::path place = folder_ / link;
+  if (replace_symlink(model_path(step).filename(), place)) return;
+  // No links here: a copy, which can be opened and outlives pruning all the same. A link from elsewhere must not lead it
+  // into an older checkpoint.
+  std::error_code absent;
+  if (fs::is_symlink(place, absent)) remove_file(place);
+  copy_file_atomically(model_path(step), place);
 }
 
 void CheckpointFolder::save(const CheckpointFacts& facts, std::vector<TensorSource> model,

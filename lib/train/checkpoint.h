@@ -57,8 +57,9 @@ class CheckpointFolder {
   std::filesystem::path model_path(int64_t step) const;
   std::filesystem::path state_path(int64_t step) const;
 
-  /// Writes state, then model, then the link `latest`, and removes temporaries of writers that were killed. Creates the
-  /// folder. Error{io} when anything cannot be written: what was there before is untouched. One process at a time.
+  /// Writes state, then model, then the link `latest` (like `best` a copy where the file system has no links), and removes
+  /// temporaries of writers that were killed. Creates the folder. Error{io} when anything cannot be written: what was
+  /// there before is untouched. One process at a time.
   void save(const CheckpointFacts& facts, std::vector<TensorSource> model, std::vector<TensorSource> state) const;
 
   /// Points `best` at the checkpoint of `step`.

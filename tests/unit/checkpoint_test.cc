@@ -111,6 +111,22 @@ TEST_F(CheckpointTest, RunDirectoryIsItsNewestValidCheckpoint) {
   }
 }
 
+TEST_F(CheckpointTest, FileSystemWithoutLinksHasCopies) {
+  save(5);  // with a link, as from another system
+  set_fault_plan("symlink:1+:EPERM");
+  save(10, 50.0);
+  folder().mark_best(10);
+  for (const int64_t step : {20, 30}) save(step);
+  folder().prune(1, 0);
+  EXPECT_EQ(folder().steps(), (std::vector<int64_t>{30}));
+  EXPECT_EQ(folder().best_knn(), 50.0) << "the best model is kept";
+  const SafetensorsFile latest(folder().path() / "latest");
+  EXPECT_EQ(latest.read_f32("f.0.weight"), (std::vector<float>{30, 2}));
+  ASSERT_TRUE(newest());
+  EXPECT_EQ(newest()->facts.position.step, 30);
+  EXPECT_EQ(temporaries(), 0);
+}
+
 TEST_F(CheckpointTest, DamagedModelOrStateFallsBackToTheOlderAndStaysInPlace) {
   for (const bool damage_state : {false, true}) {
     save(10);
