@@ -250,6 +250,11 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   const auto made = make_pretrainer(*backend, train, query ? &*query : nullptr, o, run);
   Pretrainer& pretrainer = *made;
   if (checkpoint) pretrainer.resume(*checkpoint, o.resume_override);
+  if (const int64_t step = pretrainer.position().step, last = pretrainer.total_steps(); step > last) {
+    log(LogLevel::info, "run directory " + run.path().string() + ": nothing to do, it is at step " + std::to_string(step) +
+                            " and these settings end at step " + std::to_string(last));
+    return 0;
+  }
   const BackendInfo info = backend->info();
   run.record(options, argc, argv, {{"backend", info.name}, {"device", info.device}});
   MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);

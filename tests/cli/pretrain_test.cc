@@ -207,6 +207,16 @@ TEST_F(Pretrain, FinishedRunStaysFinished) {
   EXPECT_TRUE(read_text(file_of(whole(), kTinySteps)) == before);
 }
 
+TEST_F(Pretrain, RunBeyondTheAskedForEpochsKeepsItsRecord) {
+  const std::string dir = fresh("beyond");
+  ASSERT_EQ(run(tiny_run(dir)).exit_code, 0);
+  const std::string before = read_text(dir + "/config.toml");
+  const Outcome outcome = run(tiny_run(dir, {"--epochs", "1"}));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("nothing to do"), std::string::npos) << outcome.err;
+  EXPECT_EQ(read_text(dir + "/config.toml"), before) << "it repeats the run that is there";
+}
+
 TEST_F(Pretrain, SettingsThatChangeTheTrajectoryAreRefusedOnResume) {
   const std::string dir = fresh("changed");
   ASSERT_EQ(run(tiny_run(dir, {"--max_steps", "1"})).exit_code, 0);
