@@ -1,6 +1,6 @@
 #!/bin/sh
-# tools/quickstart from another folder, with a run directory whose name has a space: everything ends up there. The programs
-# are stand-ins, as are package manager and build.
+# tools/quickstart from another folder, with a run directory whose name has a space, after a setup of the build that was
+# killed: everything ends up there. The programs are stand-ins, as are package manager and build.
 set -eu
 quickstart=$1
 work=$(mktemp -d)
@@ -12,8 +12,9 @@ stand_in() { # FILE, its text from standard input
   chmod +x "$work/$1"
 }
 echo 'echo installed' | stand_in bin/dpkg-query
-echo 'exit 0' | stand_in bin/ninja
-: > "$work/build.ninja"
+echo '[ -f "$2/build.ninja" ]' | stand_in bin/ninja
+echo '[ -f "$2/meson-private/coredata.dat" ] || : > "$2/build.ninja"' | stand_in bin/meson  # no setup where one was
+mkdir "$work/meson-private" && : > "$work/meson-private/coredata.dat"
 stand_in apps/dcl-pretrain <<'E'
 while [ "$1" != --run_dir ]; do shift; done
 mkdir -p "$2/checkpoints" && echo model > "$2/checkpoints/latest"
