@@ -90,7 +90,7 @@ def cases():
     yield "checkpoint", {"epoch": 400, "arch": "resnet50", "best": 0.5, "done": True, "nothing": None,
                          "state_dict": net.state_dict(), "optimizer": optimizer.state_dict(),
                          "rng": torch.get_rng_state(), "size": torch.Size([1, 2]), "dtype": torch.float16,
-                         "big": 2**63 + 5, "small": -(2**40), "device": torch.device("cpu"), "list": [1, [2, base]],
+                         "big": 2**128 - 1, "small": -(2**40), "device": torch.device("cpu"), "list": [1, [2, base]],
                          "names": ("a", "b'")}
     yield "one tensor", base
     yield "list", [base, base.half()]
@@ -101,7 +101,7 @@ def cases():
 
 EXPECTED_METADATA = {
     "epoch": "400", "arch": "resnet50", "best": "0.5", "done": "True", "nothing": "None", "dtype": "torch.float16",
-    "big": str(2**63 + 5), "small": str(-(2**40)), "size": "(1, 2)", "names": "('a', 'b\\'')", "device": "cpu",
+    "big": str(2**128 - 1), "small": str(-(2**40)), "size": "(1, 2)", "names": "('a', 'b\\'')", "device": "cpu",
     "optimizer.param_groups.0.lr": "0.001", "optimizer.param_groups.0.weight_decay": "1e-06",
     "optimizer.param_groups.0.betas": "(0.9, 0.999)",
 }

@@ -8,14 +8,14 @@
 #include "io/torch/pickle_bytes.h"
 #include "io/torch/pickle_calls.h"
 #include "io/torch/pickle_opcodes.h"
+#include "io/torch/scalar_text.h"
 #include "io/utf8.h"
 
 namespace dcl {
 namespace {
 
 constexpr size_t kMaxOpcodes = 1'000'000, kMaxStrings = 100'000;
-__extension__ using Int128 = __int128;
-__extension__ using UInt128 = unsigned __int128;
+constexpr size_t kMaxIntegerBytes = 32;  // NumPy's random generators keep numbers of 128 bits, which take 17 bytes
 
 /// The stack machine of pickles. Invariant: the open marks are positions in the stack, ascending.
 class PickleMachine {
@@ -60,7 +60,7 @@ class PickleMachine {
       case Opcode::bin_int2:
         return push_integer(bytes_.number<uint16_t>());
       case Opcode::long1:
-        return push(long_integer(bytes_.text(bytes_.number<uint8_t>())));
+        return push_long(bytes_.number<uint8_t>());
       case Opcode::bin_float:
         return push({PickleKind::real, 0, std::bit_cast<double>(__builtin_bswap64(bytes_.number<uint64_t>()))});
       case Opcode::bin_unicode:
@@ -97,6 +97,12 @@ class PickleMachine {
     return true;
   }
   bool push_integer(int64_t value) { return push({PickleKind::integer, value}); }
+  bool push_long(size_t length) {
+    if (length > kMaxIntegerBytes)
+      bytes_.fail("an integer has " + std::to_string(length) + " bytes, expected at most " +
+                  std::to_string(kMaxIntegerBytes));
+    return push(long_integer(bytes_.text(length)));
+  }
 
   bool push_text(uint64_t length, PickleKind kind) {
     if (++strings_ > kMaxStrings) bytes_.fail("it has more than " + std::to_string(kMaxStrings) + " strings");
@@ -111,23 +117,6 @@ class PickleMachine {
     PickleValue& value = document_.values.back();
     if (is_utf8(value.text)) value.kind = PickleKind::text;
     return true;
-  }
-
-  /// Two's complement, little endian.
-  PickleValue long_integer(const std::string& digits) const {
-    if (digits.size() > 16)
-      bytes_.fail("an integer has " + std::to_string(digits.size()) + " bytes, expected at most 16");
-    UInt128 bits = 0;
-    for (size_t i = digits.size(); i-- > 0;) bits = bits << 8 | static_cast<uint8_t>(digits[i]);
-    const unsigned unused = 128 - 8 * static_cast<unsigned>(digits.size());
-    const Int128 value = unused == 128 ? 0 : static_cast<Int128>(bits << unused) >> unused;
-    PickleValue out{PickleKind::integer, static_cast<int64_t>(value)};
-    if (value == out.integer) return out;
-    UInt128 rest = value < 0 ? -static_cast<UInt128>(value) : static_cast<UInt128>(value);
-    for (; rest != 0; rest /= 10)
-      out.text.insert(out.text.begin(), static_cast<char>('0' + static_cast<int>(rest % 10)));
-    if (value < 0) out.text.insert(out.text.begin(), '-');
-    return out;
   }
 
   // ---- Stack and containers -----------------------------------------------------------------------------------------

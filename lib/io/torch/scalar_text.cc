@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstring>
+#include <string_view>
 
 namespace dcl {
 namespace {
@@ -20,6 +22,30 @@ std::string real_text(double value) {
   if (exponent < -4 || exponent >= 16) return scientific;
   const std::string fixed = text(std::chars_format::fixed);
   return fixed.find('.') == fixed.npos ? fixed + ".0" : fixed;
+}
+
+/// Decimal digits.
+std::string integer_text(std::string_view twos_complement) {
+  std::vector<uint8_t> magnitude(twos_complement.begin(), twos_complement.end());
+  const bool negative = !magnitude.empty() && magnitude.back() >= 0x80;
+  bool carry = negative;
+  for (uint8_t& byte : magnitude) {
+    if (negative) byte = static_cast<uint8_t>(~byte + carry);
+    carry = carry && byte == 0;
+  }
+  std::string digits;  // the last one first
+  do {
+    unsigned rest = 0;
+    for (size_t i = magnitude.size(); i-- > 0;) {
+      rest = rest << 8 | magnitude[i];
+      magnitude[i] = static_cast<uint8_t>(rest / 10);
+      rest %= 10;
+    }
+    digits += static_cast<char>('0' + rest);
+    while (!magnitude.empty() && magnitude.back() == 0) magnitude.pop_back();
+  } while (!magnitude.empty());
+  if (negative) digits += '-';
+  return {digits.rbegin(), digits.rend()};
 }
 
 std::string quoted_text(const std::string& text) {
@@ -62,6 +88,23 @@ std::optional<std::string> sequence_text(const PickleDocument& document, const P
   if (sequence.kind == PickleKind::list) return "[" + out + "]";
   if (sequence.kind == PickleKind::set) return "{" + out + "}";
   return "(" + out + (sequence.items.size() == 1 ? ",)" : ")");
+}
+
+PickleValue long_integer(std::string bytes) {
+  PickleValue out{PickleKind::integer};
+  const auto negative = [](char top) { return static_cast<signed char>(top) < 0; };
+  const char fill = !bytes.empty() && negative(bytes.back()) ? '\xFF' : '\0';
+  const auto repeats_the_sign = [&](size_t at) {
+    return bytes[at] == fill && negative(bytes[at - 1]) == negative(fill);
+  };
+  while (bytes.size() > sizeof out.integer && repeats_the_sign(bytes.size() - 1)) bytes.pop_back();
+  if (bytes.size() > sizeof out.integer) {
+    out.text = integer_text(bytes);
+  } else {
+    bytes.resize(sizeof out.integer, fill);
+    std::memcpy(&out.integer, bytes.data(), sizeof out.integer);
+  }
+  return out;
 }
 
 }  // namespace dcl

@@ -1,4 +1,4 @@
-// Scalars of a pickle in Python's notation. Private to lib/io.
+// Long integers of a pickle, and scalars in Python's notation. Private to lib/io.
 #pragma once
 
 #include <string>
@@ -12,5 +12,8 @@ std::optional<std::string> scalar_text(const PickleValue& value);
 
 /// "(0.9, 0.999)", "['a', 'b']" for a tuple, list or set of scalars; nothing when something else is among them.
 std::optional<std::string> sequence_text(const PickleDocument& document, const PickleValue& sequence);
+
+/// The integer of these bytes in two's complement, lowest first; its decimal digits where 64 bits do not hold it.
+PickleValue long_integer(std::string bytes);
 
 }  // namespace dcl
