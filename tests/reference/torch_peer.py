@@ -92,6 +92,9 @@ def cases():
                          "rng": torch.get_rng_state(), "size": torch.Size([1, 2]), "dtype": torch.float16,
                          "big": 2**128 - 1, "small": -(2**40), "device": torch.device("cpu"), "list": [1, [2, base]],
                          "names": ("a", "b'")}
+    with_attribute = base.clone()
+    with_attribute.note = "x"
+    yield "tensor with an attribute", {"w": with_attribute}
     yield "one tensor", base
     yield "list", [base, base.half()]
     yield "unicode", {"gewicht.ä.重み": base}

@@ -152,6 +152,19 @@ TEST(TorchFile, ReadsOtherConstructors) {
         global("torch.nn.parameter", "Parameter") + tuple({parts.tensor()}) + "\x81"})
     EXPECT_EQ(values(torch_zip(whole(dict("w", tensor)))), kSix);
 
+  // torch.nn.Buffer, or a tensor with attributes of its own.
+  const auto typed = [](const std::string& function, const std::string& arguments) {
+    return torch_zip(whole(
+        dict("w", global("torch._tensor", "_rebuild_from_type_v2") +
+                      tuple({function, global("torch", "Tensor"), arguments, dict("_is_buffer", "\x88")}) + kReduce)));
+  };
+  EXPECT_EQ(values(typed(parts.function, tuple({storage, place, kFalse, kEmptyDict}))), kSix);
+  refused(typed(parts.function, kNone), "argument 3 of torch._tensor._rebuild_from_type_v2 is of another kind");
+  refused(typed(parts.function, kEmptyTuple), "torch._utils._rebuild_tensor_v2 is called with 0 arguments");
+  refused(typed(global("collections", "OrderedDict"), kEmptyTuple), "collections.OrderedDict, which makes no tensor");
+  refused(typed(global("torch._tensor", "_rebuild_from_type_v2"), kEmptyTuple), "which makes no tensor");
+  refused(typed(global("builtins", "eval"), kEmptyTuple), "refusing to execute 'builtins.eval'");
+
   PickledParts untyped;
   untyped.type = global("torch.storage", "UntypedStorage"), untyped.count = 24;
   const auto v3 = [&](const std::string& dtype) {

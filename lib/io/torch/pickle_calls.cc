@@ -39,6 +39,8 @@ class Call {
       case Symbol::parameter:
         argument(0, PickleKind::tensor);
         return arguments_[0];
+      case Symbol::typed_tensor:
+        return typed_tensor();
       default:
         fail_call(name_ + " is called, but it is no function");
     }
@@ -125,6 +127,16 @@ class Call {
     return add({PickleKind::tensor, static_cast<int64_t>(document_.tensors.size() - 1)});
   }
 
+  /// A tensor with attributes, such as torch.nn.Buffer's; these are left out.
+  PickleRef typed_tensor() {
+    const PickleValue& function = argument(0, PickleKind::global);
+    const Global& global = global_of(function);
+    if (global.symbol != Symbol::tensor && global.symbol != Symbol::tensor_v3)
+      fail_call(name_ + " is called with " + function.text + ", which makes no tensor");
+    argument(2, PickleKind::tuple);
+    return Call(document_, calls_, function, arguments_[2]).make(global);
+  }
+
   /// A view may stand for the negatives or conjugates of what its storage holds; PyTorch says so in a last argument.
   void refuse_pending_signs(size_t index) const {
     if (index >= arguments_.size() || argument(index).kind == PickleKind::none) return;
@@ -136,8 +148,10 @@ class Call {
     }
   }
 
+  const Global& global_of(const PickleValue& value) const { return calls_.globals[static_cast<size_t>(value.integer)]; }
+
   FileDType dtype(const PickleValue& value) const {
-    const Global& global = calls_.globals[static_cast<size_t>(value.integer)];
+    const Global& global = global_of(value);
     if (global.symbol == Symbol::unsupported_dtype) fail_call("unsupported dtype " + value.text);
     if (global.symbol != Symbol::dtype) fail_call(value.text + " is no dtype");
     return global.dtype;

@@ -25,6 +25,8 @@ constexpr Entry kGlobals[] = {
     {"torch._utils", "_rebuild_parameter", {Symbol::parameter}},
     {"torch._utils", "_rebuild_parameter_with_state", {Symbol::parameter}},
     {"torch.nn.parameter", "Parameter", {Symbol::parameter}},
+    {"torch._tensor", "_rebuild_from_type_v2", {Symbol::typed_tensor}},
+    {"torch", "Tensor", {Symbol::tensor_type}},
     {"torch", "UntypedStorage", {Symbol::untyped_storage}},
     {"torch.storage", "UntypedStorage", {Symbol::untyped_storage}},
 };

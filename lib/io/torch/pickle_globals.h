@@ -17,6 +17,8 @@ enum class Symbol : uint8_t {
   tensor,               ///< _rebuild_tensor, _rebuild_tensor_v2: storage, offset, shape, strides, ... -> tensor
   tensor_v3,            ///< the same with the dtype in seventh place, for untyped storages
   parameter,            ///< tensor, ... -> that tensor
+  typed_tensor,         ///< _rebuild_from_type_v2: one of the functions above, type, its arguments, state -> tensor
+  tensor_type,          ///< torch.Tensor; only as such a type
   storage_type,         ///< torch.FloatStorage, ...; only in persistent ids
   untyped_storage,      ///< torch.UntypedStorage, torch.storage.UntypedStorage; only in persistent ids
   dtype,                ///< torch.float32, ...
