@@ -28,12 +28,13 @@ SafetensorsFile::SafetensorsFile(std::shared_ptr<const ByteSource> bytes)
   std::string header(static_cast<size_t>(length), '\0');
   source().read(8, header.data(), header.size());
   data_start_ = 8 + length;
+  SafetensorsHeader parsed;
   try {
-    SafetensorsHeader parsed = parse_safetensors_header(header, size - data_start_);
-    set_contents({std::move(parsed.metadata), std::move(parsed.tensors), {}});
+    parsed = parse_safetensors_header(header, size - data_start_);
   } catch (const Error& error) {
     fail_data(error.what());
   }
+  set_contents({std::move(parsed.metadata), std::move(parsed.tensors), {}});
   const auto own = metadata().lower_bound(kOwnPrefix);
   has_checksums_ = own != metadata().end() && own->first.starts_with(kOwnPrefix);
   if (has_checksums_) require_checksums(header);

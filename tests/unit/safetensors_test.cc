@@ -39,10 +39,12 @@ class Safetensors : public testing::Test {
       SafetensorsFile file(path);
       return "";
     } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::data) << error.what();
-      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-      EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << error.what();
-      return error.what();
+      const std::string message = error.what();
+      EXPECT_EQ(error.kind(), ErrorKind::data) << message;
+      EXPECT_EQ(message.find('\n'), std::string::npos);
+      EXPECT_NE(message.find(path), std::string::npos) << message;
+      EXPECT_EQ(message.find(path), message.rfind(path)) << message;
+      return message;
     }
   }
   void refused(const std::string& bytes, const std::string& words) {

@@ -34,9 +34,11 @@ std::string refusal(const std::string& bytes) {
     return "";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::data) << error.what();
-    EXPECT_NE(std::string(error.what()).find("x.pth"), std::string::npos) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-    return error.what();
+    const std::string message = error.what();
+    EXPECT_NE(message.find("x.pth"), std::string::npos) << message;
+    EXPECT_EQ(message.find("x.pth"), message.rfind("x.pth")) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos);
+    return message;
   }
 }
 

@@ -24,13 +24,14 @@ class TorchLegacyFile final : public StorageFile {
     position_ = object.end;
     const PickleDocument keys = read_pickle(source(), position_, StorageIds::none);
     position_ = keys.end;
+    TorchContents contents;
     try {
-      TorchContents contents = torch_contents(object, source().size());
+      contents = torch_contents(object, source().size());
       find_storages(object, keys, contents);
-      set_torch_contents(std::move(contents));
     } catch (const Error& error) {
       fail_data(error.what());
     }
+    set_torch_contents(std::move(contents));
   }
 
  private:

@@ -66,13 +66,14 @@ class TorchZipFile final : public StorageFile {
     const PickleDocument document = read_pickle(*pickle, 0, StorageIds::zip);
     if (document.end != pickle->size())
       fail_data("its pickle ends at byte " + std::to_string(document.end) + " of " + std::to_string(pickle->size()));
+    TorchContents contents;
     try {
-      TorchContents contents = torch_contents(document, source().size());
+      contents = torch_contents(document, source().size());
       find_storages(contents);
-      set_torch_contents(std::move(contents));
     } catch (const Error& error) {
       fail_data(error.what());
     }
+    set_torch_contents(std::move(contents));
   }
 
   void find_storages(TorchContents& contents) {
