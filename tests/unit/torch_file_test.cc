@@ -211,6 +211,20 @@ TEST(TorchFile, FlattensContainers) {
       (FileMetadata{{"epoch", "400"}, {"nothing", "None"}, {"optimizer.param_groups.0.lr", "0.1"}, {"pair.0", "1"}}));
 }
 
+TEST(TorchFile, LongListsAreNoMetadata) {
+  const auto with_list = [](size_t texts) {
+    std::string list = kEmptyList + kMark;
+    for (size_t i = 0; i < texts; ++i) list += text(std::string(996, 'x'));  // 1000 with quotes, comma and blank
+    return open_bytes(torch_zip(
+        whole(kEmptyDict + kMark + text("w") + PickledParts().tensor() + text("list") + list + kAppends + kSetItems)));
+  };
+  EXPECT_EQ(with_list(65)->metadata("list").size(), 65'000u);
+  EXPECT_TRUE(with_list(65)->notices().empty());
+  EXPECT_TRUE(with_list(66)->metadata().empty());
+  EXPECT_EQ(with_list(66)->notices().size(), 1u);
+  EXPECT_EQ(with_list(66)->read_f32("w"), kSix);
+}
+
 TEST(TorchFile, NamesALoneTensor) {
   const auto file = open_bytes(torch_zip(whole(PickledParts().tensor())));
   EXPECT_EQ(file->read_f32("tensor"), kSix);

@@ -13,6 +13,8 @@ namespace {
 
 constexpr size_t kMaxDepth = 64, kMaxVisits = 1'000'000;
 constexpr size_t kMaxTextBytes = size_t{24} << 20;
+/// Lists with more text, such as the losses of all steps, are no metadata that another file could hold or a reader see.
+constexpr size_t kMaxSequenceBytes = size_t{64} << 10;
 /// The tensors' bytes together may exceed the file's this many times, and by this much.
 constexpr uint64_t kMaxRepetition = 8, kRepetitionFloor = uint64_t{64} << 20;
 
@@ -34,7 +36,10 @@ class Walk {
     } else {
       fail_contents("it holds no tensors but a single value");
     }
-    if (ignored_ > 0) contents_.notices.push_back(std::to_string(ignored_) + " values of other kinds are ignored");
+    if (ignored_ > 0)
+      contents_.notices.push_back(std::to_string(ignored_) +
+                                  " values are ignored: they are of other kinds, or lists of more than " +
+                                  bytes_text(kMaxSequenceBytes));
     return std::move(contents_);
   }
 
@@ -78,7 +83,10 @@ class Walk {
     if (const std::optional<std::string> text = text_of(value)) {
       text_bytes_ += path.size() + text->size();
       if (text_bytes_ > kMaxTextBytes) fail_contents("it has more than " + bytes_text(kMaxTextBytes) + " of scalars");
-      contents_.metadata.insert_or_assign(std::move(path), *text);
+      if (text->size() > kMaxSequenceBytes)
+        ++ignored_;
+      else
+        contents_.metadata.insert_or_assign(std::move(path), *text);
     } else if (is_container(value)) {
       if (todo_.size() > kMaxDepth)
         fail_contents("its containers are nested more than " + std::to_string(kMaxDepth) + " deep");
