@@ -45,7 +45,7 @@ std::string shown(const std::string& value) {
   const PickleDocument document = read(whole(value));
   const PickleValue& root = document.at(document.root);
   const auto text = scalar_text(root);
-  return text ? *text : sequence_text(document, root).value_or("?");
+  return text ? *text : sequence_text(document, root, 1000).value_or("?");
 }
 
 std::string real(double value) {
@@ -303,6 +303,13 @@ TEST(Pickle, LimitsCopies) {
   bytes += "eq\x01";
   for (int i = 0; i < 2000; ++i) bytes += global("builtins", "set") + "h\x01\x85R";
   refused(bytes + "t", "copies too many");
+}
+
+TEST(Pickle, ListsOfTheSameTextEndSoon) {
+  std::string list = kEmptyList + kMark + text(std::string(60'000, 'x')) + std::string("q\0", 2);
+  for (int i = 0; i < 200'000; ++i) list += std::string("h\0", 2);  // 12 GB, were they written out
+  EXPECT_LT(shown(list + kAppends).size(), 61'000u);
+  EXPECT_EQ(shown(list + kEmptyList + kAppends), "?") << "not all of them are scalars";
 }
 
 TEST(Pickle, TakesDeepTreesWithoutRecursion) {

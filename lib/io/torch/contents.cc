@@ -100,7 +100,7 @@ class Walk {
   std::optional<std::string> text_of(const PickleValue& value) const {
     const bool sequence =
         value.kind == PickleKind::list || value.kind == PickleKind::tuple || value.kind == PickleKind::set;
-    return sequence ? sequence_text(document_, value) : scalar_text(value);
+    return sequence ? sequence_text(document_, value, kMaxSequenceBytes) : scalar_text(value);
   }
 
   static std::string joined(const std::string& container, const std::string& key) {

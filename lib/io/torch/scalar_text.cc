@@ -1,5 +1,6 @@
 #include "io/torch/scalar_text.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -48,6 +49,12 @@ std::string integer_text(std::string_view twos_complement) {
   return {digits.rbegin(), digits.rend()};
 }
 
+/// That of values with a scalar_text.
+bool is_scalar(PickleKind kind) {
+  using enum PickleKind;
+  return kind == none || kind == boolean || kind == integer || kind == real || kind == text || kind == global;
+}
+
 std::string quoted_text(const std::string& text) {
   std::string out = "'";
   for (const char c : text) {
@@ -77,13 +84,15 @@ std::optional<std::string> scalar_text(const PickleValue& value) {
   }
 }
 
-std::optional<std::string> sequence_text(const PickleDocument& document, const PickleValue& sequence) {
+std::optional<std::string> sequence_text(const PickleDocument& document, const PickleValue& sequence, size_t most) {
+  const auto kind_of = [&](PickleRef item) { return document.at(item).kind; };
+  if (!std::ranges::all_of(sequence.items, is_scalar, kind_of)) return std::nullopt;
   std::string out;
   for (const PickleRef item : sequence.items) {
+    if (out.size() > most) break;
     const PickleValue& value = document.at(item);
-    const std::optional<std::string> text = scalar_text(value);
-    if (!text) return std::nullopt;
-    out += (out.empty() ? "" : ", ") + (value.kind == PickleKind::text ? quoted_text(*text) : *text);
+    const std::string text = *scalar_text(value);
+    out += (out.empty() ? "" : ", ") + (value.kind == PickleKind::text ? quoted_text(text) : text);
   }
   if (sequence.kind == PickleKind::list) return "[" + out + "]";
   if (sequence.kind == PickleKind::set) return "{" + out + "}";
