@@ -234,6 +234,7 @@ TEST(Pickle, RefusesWrongTargets) {
           "something else than pairs");
   refused(global("torch._utils", "_rebuild_tensor_v2") + ")R", "0 arguments");
   refused(global("torch._utils", "_rebuild_parameter") + tuple({"N"}) + kReduce, "another kind");
+  refused(global("torch", "device") + tuple({text(std::string(65, 'x'))}) + kReduce, "name has 65 bytes");
 }
 
 TEST(Pickle, RefusesBadProtocolsAndText) {

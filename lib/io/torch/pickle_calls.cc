@@ -11,6 +11,7 @@ namespace dcl {
 namespace {
 
 constexpr size_t kMaxCopiedItems = 1'000'000;
+constexpr size_t kMaxDeviceBytes = 64;  // of a name, which is copied by every call
 
 [[noreturn]] void fail_call(const std::string& what) { fail(ErrorKind::data, what); }
 
@@ -96,7 +97,11 @@ class Call {
 
   PickleRef device() {
     PickleValue out{PickleKind::text};
-    out.text = argument(0, PickleKind::text).text;
+    const std::string& name = argument(0, PickleKind::text).text;
+    if (name.size() > kMaxDeviceBytes)
+      fail_call("a device's name has " + std::to_string(name.size()) + " bytes, expected at most " +
+                std::to_string(kMaxDeviceBytes));
+    out.text = name;
     if (arguments_.size() > 1) out.text += ":" + std::to_string(argument(1, PickleKind::integer).integer);
     return add(std::move(out));
   }
