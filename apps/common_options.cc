@@ -67,7 +67,7 @@ void report(const Dataset& dataset, const std::filesystem::path& list) {
   if (dataset.skipped.empty()) return;
   const SkippedImage& first = dataset.skipped.front();
   log(LogLevel::warning, std::to_string(dataset.skipped.size()) +
-                             " unreadable images skipped, the first: " + first.file + ": " + first.reason +
+                             " unreadable images skipped, the first: " + escaped(first.file) + ": " + first.reason +
                              (list.empty() ? "" : "; all are listed in " + list.string()));
   if (list.empty()) return;
   CsvWriter csv(list, {"file", "reason"});

@@ -244,6 +244,7 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   report(train, run.path() / "skipped_images.csv");
   const std::optional<Dataset> query = load_queries(o, train, options.given("knn"));
   if (query) o.plan.monitor = o.monitor;
+  o.knn = query.has_value();  // config.toml, which would otherwise ask for a monitor that there cannot be
 
   const CheckpointFolder folder(run.checkpoints());
   const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);

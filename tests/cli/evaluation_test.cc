@@ -198,6 +198,20 @@ TEST_F(Evaluation, FolderWithoutSplitsIsNotBothOfThem) {
       *folder_ / "unmonitored", {"--dataset", "folder", "--data", data, "--max_steps", "1", "--batch_size", "2"}));
   EXPECT_EQ(unmonitored.exit_code, 0) << unmonitored.err;
   EXPECT_NE(unmonitored.err.find("kNN monitor is off: folder: "), std::string::npos) << unmonitored.err;
+  const Outcome repeated = run({app("dcl-pretrain"), "--config", *folder_ / "unmonitored/config.toml", "--run_dir",
+                                *folder_ / "unmonitored again", "--max_steps", "1"});
+  EXPECT_EQ(repeated.exit_code, 0) << repeated.err;
+}
+
+TEST_F(Evaluation, NamesOfSkippedImagesCannotDrawOnTheTerminal) {
+  const std::string data = *folder_ / "skipped";
+  std::filesystem::create_directories(data);
+  for (int i = 0; i < 100; ++i) write_text(data + "/" + std::to_string(i) + ".ppm", "P2 2 2 255 1 2 3 4");
+  write_text(data + "/\x1b[31m\n.png", "");
+  const Outcome outcome =
+      run(with_model("dcl-embed", {"--dataset", "folder", "--data", data, "--out", *folder_ / "skipped.npy"}));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("the first: \\x1b[31m\\n.png: the file is empty"), std::string::npos) << outcome.err;
 }
 
 TEST_F(Evaluation, UntrainedEncoderIsTheSameForTheSameSeed) {
