@@ -15,6 +15,7 @@
 #include "io/file.h"
 #include "io/little_endian.h"
 #include "io/png.h"
+#include "io/utf8.h"
 
 namespace dcl {
 namespace {
@@ -97,7 +98,7 @@ void EventFile::text(int64_t step, std::string_view tag, std::string_view text) 
   ProtoMessage plugin, shape, tensor;
   plugin.message(1, ProtoMessage().text(1, "text"));
   shape.message(2, ProtoMessage().integer(1, 1));
-  tensor.integer(1, kStringTensor).message(2, shape).text(8, text);
+  tensor.integer(1, kStringTensor).message(2, shape).text(8, made_utf8(text));
   summary(step, ProtoMessage().message(1, ProtoMessage().text(1, tag).message(9, plugin).message(8, tensor)));
 }
 

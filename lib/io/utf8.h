@@ -1,28 +1,48 @@
-// Validity of UTF-8. Private to lib/io.
+// Validity of UTF-8, as RFC 3629 has it: shortest forms, no surrogates, nothing above U+10FFFF.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace dcl {
 
-/// As RFC 3629 has it: shortest forms, no surrogates, nothing above U+10FFFF.
+/// Bytes of the character at the start of `text`, which is not empty; 0 when none is there.
+inline size_t utf8_length(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (first < 0x80) return 1;
+  const size_t more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+  if (first < 0xC2 || first > 0xF4 || text.size() <= more) return 0;
+  uint32_t code = first & (0x3Fu >> more);
+  for (size_t at = 1; at <= more; ++at) {
+    const auto next = static_cast<unsigned char>(text[at]);
+    if ((next & 0xC0) != 0x80) return 0;
+    code = code << 6 | (next & 0x3Fu);
+  }
+  constexpr uint32_t kSmallest[] = {0x80, 0x800, 0x10000};
+  const bool valid = code >= kSmallest[more - 1] && (code < 0xD800 || code > 0xDFFF) && code <= 0x10FFFF;
+  return valid ? more + 1 : 0;
+}
+
 inline bool is_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const auto first = static_cast<unsigned char>(text[at++]);
-    if (first < 0x80) continue;
-    const int more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
-    if (first < 0xC2 || first > 0xF4 || text.size() - at < static_cast<size_t>(more)) return false;
-    uint32_t code = first & (0x3Fu >> more);
-    for (int i = 0; i < more; ++i) {
-      const auto next = static_cast<unsigned char>(text[at++]);
-      if ((next & 0xC0) != 0x80) return false;
-      code = code << 6 | (next & 0x3Fu);
-    }
-    constexpr uint32_t kSmallest[] = {0x80, 0x800, 0x10000};
-    if (code < kSmallest[more - 1] || (code >= 0xD800 && code <= 0xDFFF) || code > 0x10FFFF) return false;
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
   }
   return true;
+}
+
+/// The text with U+FFFD for every byte that belongs to no character: for readers that refuse the whole file otherwise.
+inline std::string made_utf8(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    out += length > 0 ? text.substr(0, length) : "\xEF\xBF\xBD";
+    text.remove_prefix(length > 0 ? length : 1);
+  }
+  return out;
 }
 
 }  // namespace dcl

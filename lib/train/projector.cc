@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "io/csv.h"
 #include "io/png.h"
+#include "io/utf8.h"
 #include "train/view_images.h"
 
 namespace dcl {
@@ -25,8 +26,9 @@ std::vector<int32_t> shown_images(int64_t size) {
   return images;
 }
 
-/// A field of a tab-separated file, which has no quotes.
-std::string field(std::string text) {
+/// A field of a tab-separated file, which has no quotes. TensorBoard shows no names at all where one is not UTF-8.
+std::string field(const std::string& name) {
+  std::string text = made_utf8(name);
   std::ranges::replace_if(
       text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
   return text;

@@ -131,7 +131,7 @@ TEST(EventFile, RecordsReadBack) {
   file.scalars(7, scalars);
   file.image(8, "views", rgb, 2, 3);
   file.histogram(9, "weights", histogram);
-  file.text(10, "config", "a *b*");
+  file.text(10, "config", "a *b* \xE4");
 
   const auto name = file.path().filename().string();
   EXPECT_TRUE(name.starts_with("events.out.tfevents.")) << name;
@@ -155,7 +155,7 @@ TEST(EventFile, RecordsReadBack) {
   EXPECT_EQ(ProtoReader(all[3]).message(5).message(1).message(5).number<double>(4), 3);
   const ProtoReader text = ProtoReader(all[4]).message(5).message(1);
   EXPECT_EQ(text.message(9).message(1).text(1), "text");
-  EXPECT_EQ(text.message(8).text(8), "a *b*");
+  EXPECT_EQ(text.message(8).text(8), "a *b* \xEF\xBF\xBD");
 }
 
 TEST(EventFile, LaterFilesSortLaterAndSayWhereTheyBegin) {

@@ -66,10 +66,12 @@ TEST(Projector, NoClassesNoHeader) {
   Dataset dataset = many_images(3);
   dataset.classes.clear();
   dataset.labels.assign(3, kUnknownLabel);
+  dataset.names[0] = "\xC3\xA4\xFF\xE4.png";  // UTF-8 and not
   ProjectorWriter writer(folder.path(), dataset, 1);
   writer.append(std::vector<float>{1, 2, 3});
   writer.commit(*make_backend("eigen"));
-  EXPECT_EQ(lines_of(folder / "metadata.tsv"), (std::vector<std::string>{"a 0", "a 1", "a 2"}));
+  EXPECT_EQ(lines_of(folder / "metadata.tsv"),
+            (std::vector<std::string>{"\xC3\xA4\xEF\xBF\xBD\xEF\xBF\xBD.png", "a 1", "a 2"}));
   EXPECT_NE(test::read_text(folder / "projector_config.pbtxt").find("sprite.png"), std::string::npos);
 
   const std::string png = test::read_text(folder / "sprite.png");
