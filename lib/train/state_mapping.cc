@@ -270,7 +270,7 @@ void Mapper::describe_types() {
     if (tensor.source && tensor.entry.kind != ParameterKind::batches_tracked && tensor.source->dtype != FileDType::f32)
       ++types[name_of(tensor.source->dtype)];
   for (const auto& [type, count] : types)
-    note(count_text(count, "tensor") + " converted from " + std::string(type) + " to F32");
+    note(count_text(count, "tensor") + " of " + std::string(type) + ", which the encoder takes as F32");
 }
 
 }  // namespace

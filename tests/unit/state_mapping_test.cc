@@ -238,8 +238,8 @@ TEST(StateMapping, OtherFloatingTypesAreConverted) {
   Names names = published();
   for (FileTensor& t : names) t.dtype = t.name.starts_with("g.") ? FileDType::f64 : FileDType::f16;
   const StateMapping mapping = map_state(names);
-  expect_notice(mapping, "100 tensors converted from F16 to F32");
-  expect_notice(mapping, "7 tensors converted from F64 to F32");
+  expect_notice(mapping, "100 tensors of F16, which the encoder takes as F32");
+  expect_notice(mapping, "7 tensors of F64, which the encoder takes as F32");
 }
 
 TEST(StateMapping, AnotherHeadIsNotNeeded) {
