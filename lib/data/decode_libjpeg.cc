@@ -15,7 +15,9 @@ namespace dcl::decoders {
 namespace {
 
 constexpr int kMaxScans = 100;
-constexpr long kMaxLibraryMemory = 256L << 20;
+/// The library keeps all coefficients of a progressive image: of four components where it is CMYK. The rest is for
+/// rows.
+constexpr long kMaxLibraryMemory = 4 * long{sizeof(JCOEF)} * kMaxImagePixels + (64L << 20);
 
 struct Reader {
   jpeg_decompress_struct info;

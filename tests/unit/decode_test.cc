@@ -172,6 +172,20 @@ TEST(DecodeLimits, AbsurdExtentsAreRefusedFromTheHeader) {
   EXPECT_EQ(image_size(png(16384, 4096)), (ImageSize{4096, 16384}));  // the largest allowed
 }
 
+/// Its coefficients take more memory than its pixels.
+TEST(DecodeLimits, TheLargestProgressiveJpegIsRead) {
+  if (!jpeg_decoder().starts_with("libjpeg")) GTEST_SKIP() << "stb_image has no limit of its own";
+  Bytes file = test::small_jpeg_claiming(16384, 4096);
+  const uint8_t frame[] = {0xFF, 0xC0}, scan[] = {0xFF, 0xDA};
+  const auto sof = std::search(file.begin(), file.end(), frame, frame + 2);
+  const auto sos = std::search(file.begin(), file.end(), scan, scan + 2);
+  ASSERT_NE(sos, file.end());
+  sof[1] = 0xC2;                     // progressive
+  sos[12] = 0;                       // a scan of the DC coefficients
+  file.erase(sos + 14, file.end());  // which breaks off before the first
+  EXPECT_EQ(refusal(file), "the JPEG data are truncated");
+}
+
 TEST(DecodeRefusal, SaysWhatTheFileIs) {
   const auto of = [](const std::string& text) { return refusal(Bytes(text.begin(), text.end())); };
   EXPECT_EQ(of(""), "the file is empty");
