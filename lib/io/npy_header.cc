@@ -123,6 +123,7 @@ class LiteralReader {
     const auto [end, status] = std::from_chars(begin, text_.data() + text_.size(), value);
     if (status != std::errc() || value < 0) fail_here("shape needs non-negative integers");
     at_ += static_cast<size_t>(end - begin);
+    accept('L');  // of Python 2
     return value;
   }
 

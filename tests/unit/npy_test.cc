@@ -103,6 +103,8 @@ TEST_F(Npy, ReadsAnyOrderOfKeysAndSpacing) {
           .shape,
       (std::vector<int64_t>{1, 2}));
   EXPECT_EQ(read_npy_f32(put(file_of(3, header("<f4", "True", "(2,)"), data))).values, (std::vector<float>{1, 2}));
+  for (const char* python2 : {"(2L,)", "(1L, 2L)"})
+    EXPECT_EQ(read_npy_f32(put(file_of(1, header("<f4", "False", python2), data))).values, (std::vector<float>{1, 2}));
 }
 
 TEST_F(Npy, ReadsScalarsTypesAndByteOrders) {
