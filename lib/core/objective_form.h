@@ -16,6 +16,7 @@ inline ContrastiveSettings<double> contrastive_settings(const ObjectiveDesc& d) 
   if (d.kind == ObjectiveKind::unbiased && d.scale == NegativeScale::mean) c.rule = NegativeRule::true_mean;
   c.clamp = debias;
   c.tau_plus = debias ? d.tau_plus : 0;
+  c.tau_minus = 1 - c.tau_plus;
   c.beta = has_importance(d) ? d.beta : 0;
   c.negatives = static_cast<double>(2 * d.batch - 2);
   c.positives = static_cast<double>(d.views - 1);
@@ -30,6 +31,7 @@ ContrastiveSettings<T> contrastive_settings_as(const ContrastiveSettings<double>
   return {c.rule,
           c.clamp,
           as(c.tau_plus),
+          as(c.tau_minus),
           as(c.beta),
           as(c.negatives),
           as(c.positives),

@@ -50,10 +50,11 @@ class Objective : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Backend> backend_ = make_backend(GetParam());
 
-  void check(const Variant& variant, ObjectiveDesc d) {
+  void check(const Variant& variant, const ObjectiveDesc& d) { check(variant, d, embeddings(d)); }
+
+  void check(const Variant& variant, const ObjectiveDesc& d, const Values& z) {
     SCOPED_TRACE(std::string(variant.name) + " " + d.z_shape().text() + " views " + std::to_string(d.views) + " " +
                  std::string(name_of(d.dtype)));
-    const Values z = embeddings(d);
     Values labels = constant({d.batch}, DType::i32, 0);
     for (int64_t i = 0; i < d.batch; ++i) labels.v[static_cast<size_t>(i)] = static_cast<double>(i % 5 - 1);
     OpRun run(*backend_);
@@ -109,6 +110,17 @@ TEST_P(Objective, ClampedAtALowTemperature) {
     ObjectiveDesc d;
     d.batch = 40, d.dim = 24, d.dtype = dtype, d.temperature = 0.1, d.tau_plus = 0.2;
     check({"debiased", d.kind, d.scale, d.views}, d);
+  }
+}
+
+/// 1 - tau_plus is nothing in f32. Pairs point apart, so that no anchor is clamped.
+TEST_P(Objective, APriorNextToOne) {
+  for (const int64_t batch : {10, 150}) {
+    ObjectiveDesc d;
+    d.batch = batch, d.dim = 24, d.tau_plus = 1 - 1e-9;
+    Values z = embeddings(d);
+    for (size_t i = z.v.size() / 2; i < z.v.size(); ++i) z.v[i] = -z.v[i];
+    check({"debiased", d.kind, d.scale, d.views}, d, z);
   }
 }
 

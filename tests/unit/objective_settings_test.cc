@@ -101,9 +101,9 @@ TEST(ObjectiveSettingsTest, TheLimitIsWhereAlignedPositivesReachTheFloor) {
     c.clamp = true, c.negatives = 100, c.inverse_temperature = 1 / t;
     ContrastiveSums<double> sums;
     sums.pair = sums.positives = std::exp(1 / t), sums.weighted = 100;  // negatives average e^0
-    c.tau_plus = tau_plus_limit(t) * (1 - 1e-9);
+    c.tau_plus = tau_plus_limit(t) * (1 - 1e-9), c.tau_minus = 1 - c.tau_plus;
     EXPECT_FALSE(contrastive_row(c, sums).at_floor) << t;
-    c.tau_plus = tau_plus_limit(t) * (1 + 1e-9);
+    c.tau_plus = tau_plus_limit(t) * (1 + 1e-9), c.tau_minus = 1 - c.tau_plus;
     EXPECT_TRUE(contrastive_row(c, sums).at_floor) << t;
   }
 }
