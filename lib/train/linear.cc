@@ -74,9 +74,12 @@ class Evaluation {
 
   int64_t dim() const { return feature_width(encoder_.config()); }
 
+  /// For `views` of the data set. A forward pass takes whole batches: of no more images than there are.
+  FeatureExtractor extractor(const Dataset& dataset, const AugmentDesc& views) {
+    return {backend_, encoder_, views, std::min(settings_.eval_batch, dataset.size()), settings_.dtype};
+  }
   FeatureExtractor extractor(const Dataset& dataset) {
-    return {backend_, encoder_, evaluation_pixels(dataset, settings_.eval_size, augment_desc(settings_.augment)),
-            settings_.eval_batch, settings_.dtype};
+    return extractor(dataset, evaluation_pixels(dataset, settings_.eval_size, augment_desc(settings_.augment)));
   }
   double train_on(ConstTensorRef features, std::span<const int32_t> labels) {
     const TensorRef targets = labels_.view({static_cast<int64_t>(labels.size())}, DType::i32);
@@ -173,7 +176,7 @@ class FrozenEvaluation : public Evaluation {
       FeatureExtractor whole = extractor(train);
       copies_.push_back(features_of(whole, train, images, evaluation_views(settings.eval_size), 0));
     } else {
-      FeatureExtractor augmented(backend, encoder, augment_desc(settings.augment), settings.eval_batch, settings.dtype);
+      FeatureExtractor augmented = extractor(train, augment_desc(settings.augment));
       for (int copy = 0; copy < settings.views; ++copy)
         copies_.push_back(features_of(augmented, train, images, training_views(settings.augment, settings.seed),
                                       static_cast<uint32_t>(copy)));
