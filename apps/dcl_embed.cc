@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
     const ParameterStore store = encoder.open(*backend);
     const Dataset dataset = load_dataset(data.train);
     report(dataset);
-    FeatureExtractor extractor(*backend, store, evaluation_pixels(dataset, eval_size), std::min(batch, dataset.size()), device.type());
+    FeatureExtractor extractor(*backend, store, evaluation_pixels(dataset, eval_size), dataset.size(), batch, device.type());
     NpyWriter npy(out, NpyWriter::Type::f32, {extractor.dim()});
     std::optional<ProjectorWriter> projector;
     if (!projector_folder.empty()) projector.emplace(projector_folder, dataset, extractor.dim());

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/extent.h"
 #include "core/file.h"
 #include "core/parallel.h"
 #include "data/batch_maker.h"
@@ -13,6 +14,12 @@
 namespace dcl {
 
 namespace {
+
+/// Images of a forward pass, which takes as long for a part of them as for all: on a CPU the last pass is as full as
+/// the others. A device would time its convolutions for every other number.
+int64_t pass_size(const Backend& backend, int64_t images, int64_t most) {
+  return backend.on_device() ? std::min(images, most) : ceil_div(images, ceil_div(images, most));
+}
 
 /// Numbers that are not finite can be neither compared nor classified.
 void check_finite(std::span<const float> rows, int64_t dim, const Dataset& dataset, std::span<const int32_t> images) {
@@ -55,12 +62,12 @@ std::vector<int32_t> labels_of(const Dataset& dataset, std::span<const int32_t> 
 }
 
 FeatureExtractor::FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels,
-                                   int64_t batch, DType dtype)
+                                   int64_t images, int64_t most, DType dtype)
     : backend_(backend),
       pixels_(pixels),
-      batch_(batch),
-      plan_(backend, parameters.config(), {.batch = batch, .height = pixels.h, .width = pixels.w, .dtype = dtype}),
-      input_(backend, pixels, batch, 1),
+      batch_(pass_size(backend, images, most)),
+      plan_(backend, parameters.config(), {.batch = batch_, .height = pixels.h, .width = pixels.w, .dtype = dtype}),
+      input_(backend, pixels, batch_, 1),
       rows_(static_cast<size_t>(plan_.features().shape.elements())) {
   // Before folding and rectifying, which may turn what is not a number into 0.
   const FiniteCheck finite(backend);

@@ -24,10 +24,10 @@ std::vector<int32_t> labels_of(const Dataset& dataset, std::span<const int32_t> 
 
 class FeatureExtractor {
  public:
-  /// For views of pixels.h x pixels.w, `batch` at a time. Batch norm is folded into the convolutions once, here: later
-  /// changes of the parameters have no effect.
-  FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels, int64_t batch,
-                   DType dtype);
+  /// For views of pixels.h x pixels.w of `images` images, or fewer, of which at most `most` are in the network at a time.
+  /// Batch norm is folded into the convolutions once, here: later changes of the parameters have no effect.
+  FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels, int64_t images,
+                   int64_t most, DType dtype);
 
   int64_t dim() const;
 

@@ -74,9 +74,9 @@ class Evaluation {
 
   int64_t dim() const { return feature_width(encoder_.config()); }
 
-  /// For `views` of the data set. A forward pass takes whole batches: of no more images than there are.
+  /// For `views` of the data set.
   FeatureExtractor extractor(const Dataset& dataset, const AugmentDesc& views) {
-    return {backend_, encoder_, views, std::min(settings_.eval_batch, dataset.size()), settings_.dtype};
+    return {backend_, encoder_, views, dataset.size(), settings_.eval_batch, settings_.dtype};
   }
   FeatureExtractor extractor(const Dataset& dataset) {
     return extractor(dataset, evaluation_pixels(dataset, settings_.eval_size, augment_desc(settings_.augment)));

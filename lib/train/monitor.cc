@@ -38,12 +38,11 @@ std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore
   const AugmentDesc bank_pixels = evaluation_pixels(bank, settings.eval_size, settings.pixels);
   const AugmentDesc query_pixels = evaluation_pixels(query, settings.eval_size, settings.pixels);
   const auto most = static_cast<int64_t>(std::max(bank_images.size(), query_images.size()));
-  const int64_t batch = std::min(settings.batch, most);
-  std::optional<FeatureExtractor> extractor(std::in_place, backend, parameters, bank_pixels, batch, dtype);
+  std::optional<FeatureExtractor> extractor(std::in_place, backend, parameters, bank_pixels, most, settings.batch, dtype);
   const int64_t dim = extractor->dim();
   const auto bank_features = features_of(backend, *extractor, bank, bank_images, settings.eval_size, stop);
   if (!bank_features) return std::nullopt;
-  if (!(query_pixels == bank_pixels)) extractor.emplace(backend, parameters, query_pixels, batch, dtype);
+  if (!(query_pixels == bank_pixels)) extractor.emplace(backend, parameters, query_pixels, most, settings.batch, dtype);
   const auto query_features = features_of(backend, *extractor, query, query_images, settings.eval_size, stop);
   if (!query_features) return std::nullopt;
 

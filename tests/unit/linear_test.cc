@@ -44,5 +44,20 @@ TEST(Linear, AForwardPassHasNoMoreImagesThanThereAre) {
   }
 }
 
+TEST(Features, TheLastForwardPassIsAsFullAsTheOthers) {
+  const Dataset data = load_dataset({.shapes_count = 9, .shapes_size = 16});
+  CountingBackend backend;
+  ParameterStore encoder(backend, {.arch = "resnet18"}, false);
+  encoder.initialise(1);
+  FeatureExtractor extractor(backend, encoder, evaluation_pixels(data, 0), data.size(), 8, DType::f32);
+  std::vector<size_t> passes;
+  extractor.extract(data, all_images(data), evaluation_views(0), 0, [&](std::span<const float> rows) {
+    passes.push_back(rows.size() / static_cast<size_t>(extractor.dim()));
+    return true;
+  });
+  EXPECT_EQ(passes, (std::vector<size_t>{5, 4}));
+  EXPECT_EQ(backend.most_images, 5);
+}
+
 }  // namespace
 }  // namespace dcl
