@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -112,6 +113,14 @@ class Step {
   std::unique_ptr<StepGraph> graph_;  // of the members above
 };
 
+/// Its time is the mean; best_s is the best run, which is what peers are asked for.
+template <class Body>
+void run_repeatedly(benchmark::State& state, Body&& body) {
+  double best = std::numeric_limits<double>::infinity();
+  for (auto _ : state) best = std::min(best, seconds_of(body));
+  state.counters["best_s"] = best;
+}
+
 void training_step(benchmark::State& state, DType dtype, F32Math math) {
   const auto backend = bench_backend("auto");
   backend->set_f32_math(math);
@@ -120,7 +129,7 @@ void training_step(benchmark::State& state, DType dtype, F32Math math) {
   {
     Step step(*backend, batch, size, dtype);
     step.prepare();
-    for (auto _ : state) step.run();
+    run_repeatedly(state, [&] { step.run(); });
     if (on_gpu(*backend))
       state.counters["device_MiB"] = static_cast<double>(free_before - backend->free_memory()) / (1 << 20);
   }
@@ -143,7 +152,7 @@ void embed(benchmark::State& state, DType dtype) {
     backend->synchronize();
   };
   run();
-  for (auto _ : state) run();
+  run_repeatedly(state, run);
   state.counters["images/s"] =
       benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
   state.counters["floor_s"] = on_gpu(*backend) ? 0 : floor_seconds(batch, size, dtype, false);

@@ -77,7 +77,6 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--onnx", help="model file; made in a process of its own when missing")
     parser.add_argument("--export_only", action="store_true")
     args = parser.parse_args()
@@ -95,16 +94,20 @@ def main():
     embed = embed(args) if embed else {"ort": ort_runner, "openvino": openvino_runner}[args.peer](args, path)
     embed()
     first = time.time() - born
-    best = min(timed(embed) for _ in range(args.repeats))
+    best = best_time(embed)
     print(json.dumps({"peer": args.peer, "dtype": args.dtype, "batch": args.batch, "size": args.size,
                       "images_per_second": round(args.batch / best, 2), "milliseconds": round(best * 1e3, 2),
                       "seconds_to_first": round(first, 3)}))
 
 
-def timed(run):
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def best_time(run, seconds=2, least=5):
+    """Of as many runs as network_bench tries in that time."""
+    times = []
+    while sum(times) < seconds or len(times) < least:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 if __name__ == "__main__":
