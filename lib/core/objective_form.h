@@ -15,11 +15,11 @@ inline ContrastiveSettings<double> contrastive_settings(const ObjectiveDesc& d) 
   if (has_importance(d)) c.rule = NegativeRule::importance;
   if (d.kind == ObjectiveKind::unbiased && d.scale == NegativeScale::mean) c.rule = NegativeRule::true_mean;
   c.clamp = debias;
-  c.tau_plus = debias ? d.tau_plus : 0;
-  c.tau_minus = 1 - c.tau_plus;
+  const double tau_plus = debias ? d.tau_plus : 0;
   c.beta = has_importance(d) ? d.beta : 0;
   c.negatives = static_cast<double>(2 * d.batch - 2);
-  c.positives = static_cast<double>(d.views - 1);
+  c.debias = tau_plus * c.negatives / static_cast<double>(d.views - 1);
+  c.tau_minus = 1 - tau_plus;
   c.inverse_temperature = 1 / d.temperature;
   c.anchor_weight = 1 / static_cast<double>(2 * d.batch);
   return c;
@@ -30,11 +30,10 @@ ContrastiveSettings<T> contrastive_settings_as(const ContrastiveSettings<double>
   const auto as = [](double x) { return static_cast<T>(x); };
   return {c.rule,
           c.clamp,
-          as(c.tau_plus),
+          as(c.debias),
           as(c.tau_minus),
           as(c.beta),
           as(c.negatives),
-          as(c.positives),
           as(c.inverse_temperature),
           as(c.anchor_weight)};
 }

@@ -24,11 +24,10 @@ template <class T>
 struct ContrastiveSettings {
   NegativeRule rule = NegativeRule::plain;
   bool clamp = false;  ///< apply the floor
-  T tau_plus = 0;      ///< 0 without debiasing
+  T debias = 0;        ///< tau_plus N / M, of a positive's exponential; 0 without debiasing
   T tau_minus = 1;     ///< 1 - tau_plus, which f32 could not tell from 0 where tau_plus is nearly 1
   T beta = 0;          ///< with `importance`
   T negatives = 0;     ///< N
-  T positives = 1;     ///< M
   T inverse_temperature = 1;
   T anchor_weight = 1;  ///< of one anchor in the mean: 1 / 2B
 };
@@ -60,8 +59,7 @@ DCL_HD ContrastiveRow<T> contrastive_row(const ContrastiveSettings<T>& c, const 
   T scale = 1;
   if (c.rule == NegativeRule::importance) scale = c.negatives > 0 ? c.negatives / sums.importance : T(0);
   if (c.rule == NegativeRule::true_mean) scale = sums.count > 0 ? c.negatives / sums.count : T(0);
-  const T debias = c.tau_plus * c.negatives / c.positives;
-  const T raw = (scale * sums.weighted - debias * sums.positives) / c.tau_minus;
+  const T raw = (scale * sums.weighted - c.debias * sums.positives) / c.tau_minus;
   const T floor = c.negatives * exp(-c.inverse_temperature);
   const bool below = c.clamp && raw < floor;
   const T negative_term = below ? floor : raw;
@@ -72,7 +70,7 @@ DCL_HD ContrastiveRow<T> contrastive_row(const ContrastiveSettings<T>& c, const 
   const T denominator = sums.pair + negative_term;
   const T weight = c.anchor_weight * c.inverse_temperature;
   const T per_sum = below ? T(0) : weight / (c.tau_minus * denominator);
-  row.positive = -per_sum * debias;
+  row.positive = -per_sum * c.debias;
   // -1 + p / D, without its cancellation.
   row.pair = -weight * negative_term / denominator + row.positive * sums.pair;
   row.negative = per_sum * scale;

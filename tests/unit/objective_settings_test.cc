@@ -101,9 +101,10 @@ TEST(ObjectiveSettingsTest, TheLimitIsWhereAlignedPositivesReachTheFloor) {
     c.clamp = true, c.negatives = 100, c.inverse_temperature = 1 / t;
     ContrastiveSums<double> sums;
     sums.pair = sums.positives = std::exp(1 / t), sums.weighted = 100;  // negatives average e^0
-    c.tau_plus = tau_plus_limit(t) * (1 - 1e-9), c.tau_minus = 1 - c.tau_plus;
+    const auto set = [&](double tau_plus) { c.debias = tau_plus * c.negatives, c.tau_minus = 1 - tau_plus; };
+    set(tau_plus_limit(t) * (1 - 1e-9));
     EXPECT_FALSE(contrastive_row(c, sums).at_floor) << t;
-    c.tau_plus = tau_plus_limit(t) * (1 + 1e-9), c.tau_minus = 1 - c.tau_plus;
+    set(tau_plus_limit(t) * (1 + 1e-9));
     EXPECT_TRUE(contrastive_row(c, sums).at_floor) << t;
   }
 }
