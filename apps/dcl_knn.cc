@@ -34,7 +34,6 @@ int main(int argc, char** argv) {
     const MonitorResult result = *knn_accuracy(*backend, store, bank, query, settings, device.type());
     if (json) {
       nlohmann::ordered_json out{{"knn_top1", result.top1}, {"knn_top5", result.top5}, {"k", result.k},
-                                 {"temperature", settings.temperature}, {"eval_size", settings.eval_size},
                                  {"bank", result.bank}, {"queries", result.queries}};
       add_context(out, options, bank, query, encoder, store, device, *backend);
       print_json(out);

@@ -72,11 +72,7 @@ int main(int argc, char** argv) {
     Reporter reporter(settings.epochs);
     const LinearEpoch result = linear_evaluation(*backend, store, train, test, settings, std::ref(reporter));
     if (json) {
-      nlohmann::ordered_json out{{"top1", *result.top1}, {"top5", *result.top5}, {"protocol", protocol},
-                                 {"epochs", settings.epochs}, {"loss", result.loss},
-                                 {"batch_size", settings.batch}, {"lr", settings.lr},
-                                 {"weight_decay", settings.weight_decay}, {"image_size", settings.augment.size},
-                                 {"views", settings.views}, {"eval_size", settings.eval_size}};
+      nlohmann::ordered_json out{{"top1", *result.top1}, {"top5", *result.top5}, {"loss", result.loss}};
       add_context(out, options, train, test, encoder, store, device, *backend);
       print_json(out);
     } else {

@@ -23,8 +23,8 @@ struct PretrainOptions {
   PretrainSettings settings;
   PretrainPlan plan;
   MonitorSettings monitor;
-  std::string arch = "resnet50", stem = "cifar", objective = "debiased", beta_anneal = "none", negative_scale = "mean", optimizer = "adam",
-              schedule = "constant", luma = "pillow7", resume = "auto", on_nan = "stop";
+  std::string arch = "resnet50", stem = "cifar", objective = "debiased", beta_anneal = "none",
+              negative_scale = "mean", optimizer = "adam", schedule = "constant", luma = "pillow7", resume = "auto", on_nan = "stop";
   bool debiased = true, knn = true, tensorboard = false, slurm_requeue = false, resume_override = false;
   double knn_temperature = 0;
   std::filesystem::path run_dir;

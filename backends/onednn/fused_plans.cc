@@ -66,7 +66,8 @@ Residual residual_for(const FusedConvDesc& d, Residual residual) {
 
 class DirectFused final : public FusedPlan {
  public:
-  DirectFused(const FusedConvDesc& d, Residual residual, int threads);
+  /// packed: the filter's layout.
+  DirectFused(const FusedConvDesc& d, Residual residual, const Desc& packed, int threads);
   void run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
            void* workspace) override;
 
@@ -77,18 +78,18 @@ class DirectFused final : public FusedPlan {
 };
 
 /// With a filter as it is packed, where the convolution takes that.
-PieceExecutions pieces_for(const FusedConvDesc& d, Residual residual, int threads) {
+PieceExecutions pieces_for(const FusedConvDesc& d, Residual residual, const Desc& packed, int threads) {
   try {
-    return fused_pieces(d, residual, packed_layout(d, threads), threads);
+    return fused_pieces(d, residual, packed, threads);
   } catch (const NotFast&) {
     return fused_pieces(d, residual, any_layout(d.conv), threads);
   }
 }
 
-DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, int threads)
+DirectFused::DirectFused(const FusedConvDesc& d, Residual residual, const Desc& packed, int threads)
     : residual_(residual_for(d, residual)),
-      pieces_(d.conv, false, Accum::overwrite, pieces_for(d, residual_, threads)),
-      reorder_(packed_layout(d, threads), pieces_.filter_layout(), threads) {
+      pieces_(d.conv, false, Accum::overwrite, pieces_for(d, residual_, packed, threads)),
+      reorder_(packed, pieces_.filter_layout(), threads) {
   workspace_bytes_ = reorder_.copy_bytes() + std::max(pieces_.workspace_bytes(), reorder_.scratchpad_bytes());
 }
 
@@ -129,10 +130,10 @@ class WinogradFused final : public FusedPlan {
 }  // namespace
 
 std::unique_ptr<FusedPlan> FusedPlan::make(const FusedConvDesc& d, Residual residual, int threads) {
-  if (product_pays(d.conv))
-    return std::make_unique<MatrixFused>(d, packed_layout(d, threads), epilogue_of(d, residual), threads);
   if (by_winograd(d.conv)) return std::make_unique<WinogradFused>(d, residual, threads);
-  return std::make_unique<DirectFused>(d, residual, threads);
+  const Desc packed = packed_layout(d, threads);
+  if (product_pays(d.conv)) return std::make_unique<MatrixFused>(d, packed, epilogue_of(d, residual), threads);
+  return std::make_unique<DirectFused>(d, residual, packed, threads);
 }
 
 PackPlan::PackPlan(const FusedConvDesc& d, int threads)

@@ -206,22 +206,6 @@ std::optional<Checkpoint> newest_of(const CheckpointFolder& folder) {
   return found;
 }
 
-}  // namespace
-
-Checkpoint open_checkpoint(const fs::path& path) {
-  std::error_code error;
-  if (fs::is_directory(path, error)) {
-    const CheckpointFolder folder(path / "checkpoints");
-    if (auto newest = newest_of(folder)) return std::move(*newest);
-    fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
-  }
-  const fs::path real = fs::canonical(path, error);
-  if (error) fail_io("cannot open the checkpoint", path, error.value());
-  return open_pair(real);
-}
-
-namespace {
-
 /// The file that was asked for, or what the run has become since it began with that file.
 Checkpoint asked_for(const std::string& resume, const CheckpointFolder& folder) {
   Checkpoint given = open_checkpoint(resume);
@@ -239,6 +223,18 @@ Checkpoint asked_for(const std::string& resume, const CheckpointFolder& folder) 
 }
 
 }  // namespace
+
+Checkpoint open_checkpoint(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    const CheckpointFolder folder(path / "checkpoints");
+    if (auto newest = newest_of(folder)) return std::move(*newest);
+    fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
+  }
+  const fs::path real = fs::canonical(path, error);
+  if (error) fail_io("cannot open the checkpoint", path, error.value());
+  return open_pair(real);
+}
 
 std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const CheckpointFolder& folder) {
   if (resume == "never") {
