@@ -1,4 +1,5 @@
 #include "cuda/conv_reference.h"
+#include "cuda/conv_sums.h"
 #include "cuda/dispatch.h"
 
 namespace dcl::cuda::reference {
@@ -15,31 +16,13 @@ void launch_each(Context& context, int64_t results, Kernel kernel, Arguments&&..
 
 __device__ __forceinline__ int64_t thread_index() { return int64_t{blockIdx.x} * kThreads + threadIdx.x; }
 
-/// Sum over the window and input channels of output pixel (n, i, j), channel k.
-template <class T>
-__device__ double window_sum(const ConvDesc& d, const T* x, const float* filter, int64_t n, int64_t i, int64_t j,
-                             int64_t k) {
-  double sum = 0;
-  for (int64_t r = 0; r < d.r; ++r)
-    for (int64_t s = 0; s < d.s; ++s) {
-      const int64_t row = i * d.stride - d.pad + r, column = j * d.stride - d.pad + s;
-      if (row < 0 || row >= d.h || column < 0 || column >= d.w) continue;
-      const T* pixel = x + ((n * d.h + row) * d.w + column) * d.c;
-      const float* weights = filter + ((k * d.r + r) * d.s + s) * d.c;
-      for (int64_t c = 0; c < d.c; ++c)
-        sum += static_cast<double>(to_float(pixel[c])) * static_cast<double>(weights[c]);
-    }
-  return sum;
-}
-
 template <class T>
 __global__ void forward_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T* x, const float* filter,
                                const float* bias, const T* residual, bool relu, T* y) {
   const int64_t at = thread_index();
   if (at >= d.n * out_h * out_w * d.k) return;
-  const int64_t k = at % d.k, j = at / d.k % out_w, i = at / d.k / out_w % out_h, n = at / d.k / out_w / out_h;
-  double value = window_sum(d, x, filter, n, i, j, k);
-  if (bias) value += static_cast<double>(bias[k]);
+  double value = forward_sum(d, out_h, out_w, x, filter, at);
+  if (bias) value += static_cast<double>(bias[at % d.k]);
   if (residual) value += static_cast<double>(to_float(residual[at]));
   if (relu && value < 0) value = 0;
   y[at] = from_float<T>(static_cast<float>(value));
@@ -50,20 +33,8 @@ __global__ void backward_data_kernel(ConvDesc d, int64_t out_h, int64_t out_w, c
                                      bool add) {
   const int64_t at = thread_index();
   if (at >= d.n * d.h * d.w * d.c) return;
-  const int64_t c = at % d.c, column = at / d.c % d.w, row = at / d.c / d.w % d.h, n = at / d.c / d.w / d.h;
-  double sum = add ? static_cast<double>(to_float(dx[at])) : 0;
-  for (int64_t r = 0; r < d.r; ++r)
-    for (int64_t s = 0; s < d.s; ++s) {
-      const int64_t top = row + d.pad - r, left = column + d.pad - s;  // stride times the output pixel
-      if (top < 0 || left < 0 || top % d.stride != 0 || left % d.stride != 0) continue;
-      const int64_t i = top / d.stride, j = left / d.stride;
-      if (i >= out_h || j >= out_w) continue;
-      const T* gradient = dy + ((n * out_h + i) * out_w + j) * d.k;
-      for (int64_t k = 0; k < d.k; ++k)
-        sum += static_cast<double>(to_float(gradient[k])) *
-               static_cast<double>(filter[((k * d.r + r) * d.s + s) * d.c + c]);
-    }
-  dx[at] = from_float<T>(static_cast<float>(sum));
+  const double before = add ? static_cast<double>(to_float(dx[at])) : 0;
+  dx[at] = from_float<T>(static_cast<float>(before + data_sum(d, out_h, out_w, dy, filter, at)));
 }
 
 template <class T>
@@ -71,17 +42,8 @@ __global__ void backward_filter_kernel(ConvDesc d, int64_t out_h, int64_t out_w,
                                        float* dfilter, bool add) {
   const int64_t at = thread_index();
   if (at >= d.k * d.r * d.s * d.c) return;
-  const int64_t c = at % d.c, s = at / d.c % d.s, r = at / d.c / d.s % d.r, k = at / d.c / d.s / d.r;
-  double sum = add ? static_cast<double>(dfilter[at]) : 0;
-  for (int64_t n = 0; n < d.n; ++n)
-    for (int64_t i = 0; i < out_h; ++i)
-      for (int64_t j = 0; j < out_w; ++j) {
-        const int64_t row = i * d.stride - d.pad + r, column = j * d.stride - d.pad + s;
-        if (row < 0 || row >= d.h || column < 0 || column >= d.w) continue;
-        sum += static_cast<double>(to_float(x[((n * d.h + row) * d.w + column) * d.c + c])) *
-               static_cast<double>(to_float(dy[((n * out_h + i) * out_w + j) * d.k + k]));
-      }
-  dfilter[at] = static_cast<float>(sum);
+  const double before = add ? static_cast<double>(dfilter[at]) : 0;
+  dfilter[at] = static_cast<float>(before + filter_sum(d, out_h, out_w, x, dy, at));
 }
 
 }  // namespace

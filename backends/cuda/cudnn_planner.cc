@@ -183,7 +183,7 @@ class ConvPlanner::Plans {
     if (usable.empty()) return nullptr;
     if (!timing_wanted()) return keep(key, description, usable.front());
     std::string failure;
-    const auto best = fastest_plan(context_, handle_.get(), description, plans, failure);
+    const auto best = fastest_plan(context_, handle_.get(), pattern, description, plans, failure);
     if (best) return keep(key, description, usable[*best]);
     if (pattern.statistics_groups == 0)
       log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);

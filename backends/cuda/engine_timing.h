@@ -9,11 +9,12 @@
 
 namespace dcl::cuda {
 
-/// Which plan of the graph takes least time, on random operands; the first of those that are equally fast. Takes memory
-/// for the operands and the largest workspace meanwhile. Plans that fail to run are passed over, and so are those that
-/// do not give whole numbers for whole numbers where every product must be an f32 product; nothing, and why in
-/// `failure`, when none is left. Where memory does not suffice, the first.
-std::optional<size_t> fastest_plan(Context& context, cudnnHandle_t handle, const Graph& graph,
-                                   std::span<const ExecutionPlan* const> plans, std::string& failure);
+/// Which plan of the pattern and its graph takes least time, on random operands; the first of those that are equally
+/// fast. Takes memory for the operands and the largest workspace meanwhile. Plans that fail to run are passed over, and
+/// so are those whose results are wrong (count_wrong); nothing, and why in `failure`, when none is left. Where memory
+/// does not suffice, the first.
+std::optional<size_t> fastest_plan(Context& context, cudnnHandle_t handle, const ConvPattern& pattern,
+                                   const Graph& graph, std::span<const ExecutionPlan* const> plans,
+                                   std::string& failure);
 
 }  // namespace dcl::cuda

@@ -24,33 +24,25 @@ class TimedEvent {
 };
 
 template <class T>
-std::vector<T> random_values(int64_t count, Numbers numbers) {
+void fill_with_random(TensorRef values, Stream stream) {
   std::mt19937 random(1);
-  std::vector<T> values;
-  for (int64_t i = 0; i < count; ++i) {
-    const auto drawn = static_cast<uint32_t>(random());
-    values.push_back(
-        T(numbers == Numbers::integers ? static_cast<float>(drawn % 5) - 2 : static_cast<float>(drawn) * 0x1p-31f - 1));
-  }
-  return values;
-}
-
-template <class T>
-void fill_random(void* data, int64_t count, Numbers numbers, Stream stream) {
-  const std::vector<T> first = random_values<T>(std::min<int64_t>(count, 1 << 18), numbers);
+  std::vector<T> first(static_cast<size_t>(std::min<int64_t>(values.shape.elements(), 1 << 18)));
+  for (T& value : first) value = T(static_cast<float>(static_cast<uint32_t>(random())) * 0x1p-31f - 1);
   size_t done = first.size() * sizeof(T);
-  const size_t bytes = static_cast<size_t>(count) * sizeof(T);
-  copy_to_device(data, first.data(), done, stream);
-  for (; done < bytes; done += std::min(done, bytes - done))
-    copy_on_device(static_cast<char*>(data) + done, data, std::min(done, bytes - done), stream);
+  copy_to_device(values.data, first.data(), done, stream);
+  for (; done < values.bytes(); done += std::min(done, values.bytes() - done))
+    copy_on_device(static_cast<char*>(values.data) + done, values.data, std::min(done, values.bytes() - done), stream);
 }
 
 }  // namespace
 
-DeviceBlock random_block(int64_t count, DType dtype, Stream stream, Numbers numbers) {
+void fill_random(TensorRef values, Stream stream) {
+  values.dtype == DType::bf16 ? fill_with_random<bf16>(values, stream) : fill_with_random<float>(values, stream);
+}
+
+DeviceBlock random_block(int64_t count, DType dtype, Stream stream) {
   DeviceBlock block(static_cast<size_t>(count) * size_of(dtype), stream);
-  dtype == DType::bf16 ? fill_random<bf16>(block.data(), count, numbers, stream)
-                       : fill_random<float>(block.data(), count, numbers, stream);
+  fill_random({block.data(), {count}, dtype}, stream);
   return block;
 }
 

@@ -5,7 +5,7 @@
 #include <limits>
 #include <string>
 
-#include "core/dtype.h"
+#include "core/tensor.h"
 #include "cuda/context.h"
 
 namespace dcl::cuda {
@@ -23,13 +23,10 @@ class DeviceBlock {
   void* data_;
 };
 
-enum class Numbers {
-  fractions,  ///< in [-1, 1)
-  integers,   ///< -2 to 2
-};
-
-/// Random numbers, f32 or bf16: zeros would run faster than what comes later.
-DeviceBlock random_block(int64_t count, DType dtype, Stream stream, Numbers numbers = Numbers::fractions);
+/// Random numbers in [-1, 1), f32 or bf16: zeros would run faster than what comes later.
+void fill_random(TensorRef values, Stream stream);
+/// A block of them.
+DeviceBlock random_block(int64_t count, DType dtype, Stream stream);
 
 constexpr int kRepeats = 7;  // of what is timed in earnest
 

@@ -2,7 +2,8 @@
 
 usage: gpu_curve.py --data DIR --state FILE --epochs N [--test_every 5] [--augment torchvision|gpu] [--tau_plus 0.1]
 DIR holds train/CLASS/*.jpg and test/CLASS/*.jpg, all of one extent. Trains until N epochs are done in all, from FILE if it
-is there, where weights, optimizer state and history are kept after every epoch (and the weights alone in FILE.model.pth).
+is there, where weights, optimizer state and history are kept after every epoch (the weights alone in FILE.model.pth, the
+history in FILE.json).
 Prints one JSON object per epoch, those of earlier calls first. The network and its step are gpu_train_step.py's; views are
 drawn by torchvision, Pillow and OpenCV in one process per core, or on the device (gpu_augment.py).
 """
@@ -137,6 +138,9 @@ def save(file, step, history):
                           (file, {"model": step.model.state_dict(), "optimizer": step.optimizer.state_dict()["state"], "history": history})):
         torch.save(content, f"{path}.new")
         os.replace(f"{path}.new", path)
+    with open(f"{file}.json.new", "w") as out:
+        json.dump(history, out)
+    os.replace(f"{file}.json.new", f"{file}.json")
 
 
 def load(file, step):

@@ -161,6 +161,6 @@ def json_lines(output):
 
 
 def metrics(text):
-    """Rows of a run's metrics.csv, numbers as numbers, without empty fields."""
+    """Rows of a run's metrics.csv, numbers as numbers, without empty fields; without a line that is still being written."""
     convert = lambda value: value if number(value) is None else number(value)
-    return [{k: convert(v) for k, v in row.items() if k and v} for row in csv.DictReader(text.splitlines())]
+    return [{k: convert(v) for k, v in row.items() if k and v} for row in csv.DictReader(text[:text.rfind("\n") + 1].splitlines())]

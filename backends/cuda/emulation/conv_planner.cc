@@ -47,7 +47,8 @@ class ReferencePlan final : public ConvPlan {
         }
         if (!pattern_.bias) return reference::conv_forward(context_, d, x, wide, y);
         return reference::fused_conv(context_, {d, pattern_.relu, pattern_.residual}, x, wide,
-                                     {o.bias, {d.k}, DType::f32}, {o.residual, d.y_shape(), d.dtype}, y);
+                                     {o.bias, {d.k}, DType::f32},
+                                     {pattern_.residual ? o.residual : nullptr, d.y_shape(), d.dtype}, y);
       case ConvPass::backward_data:
         return reference::conv_backward_data(context_, d, y, wide, x, pattern_.add ? Accum::add : Accum::overwrite);
       case ConvPass::backward_filter:

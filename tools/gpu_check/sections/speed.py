@@ -111,11 +111,11 @@ def ours(session):
     if drawn and least and session.cuda:
         session.row("share of the floor, bf16 step with augmentation", f"{100 * least / drawn:.0f} %", share=least / drawn)
     benchmark(session, "objective_bench", "objective/debiased/", 60)
-    benchmark(session, "gpu_network_bench", step_names, 60, "statistics never in epilogues", {"DCL_CUDNN_STATISTICS": "off"})
-    whole_step(session, "the same, statistics never in epilogues", [], {"DCL_CUDNN_STATISTICS": "off"})
-    whole_step(session, "the same, op by op", ["--no-graph"])
-    benchmark(session, "gpu_network_bench", embed, 60)
     benchmark(session, "gpu_network_bench", other_steps, 100)
+    benchmark(session, "gpu_network_bench", embed, 60)
+    whole_step(session, "bf16 step with augmentation, op by op", ["--no-graph"])
+    benchmark(session, "gpu_network_bench", step_names, 60, "statistics never in epilogues", {"DCL_CUDNN_STATISTICS": "off"})
+    whole_step(session, "bf16 step with augmentation, statistics never in epilogues", [], {"DCL_CUDNN_STATISTICS": "off"})
     whole_step(session, "a batch sixteen times as large, in parts", [], parts=16 if session.cuda else 2)
     for dtype in ("bf16", "f32"):
         convolutions(session, dtype)

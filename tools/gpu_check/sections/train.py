@@ -1,6 +1,6 @@
 """A real run: CIFAR-10 as JPEG, biased and debiased, and PyTorch's curve on the same files; goes on where it was cut off."""
+import concurrent.futures
 import json
-import re
 import shutil
 import statistics
 import tarfile
@@ -10,10 +10,8 @@ from gpu_check import parse
 from gpu_check.pack import CIFAR
 from gpu_check.session import HOME, app, json_of, python
 
-EPOCH = re.compile(r"^epoch (\d+): mean loss ([\d.]+), ([\d.]+) s$", re.MULTILINE)
-MONITOR = re.compile(r"^kNN after epoch .*, ([\d.]+) s", re.MULTILINE)
-GENTLE = 25            # seconds to write a checkpoint
-LINEAR_SECONDS = 25    # kept for each linear evaluation at the end
+GENTLE = 15        # seconds to write a checkpoint
+TELL_SECONDS = 10  # between two tables on the disk
 IMAGES = 50000
 INTERRUPTED = 75
 
@@ -27,7 +25,7 @@ class Settings:
         self.arch, self.batch = ("resnet18", 4) if small else ("resnet50", 256)
         self.dtype = "f32" if small else "bf16"
         self.few = 2 if small else 0  # images of each class; 0: all
-        self.round = self.test_every = 1 if small else 5
+        self.test_every = 1 if small else 5
         self.linear_epochs = 2 if small else 100
         self.steps_per_epoch = (10 * self.few or IMAGES) // self.batch
         self.limits = ["--max_per_class", self.few, "--test_max_per_class", self.few] if small else []
@@ -39,7 +37,6 @@ class Ours:
         self.name = f"dcl, {objective}"
         self.run_dir = session.state / f"train-{objective}"
         self.model = self.run_dir / "checkpoints/latest"
-        self.seconds = self.overhead = None
         self.words = [app("dcl-pretrain"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data,
                       *settings.limits, "--arch", settings.arch, "--batch_size", settings.batch, "--objective", objective,
                       "--tau_plus", 0.1, "--epochs", settings.epochs, "--test_every", settings.test_every, "--k", 200, "--seed", 0,
@@ -48,14 +45,8 @@ class Ours:
     def command(self):
         return " ".join(str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words)
 
-    def train_to(self, epochs):
-        words = [*self.words, "--max_steps", epochs * self.settings.steps_per_epoch]
-        ended = self.session.run(f"train {self.name} to {epochs}", words, 3600, gentle=GENTLE)
-        seconds = [float(s) for _, _, s in EPOCH.findall(ended.output)]
-        if seconds and ended.ok:
-            tests = sum(map(float, MONITOR.findall(ended.output)))
-            self.seconds, self.overhead = (sum(seconds) + tests) / len(seconds), max(0, ended.seconds - sum(seconds) - tests)
-        return ended
+    def train(self):
+        return self.session.run(f"train {self.name}", self.words, 3600, gentle=GENTLE)
 
     def rows(self, split):
         file = self.run_dir / "metrics.csv"
@@ -75,10 +66,10 @@ class Ours:
         return {e: (statistics.fmean(l), tests.get(e)) for e, l in whole.items()}
 
     def speed(self):
-        rows = self.rows("train")[20:] or self.rows("train")
+        rows = self.rows("train")
         seconds = statistics.median(self.settings.batch / row["images_per_second"] for row in rows)
         wait = statistics.fmean(row["wait_fraction"] for row in rows)
-        return f"{1e3 * seconds:.2f} ms a step (median), {100 * wait:.1f} % of the time spent waiting for data"
+        return f"{seconds * self.settings.steps_per_epoch:.1f} s an epoch, {100 * wait:.1f} % of it waiting for data"
 
 
 class Peer:
@@ -88,28 +79,20 @@ class Peer:
         self.session = session
         self.file = session.state / "train-pytorch.pt"
         self.model = session.state / "train-pytorch.pt.model.pth"
-        self.seconds = self.overhead = None
-        self.history = []
-        flags = [] if session.cuda else ["--device", "cpu", "--mode", "eager"]
+        flags = ["--forwards", "two"] if session.cuda else ["--device", "cpu", "--mode", "eager"]
         self.words = python("gpu_curve", "--data", data, "--state", self.file, "--arch", settings.arch, "--batch", settings.batch,
-                            "--dtype", settings.dtype, "--test_every", settings.test_every, *settings.limits, *flags)
-        if self.file.is_file():  # what an earlier command of this machine did
-            self.history = json_of(self.file.with_suffix(".json")) or []
+                            "--dtype", settings.dtype, "--test_every", settings.test_every, "--epochs", settings.epochs, *settings.limits, *flags)
 
     def command(self):
         return " ".join(str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words[1:])
 
-    def train_to(self, epochs):
-        before = len(self.history)
-        ended = self.session.run(f"train {self.name} to {epochs}", [*self.words, "--epochs", epochs], 3600, self.session.python_environment)
-        found = [line for line in parse.json_lines(ended.output) if "curve" in line]
-        if len(found) >= before:
-            self.history = found
-            self.file.with_suffix(".json").write_text(json.dumps(found))
-        new = [line["seconds_with_test"] for line in found[before:]]
-        if new and ended.ok:
-            self.seconds, self.overhead = sum(new) / len(new), max(0, ended.seconds - sum(new))
-        return ended
+    def train(self):
+        return self.session.run(f"train {self.name}", self.words, 3600, self.session.python_environment)
+
+    @property
+    def history(self):
+        """Of earlier commands on this machine too."""
+        return json_of(f"{self.file}.json") or []
 
     def done(self):
         return len(self.history)
@@ -141,22 +124,7 @@ def unpack(session):
     return data
 
 
-def target_of(session, curves, settings):
-    """Epochs that the next round should reach, the same for all curves; None when there is no time for one more."""
-    done = min(curve.done() for curve in curves)
-    left = session.left() - LINEAR_SECONDS * (len(curves) + 0.2) if session.cuda else session.left()
-    if any(curve.seconds is None for curve in curves):
-        more = settings.round if left > 60 else 0
-    else:
-        behind = max(curve.done() for curve in curves) - done
-        time_of_round = left - sum(1.1 * curve.overhead for curve in curves)
-        more = int(time_of_round / (1.05 * sum(curve.seconds for curve in curves))) + behind // 2
-        more -= more % settings.test_every
-    target = min(settings.epochs, done + more)
-    return target if target > done else None
-
-
-def linear(session, data, settings, curve):
+def evaluate(session, data, settings, curve):
     name = f"linear, frozen, {settings.linear_epochs} epochs: {curve.name} after {curve.done()} epochs"
     words = [app("dcl-linear"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data, *settings.limits,
              "--model_path", curve.model, "--protocol", "frozen", "--epochs", settings.linear_epochs, "--json"]
@@ -185,18 +153,21 @@ def tell(session, curves, settings):
                   ("after epoch", *points), [(epoch, *(text(some.get(epoch)) for some in points.values())) for epoch in epochs])
 
 
-def round_of(session, curves, settings, target):
-    """Trains every curve to the target; those that went on."""
-    alive = []
-    for curve in curves:
-        if curve.done() < target:
-            ended = curve.train_to(target)
-            if not ended.ok and ended.how != "cut" and ended.code != INTERRUPTED:
-                session.say(f"training of {curve.name} to epoch {target}", ended)
-                continue
-        alive.append(curve)
-        tell(session, alive + [c for c in curves if c not in alive and c.done()], settings)
-    return alive
+def side_by_side(session, curves, settings):
+    """Trains every curve until its epochs are done or the time is over; together they leave the GPU no pause."""
+    with concurrent.futures.ThreadPoolExecutor(len(curves)) as pool:
+        training = {curve: pool.submit(curve.train) for curve in curves if curve.done() < settings.epochs}
+        while concurrent.futures.wait(training.values(), TELL_SECONDS).not_done:
+            tell(session, curves, settings)
+    tell(session, curves, settings)
+    for curve, task in training.items():
+        ended = task.result()
+        if not ended.ok and ended.how != "cut" and ended.code != INTERRUPTED:
+            session.say(f"training of {curve.name}", ended)
+
+
+def curves_of(session, data, settings):
+    return Ours(session, data, settings, "debiased"), Peer(session, data, settings), Ours(session, data, settings, "biased")
 
 
 def train(session):
@@ -204,20 +175,23 @@ def train(session):
     if data is None:
         return
     settings = Settings(session, session.options.epochs)
-    curves = [Ours(session, data, settings, "debiased"), Peer(session, data, settings), Ours(session, data, settings, "biased")]
+    curves = curves_of(session, data, settings)
     untrained(session, data, settings)
-    times = session.state / "train.json"
-    for curve in curves:
-        curve.seconds, curve.overhead = (json_of(times) or {}).get(curve.name, (None, None))
-    while curves and (target := target_of(session, curves, settings)):
-        before = [curve.done() for curve in curves]
-        curves = round_of(session, curves, settings, target)
-        times.write_text(json.dumps({c.name: (c.seconds, c.overhead) for c in curves if c.seconds is not None}))
-        if [curve.done() for curve in curves] == before:
-            break
+    side_by_side(session, curves, settings)
     for curve in curves:
         if curve.done():
             best = [f"{epoch}: {top1:.2f}" for epoch, (_, top1) in curve.points().items() if top1 is not None]
             session.row(f"{curve.name}: {curve.done()} epochs", f"{curve.speed()}; kNN % {', '.join(best[-4:])}", points=curve.points())
             session.row(f"{curve.name}: command", curve.command())
-            linear(session, data, settings, curve)
+
+
+def linear(session):
+    """Of what `train` left behind."""
+    data = unpack(session)
+    if data is None:
+        return
+    settings = Settings(session, session.options.epochs)
+    curves = [curve for curve in curves_of(session, data, settings) if curve.done()]
+    if not curves:
+        return session.row("linear", f"no network of the section train in {session.state}", "skipped")
+    session.parallel([lambda curve=curve: evaluate(session, data, settings, curve) for curve in curves])

@@ -1,0 +1,111 @@
+#include <algorithm>
+#include <vector>
+
+#include "cuda/conv_samples.h"
+#include "cuda/conv_sums.h"
+#include "cuda/dispatch.h"
+#include "cuda/reduce.h"
+
+namespace dcl::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int64_t kSamples = 8192, kSamplesOfFilters = 1024;  // the latter are long sums
+constexpr uint32_t kOneIn = 8;                                // numbers that are not 0
+
+/// Bits that look random, of any number (the finalizer of MurmurHash3).
+__device__ __forceinline__ uint64_t scrambled(uint64_t x) {
+  x = (x ^ x >> 33) * 0xff51afd7ed558ccdu;
+  x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53u;
+  return x ^ x >> 33;
+}
+
+/// Both ends, and random places between them.
+__device__ __forceinline__ int64_t place_of(int64_t sample, int64_t places) {
+  if (sample < 2) return sample * (places - 1);
+  return static_cast<int64_t>(scrambled(static_cast<uint64_t>(sample)) % static_cast<uint64_t>(places));
+}
+
+template <class T>
+__global__ void fill_kernel(T* values, int64_t count, uint32_t seed) {
+  const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (at >= count) return;
+  const uint64_t bits = scrambled(static_cast<uint64_t>(seed) << 40 ^ static_cast<uint64_t>(at));
+  values[at] = from_float<T>(bits % kOneIn != 0 ? 0.0f : (bits >> 32 & 1) != 0 ? 1.0f : -1.0f);
+}
+
+/// Whether it is `sum`, rounded once: not when it is no number.
+template <class T>
+__device__ __forceinline__ bool is_rounded(T result, double sum) {
+  return to_float(result) == to_float(from_float<T>(static_cast<float>(sum)));
+}
+
+template <class T>
+__global__ void check_forward_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T* x, const T* filter,
+                                     const float* bias, const T* residual, bool relu, const T* y, int64_t places,
+                                     int32_t* wrong) {
+  const int64_t sample = int64_t{blockIdx.x} * kThreads + threadIdx.x, at = place_of(sample, places);
+  double sum = forward_sum(d, out_h, out_w, x, filter, at);
+  if (bias) sum += static_cast<double>(bias[at % d.k]);
+  if (residual) sum += static_cast<double>(to_float(residual[at]));
+  wrong[sample] = !is_rounded(y[at], relu && sum < 0 ? 0 : sum);
+}
+
+template <class T>
+__global__ void check_data_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T* dy, const T* filter,
+                                  const T* before, const T* dx, int64_t places, int32_t* wrong) {
+  const int64_t sample = int64_t{blockIdx.x} * kThreads + threadIdx.x, at = place_of(sample, places);
+  const double start = before ? static_cast<double>(to_float(before[at])) : 0;
+  wrong[sample] = !is_rounded(dx[at], start + data_sum(d, out_h, out_w, dy, filter, at));
+}
+
+/// A block for a sample, its threads for its images.
+template <class T>
+__global__ void check_filter_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T* x, const T* dy, const T* dfilter,
+                                    int64_t places, int32_t* wrong) {
+  const int64_t sample = blockIdx.x, at = place_of(sample, places);
+  const double sum = block_sum<kThreads>(filter_sum(d, out_h, out_w, x, dy, at, int64_t{threadIdx.x}, kThreads));
+  if (threadIdx.x == 0) wrong[sample] = !is_rounded(dfilter[at], sum);
+}
+
+}  // namespace
+
+void fill_sparse_integers(Context& context, TensorRef values, uint32_t seed) {
+  const int64_t count = values.shape.elements();
+  with_type(values.dtype, [&](auto type) {
+    using T = decltype(type);
+    launch(fill_kernel<T>, static_cast<unsigned>(ceil_div(count, kThreads)), kThreads, 0, context.stream(),
+           values.as<T>(), count, seed);
+  });
+}
+
+int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& o, const void* before) {
+  const ConvDesc& d = p.conv;
+  const bool filters = p.pass == ConvPass::backward_filter;
+  const int64_t samples = filters ? kSamplesOfFilters : kSamples;
+  auto* wrong = context.scratch<int32_t>(samples);
+  with_type(d.dtype, [&](auto type) {
+    using T = decltype(type);
+    const auto at = [](const void* data) { return static_cast<const T*>(data); };
+    const auto blocks = static_cast<unsigned>(filters ? samples : samples / kThreads);
+    const auto check = [&](auto kernel, auto... arguments) {
+      launch(kernel, blocks, kThreads, 0, context.stream(), d, d.out_h(), d.out_w(), arguments..., wrong);
+    };
+    switch (p.pass) {
+      case ConvPass::forward:
+        return check(check_forward_kernel<T>, at(o.x), at(o.filter),
+                     static_cast<const float*>(p.bias ? o.bias : nullptr), at(p.residual ? o.residual : nullptr),
+                     p.relu, at(o.y), d.y_shape().elements());
+      case ConvPass::backward_data:
+        return check(check_data_kernel<T>, at(o.y), at(o.filter), at(p.add ? before : nullptr), at(o.x),
+                     d.x_shape().elements());
+      case ConvPass::backward_filter:
+        return check(check_filter_kernel<T>, at(o.x), at(o.y), at(o.filter), d.filter_shape().elements());
+    }
+  });
+  std::vector<int32_t> flags(static_cast<size_t>(samples));
+  copy_to_host(flags.data(), wrong, flags.size() * sizeof(int32_t), context.stream());
+  return std::count(flags.begin(), flags.end(), 1);
+}
+
+}  // namespace dcl::cuda

@@ -1,0 +1,137 @@
+// The judge of a library's engines, on the emulated device: what the reference kernels compute passes, faults do not.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "cuda/conv_planner.h"
+#include "cuda/conv_samples.h"
+#include "math/bfloat16.h"
+
+namespace dcl::cuda {
+namespace {
+
+constexpr ConvDesc conv(DType dtype) {
+  ConvDesc d;
+  d.n = 6, d.h = 7, d.w = 5, d.c = 16, d.k = 24, d.r = d.s = 3, d.stride = 2, d.pad = 1, d.dtype = dtype;
+  return d;
+}
+
+/// Device memory for every operand of a pattern, filled with whole numbers.
+class Operands {
+ public:
+  Operands(Context& context, const ConvPattern& pattern) : context_(context), pattern_(pattern) {
+    const ConvDesc& d = pattern.conv;
+    operands_.x = add(d.x_shape(), d.dtype), operands_.y = add(d.y_shape(), d.dtype);
+    operands_.filter = add(d.filter_shape(), d.dtype);
+    operands_.bias = add({d.k}, DType::f32), operands_.residual = add(d.y_shape(), d.dtype);
+    before_ = allocate(result().bytes(), context.stream());
+    copy_on_device(before_, result().data, result().bytes(), context.stream());
+    workspace_ = allocate(1024, context.stream());
+  }
+  ~Operands() {
+    for (const TensorRef& t : tensors_) release(t.data);
+    release(before_), release(workspace_);
+  }
+
+  TensorRef result() const {
+    return tensors_[pattern_.pass == ConvPass::forward ? 1 : pattern_.pass == ConvPass::backward_data ? 0 : 2];
+  }
+  void run() {
+    ConvPlanner planner(context_);
+    planner.find(pattern_)->run(operands_, workspace_);
+  }
+  int64_t wrong() { return count_wrong(context_, pattern_, operands_, before_); }
+
+  /// Puts `value` in the place of results [begin, end).
+  void plant(int64_t begin, int64_t end, float value) {
+    const size_t size = size_of(result().dtype);
+    std::vector<char> values(static_cast<size_t>(end - begin) * size);
+    const bf16 narrow(value);
+    for (size_t at = 0; at < values.size(); at += size)
+      std::memcpy(values.data() + at, size == 2 ? static_cast<const void*>(&narrow) : &value, size);
+    copy_to_device(static_cast<char*>(result().data) + static_cast<size_t>(begin) * size, values.data(), values.size(),
+                   context_.stream());
+  }
+
+ private:
+  void* add(Shape shape, DType dtype) {
+    const TensorRef t{allocate(static_cast<size_t>(shape.elements()) * size_of(dtype), context_.stream()), shape,
+                      dtype};
+    fill_sparse_integers(context_, t, static_cast<uint32_t>(tensors_.size()));
+    return tensors_.emplace_back(t).data;
+  }
+
+  Context& context_;
+  ConvPattern pattern_;
+  ConvOperands operands_;
+  std::vector<TensorRef> tensors_;
+  void *before_ = nullptr, *workspace_ = nullptr;
+};
+
+class ConvSamples : public testing::TestWithParam<DType> {
+ protected:
+  std::vector<ConvPattern> patterns() const {
+    const ConvDesc d = conv(GetParam());
+    std::vector<ConvPattern> all;
+    for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_filter})
+      all.push_back(pattern_of(d, pass, Accum::overwrite, F32Math::exact));
+    all.push_back(pattern_of(d, ConvPass::backward_data, Accum::add, F32Math::exact));
+    for (const bool residual : {false, true})
+      for (const bool relu : {false, true}) all.push_back(pattern_of(FusedConvDesc{d, relu, residual}, F32Math::exact));
+    return all;
+  }
+  Context context_;
+};
+
+TEST_P(ConvSamples, WhatTheDefinitionGivesIsRight) {
+  for (const ConvPattern& pattern : patterns()) {
+    SCOPED_TRACE(key_text(pattern));
+    Operands operands(context_, pattern);
+    operands.run();
+    EXPECT_EQ(operands.wrong(), 0);
+  }
+}
+
+TEST_P(ConvSamples, FaultsAreSeen) {
+  for (const ConvPattern& pattern : patterns()) {
+    SCOPED_TRACE(key_text(pattern));
+    const int64_t results = Operands(context_, pattern).result().shape.elements();
+    const auto planted = [&](int64_t begin, int64_t end, float value) {
+      Operands operands(context_, pattern);
+      operands.run();
+      operands.plant(begin, end, value);
+      return operands.wrong();
+    };
+    EXPECT_GT(planted(0, 1, 99), 0) << "the first result";
+    EXPECT_GT(planted(results - 1, results, 99), 0) << "the last result";
+    EXPECT_GT(planted(results / 2, results / 2 + results / 50, 0), 0) << "a fiftieth of them left out";
+    EXPECT_GT(planted(0, results, std::numeric_limits<float>::quiet_NaN()), 1000) << "no numbers";
+    Operands untouched(context_, pattern);
+    EXPECT_GT(untouched.wrong(), 100) << "nothing computed";
+  }
+}
+
+TEST_P(ConvSamples, NumbersAreSparseAndDifferFromTensorToTensor) {
+  constexpr int64_t kCount = 4096;
+  std::vector<std::vector<float>> drawn;
+  for (const uint32_t seed : {1u, 2u}) {
+    const TensorRef t{allocate(kCount * sizeof(float), context_.stream()), {kCount}, DType::f32};
+    fill_sparse_integers(context_, t, seed);
+    copy_to_host(drawn.emplace_back(kCount).data(), t.data, t.bytes(), context_.stream());
+    release(t.data);
+  }
+  EXPECT_NE(drawn[0], drawn[1]);
+  const auto count = [&](float value) { return std::count(drawn[0].begin(), drawn[0].end(), value); };
+  EXPECT_EQ(count(-1) + count(0) + count(1), kCount);
+  EXPECT_NEAR(static_cast<double>(count(1)), kCount / 16.0, 60);
+  EXPECT_NEAR(static_cast<double>(count(-1)), kCount / 16.0, 60);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, ConvSamples, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+}  // namespace
+}  // namespace dcl::cuda
