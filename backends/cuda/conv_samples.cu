@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "cuda/conv_samples.h"
@@ -68,6 +69,26 @@ __global__ void check_filter_kernel(ConvDesc d, int64_t out_h, int64_t out_w, co
   if (threadIdx.x == 0) wrong[sample] = !is_rounded(dfilter[at], sum);
 }
 
+__device__ __forceinline__ uint32_t bits_of(float x) { return __float_as_uint(x); }
+__device__ __forceinline__ uint32_t bits_of(bf16 x) { return x.bits; }
+
+/// Of a block's share each.
+template <class T>
+__global__ void differing_kernel(const T* a, const T* b, int64_t count, int64_t* differing) {
+  int64_t own = 0;
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < count; i += int64_t{gridDim.x} * kThreads)
+    own += bits_of(a[i]) != bits_of(b[i]);
+  const int64_t all = block_sum<kThreads>(own);
+  if (threadIdx.x == 0) differing[blockIdx.x] = all;
+}
+
+template <class T>
+std::vector<T> host_copy(Context& context, const T* data, int64_t count) {
+  std::vector<T> values(static_cast<size_t>(count));
+  copy_to_host(values.data(), data, values.size() * sizeof(T), context.stream());
+  return values;
+}
+
 }  // namespace
 
 void fill_sparse_integers(Context& context, TensorRef values, uint32_t seed) {
@@ -103,9 +124,20 @@ int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& 
         return check(check_filter_kernel<T>, at(o.x), at(o.y), at(o.filter), d.filter_shape().elements());
     }
   });
-  std::vector<int32_t> flags(static_cast<size_t>(samples));
-  copy_to_host(flags.data(), wrong, flags.size() * sizeof(int32_t), context.stream());
+  const std::vector<int32_t> flags = host_copy(context, wrong, samples);
   return std::count(flags.begin(), flags.end(), 1);
+}
+
+int64_t count_differing(Context& context, ConstTensorRef a, ConstTensorRef b) {
+  const int64_t count = a.shape.elements();
+  const unsigned blocks = context.grid_for(ceil_div(count, kThreads));
+  auto* differing = context.scratch<int64_t>(blocks);
+  with_type(a.dtype, [&](auto type) {
+    using T = decltype(type);
+    launch(differing_kernel<T>, blocks, kThreads, 0, context.stream(), a.as<T>(), b.as<T>(), count, differing);
+  });
+  const std::vector<int64_t> parts = host_copy(context, differing, blocks);
+  return std::accumulate(parts.begin(), parts.end(), int64_t{0});
 }
 
 }  // namespace dcl::cuda

@@ -13,4 +13,7 @@ void fill_sparse_integers(Context&, TensorRef values, uint32_t seed);
 /// numbers, rounded once. before: for a pattern that adds, what the result held. Waits for the device.
 int64_t count_wrong(Context&, const ConvPattern&, const ConvOperands&, const void* before = nullptr);
 
+/// How many values of two tensors of one shape and type have other bits. Waits for the device.
+int64_t count_differing(Context&, ConstTensorRef a, ConstTensorRef b);
+
 }  // namespace dcl::cuda

@@ -8,7 +8,7 @@
 
 #include "core/log.h"
 #include "cuda/conv_planner.h"
-#include "cuda/engine_timing.h"
+#include "cuda/engine_trial.h"
 #include "cuda/errors.h"
 #include "cuda/plan_builder.h"
 #include "cuda/plan_cache.h"
@@ -90,6 +90,12 @@ class CudnnPlan final : public ConvPlan {
 bool switched_off(const char* variable) {
   const char* value = std::getenv(variable);
   return value && std::string(value) == "off";
+}
+
+std::string name_of(const EngineChoice& choice) {
+  std::string name = std::to_string(choice.engine);
+  for (const auto& [type, value] : choice.knobs) name += " " + std::to_string(type) + "=" + std::to_string(value);
+  return name;
 }
 
 bool timing_wanted() { return !switched_off("DCL_CUDNN_TIMING"); }
@@ -174,16 +180,16 @@ class ConvPlanner::Plans {
     const auto expected = expected_.extract(key);
     const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
     std::vector<std::shared_future<PlanBuilder::Plan>> usable;
-    std::vector<const ExecutionPlan*> plans;
+    std::vector<Engine> engines;
     for (const auto& future : all.plans)
       if (const PlanBuilder::Plan& plan = future.get(); plan && plan->workspace_bytes() <= kMostWorkspace) {
         usable.push_back(future);
-        plans.push_back(plan.get());
+        engines.push_back({name_of(plan->config().choice()), plan->workspace_bytes(),
+                           [this, &plan = *plan](auto... operands) { plan.run(handle_.get(), operands...); }});
       }
     if (usable.empty()) return nullptr;
-    if (!timing_wanted()) return keep(key, description, usable.front());
     std::string failure;
-    const auto best = fastest_plan(context_, handle_.get(), pattern, description, plans, failure);
+    const auto best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, failure);
     if (best) return keep(key, description, usable[*best]);
     if (pattern.statistics_groups == 0)
       log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);

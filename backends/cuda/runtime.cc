@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -183,6 +184,40 @@ void record_event(Event event, Stream stream) {
 void wait_for(Event event) {
   require_context();
   check(cudaEventSynchronize(event), "waiting for the GPU");
+}
+
+namespace {
+
+class TimedEvent {
+ public:
+  TimedEvent() { check(cudaEventCreate(&event_), "creating an event"); }
+  ~TimedEvent() { cudaEventDestroy(event_); }
+  TimedEvent(const TimedEvent&) = delete;
+  TimedEvent& operator=(const TimedEvent&) = delete;
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace
+
+float device_time(Stream stream, const std::function<void()>& work, std::string& failure) {
+  require_context();
+  try {
+    const TimedEvent begin, end;
+    check(cudaEventRecord(begin.get(), stream), "recording an event");
+    work();
+    check(cudaEventRecord(end.get(), stream), "recording an event");
+    check(cudaEventSynchronize(end.get()), "timing a convolution");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "reading a time");
+    return milliseconds;
+  } catch (const Error& error) {
+    require_intact_context();
+    failure = error.what();
+    return std::numeric_limits<float>::infinity();
+  }
 }
 
 struct Graph {

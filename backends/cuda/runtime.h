@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +55,10 @@ void destroy_event(Event event) noexcept;
 void record_event(Event event, Stream stream);
 /// From any thread; at once when the event was never recorded.
 void wait_for(Event event);
+
+/// Milliseconds that the device takes for what `work` enqueues, which is waited for. Infinite, with why in `failure`,
+/// when that fails; throws when the device is lost by it.
+float device_time(Stream stream, const std::function<void()>& work, std::string& failure);
 
 /// Work recorded from a stream, ready to be launched again and again.
 struct Graph;

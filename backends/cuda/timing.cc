@@ -1,27 +1,14 @@
 #include "cuda/timing.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <random>
 #include <vector>
 
-#include "cuda/errors.h"
 #include "math/bfloat16.h"
 
 namespace dcl::cuda {
 namespace {
-
-class TimedEvent {
- public:
-  TimedEvent() { check(cudaEventCreate(&event_), "creating an event"); }
-  ~TimedEvent() { cudaEventDestroy(event_); }
-  TimedEvent(const TimedEvent&) = delete;
-  TimedEvent& operator=(const TimedEvent&) = delete;
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 template <class T>
 void fill_with_random(TensorRef values, Stream stream) {
@@ -47,25 +34,10 @@ DeviceBlock random_block(int64_t count, DType dtype, Stream stream) {
 }
 
 float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats, float most) {
-  const TimedEvent begin, end;
-  const auto time_once = [&] {
-    check(cudaEventRecord(begin.get(), stream), "recording an event");
-    run();
-    check(cudaEventRecord(end.get(), stream), "recording an event");
-    check(cudaEventSynchronize(end.get()), "timing a convolution");
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, begin.get(), end.get()), "reading a time");
-    return milliseconds;
-  };
+  const float first = device_time(stream, run, failure);
+  if (first > most || !std::isfinite(first)) return first;
   std::vector<float> times;
-  try {
-    if (const float first = time_once(); first > most) return first;
-    for (int i = 0; i < repeats; ++i) times.push_back(time_once());
-  } catch (const Error& error) {
-    require_intact_context();
-    failure = error.what();
-    return std::numeric_limits<float>::infinity();
-  }
+  for (int i = 0; i < repeats; ++i) times.push_back(device_time(stream, run, failure));
   const auto middle = times.begin() + repeats / 2;
   std::nth_element(times.begin(), middle, times.end());
   return *middle;

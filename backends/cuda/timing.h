@@ -30,8 +30,8 @@ DeviceBlock random_block(int64_t count, DType dtype, Stream stream);
 
 constexpr int kRepeats = 7;  // of what is timed in earnest
 
-/// The median of `repeats` runs after one that is not counted, in milliseconds; infinite, with why in `failure`, when a
-/// run throws. When the first run takes more than `most`, it is the only one. Throws itself when the context is lost.
+/// The median device_time() of `repeats` runs after one that is not counted. When the first takes more than `most`, it
+/// is the only one.
 float median_time(Stream stream, std::string& failure, const std::function<void()>& run, int repeats = kRepeats,
                   float most = std::numeric_limits<float>::infinity());
 

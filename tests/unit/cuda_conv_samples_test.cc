@@ -114,6 +114,17 @@ TEST_P(ConvSamples, FaultsAreSeen) {
   }
 }
 
+TEST_P(ConvSamples, OtherBitsAreCounted) {
+  const ConvPattern pattern = pattern_of(conv(GetParam()), ConvPass::forward, Accum::overwrite, F32Math::exact);
+  Operands one(context_, pattern), two(context_, pattern);
+  one.plant(0, one.result().shape.elements(), 0);
+  two.plant(0, one.result().shape.elements(), 0);
+  EXPECT_EQ(count_differing(context_, one.result(), two.result()), 0);
+  two.plant(17, 19, 3);
+  two.plant(two.result().shape.elements() - 1, two.result().shape.elements(), -0.0f);
+  EXPECT_EQ(count_differing(context_, one.result(), two.result()), 3);
+}
+
 TEST_P(ConvSamples, NumbersAreSparseAndDifferFromTensorToTensor) {
   constexpr int64_t kCount = 4096;
   std::vector<std::vector<float>> drawn;

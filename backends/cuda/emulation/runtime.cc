@@ -3,8 +3,10 @@
 #include "cuda/runtime.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -133,6 +135,18 @@ void record_event(Event event, Stream) {
 void wait_for(Event event) {
   emulation::forbid_while_recording("waiting for an event");
   emulation::wait_until(event->mark);
+}
+
+float device_time(Stream stream, const std::function<void()>& work, std::string& failure) {
+  try {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    synchronize(stream);
+    return std::chrono::duration<float, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  } catch (const Error& error) {
+    failure = error.what();
+    return std::numeric_limits<float>::infinity();
+  }
 }
 
 void begin_capture(Stream) { emulation::begin_recording(); }

@@ -1,0 +1,183 @@
+#include "cuda/engine_trial.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/log.h"
+#include "cuda/conv_samples.h"
+#include "cuda/elementwise.h"
+#include "cuda/timing.h"
+
+namespace dcl::cuda {
+namespace {
+
+constexpr float kHopeless = 1.3f;  // times the shortest, after a single run
+constexpr float kLoading = 20;     // milliseconds that a first run may take longer than others
+constexpr float kLong = 2;         // milliseconds: fewer runs suffice
+constexpr int kRepeatsOfLong = 3;
+constexpr float kNever = std::numeric_limits<float>::infinity();
+
+int64_t elements(const GraphTensor& t) { return t.dims[0] * t.dims[1] * t.dims[2] * t.dims[3]; }
+
+ConvOperands operands_of(std::span<const int64_t> ids, std::span<void* const> pointers) {
+  ConvOperands o;
+  const auto of = [&](int64_t id) {
+    const auto at = std::find(ids.begin(), ids.end(), id);
+    return at == ids.end() ? nullptr : pointers[static_cast<size_t>(at - ids.begin())];
+  };
+  o.x = of(kX), o.filter = of(kFilter), o.y = of(kY), o.bias = of(kBias), o.residual = of(kResidual);
+  return o;
+}
+
+/// Engines for one pattern on the same operands, whole numbers at first.
+class Trial {
+ public:
+  Trial(Context& context, const ConvPattern& pattern, std::span<const Engine> engines)
+      : context_(context), pattern_(pattern) {
+    const Graph graph = graph_of(pattern);
+    ids_ = graph.operands();
+    for (const int64_t id : ids_) {
+      const GraphTensor& t = graph.tensor(id);
+      blocks_.emplace_back(static_cast<size_t>(elements(t)) * size_of(t.dtype), context.stream());
+      tensors_.push_back({blocks_.back().data(), {elements(t)}, t.dtype});
+      pointers_.push_back(blocks_.back().data());
+    }
+    size_t workspace_bytes = 0;
+    for (const Engine& engine : engines) workspace_bytes = std::max(workspace_bytes, engine.workspace_bytes);
+    workspace_ = blocks_.emplace_back(workspace_bytes, context.stream()).data();
+    earlier_ = blocks_.emplace_back(result().bytes(), context.stream()).data();
+    if (pattern.add) before_ = blocks_.emplace_back(result().bytes(), context.stream()).data();
+    use_integers();
+  }
+
+  /// From now on operands are what is_right() can judge by.
+  void use_integers() {
+    for (size_t i = 0; i < tensors_.size(); ++i) fill_sparse_integers(context_, tensors_[i], static_cast<uint32_t>(i));
+    if (before_) copy_on_device(before_, result().data, result().bytes(), context_.stream());
+  }
+
+  /// From now on operands are what makes a device as busy as in earnest.
+  void use_fractions() {
+    for (const TensorRef& t : tensors_) fill_random(t, context_.stream());
+  }
+
+  float time(const Engine& engine, std::string& failure, int repeats, float most = kNever) {
+    return median_time(
+        context_.stream(), failure, [&] { run(engine); }, repeats, most);
+  }
+
+  /// Whether whole numbers give what the pattern's definition says. What an engine leaves out is seen, too.
+  bool is_right(const Engine& engine) {
+    run_afresh(engine);
+    return count_wrong(context_, pattern_, operands_of(ids_, pointers_), before_) == 0;
+  }
+
+  /// Whether the same operands give the same bits.
+  bool is_repeatable(const Engine& engine) {
+    run_afresh(engine);
+    copy_on_device(earlier_, result().data, result().bytes(), context_.stream());
+    run_afresh(engine);
+    return count_differing(context_, {earlier_, result().shape, result().dtype}, result()) == 0;
+  }
+
+ private:
+  /// On a result that holds what an engine adds to, or nothing that could pass for a result.
+  void run_afresh(const Engine& engine) {
+    before_ ? copy_on_device(result().data, before_, result().bytes(), context_.stream())
+            : fill(context_, result(), std::numeric_limits<float>::quiet_NaN());
+    run(engine);
+  }
+  void run(const Engine& engine) { engine.run(ids_, pointers_, workspace_); }
+  const TensorRef& result() const {
+    const ConvPass pass = pattern_.pass;
+    const int64_t id = pass == ConvPass::forward ? kY : pass == ConvPass::backward_data ? kX : kFilter;
+    return tensors_[static_cast<size_t>(std::find(ids_.begin(), ids_.end(), id) - ids_.begin())];
+  }
+
+  Context& context_;
+  const ConvPattern& pattern_;
+  std::vector<int64_t> ids_;
+  std::vector<DeviceBlock> blocks_;
+  std::vector<TensorRef> tensors_;
+  std::vector<void*> pointers_;
+  void *workspace_ = nullptr, *earlier_ = nullptr, *before_ = nullptr;
+};
+
+/// The trial, when memory for it can be had.
+std::optional<Trial> trial_of(Context& context, const ConvPattern& pattern, std::span<const Engine> engines) {
+  try {
+    return std::optional<Trial>(std::in_place, context, pattern, engines);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::out_of_memory) throw;
+    log(LogLevel::warning, "too little free memory to try convolutions: the first engine that fits is taken");
+    return {};
+  }
+}
+
+/// That an engine is passed over. Those that round what should stay f32 are no news.
+void reject(const ConvPattern& pattern, const Engine& engine, const char* why, std::string& failure) {
+  failure = "engine " + engine.name + " of cuDNN gives " + why + " for " + key_text(pattern);
+  if (!graph_of(pattern).f32_products) log(LogLevel::info, failure + ": passed over");
+}
+
+constexpr const char *kWrong = "wrong results", *kVarying = "other bits every time";
+
+}  // namespace
+
+std::optional<size_t> fastest_engine(Context& context, const ConvPattern& pattern, std::span<const Engine> engines,
+                                     std::string& failure) {
+  std::optional<Trial> trial = trial_of(context, pattern, engines);
+  if (!trial) return 0;
+  std::vector<float> once(engines.size());  // never: it is out
+  std::vector<bool> judged(engines.size());
+  const auto judge = [&](size_t i) {
+    if (judged[i]) return;
+    judged[i] = true;
+    if (trial->is_right(engines[i])) return;
+    reject(pattern, engines[i], kWrong, failure);
+    once[i] = kNever;
+  };
+  float hope = kNever;
+  for (size_t i = 0; i < engines.size(); ++i) {
+    once[i] = trial->time(engines[i], failure, 1, hope + kLoading);
+    if (once[i] <= hope && std::isfinite(once[i])) judge(i);
+    hope = std::min(hope, kHopeless * once[i]);
+  }
+  while (true) {
+    const float least = *std::min_element(once.begin(), once.end());
+    if (!std::isfinite(least)) return {};
+    const auto hopeful = [&](size_t i) { return once[i] <= kHopeless * least; };
+    trial->use_integers();
+    for (size_t i = 0; i < engines.size(); ++i)
+      if (hopeful(i)) judge(i);
+    trial->use_fractions();
+    std::optional<size_t> best;
+    float shortest = kNever;
+    for (size_t i = 0; i < engines.size(); ++i) {
+      if (!hopeful(i)) continue;
+      const float time = trial->time(engines[i], failure, once[i] > kLong ? kRepeatsOfLong : kRepeats);
+      if (time < shortest * kClearlyFaster) best = i, shortest = time;
+      if (!std::isfinite(time)) once[i] = kNever;
+    }
+    if (!best) continue;
+    if (trial->is_repeatable(engines[*best])) return best;
+    reject(pattern, engines[*best], kVarying, failure);
+    once[*best] = kNever;
+  }
+}
+
+std::optional<size_t> first_engine(Context& context, const ConvPattern& pattern, std::span<const Engine> engines,
+                                   std::string& failure) {
+  std::optional<Trial> trial = trial_of(context, pattern, engines);
+  if (!trial) return 0;
+  for (size_t i = 0; i < engines.size(); ++i) {
+    if (!std::isfinite(trial->time(engines[i], failure, 1))) continue;
+    if (trial->is_right(engines[i])) return i;
+    reject(pattern, engines[i], kWrong, failure);
+  }
+  return {};
+}
+
+}  // namespace dcl::cuda

@@ -1,0 +1,31 @@
+// Engines of a library on the device: which of them are right, and which of those is fastest.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "cuda/context.h"
+#include "cuda/conv_pattern.h"
+
+namespace dcl::cuda {
+
+/// What may serve a pattern.
+struct Engine {
+  std::string name;  ///< for messages
+  size_t workspace_bytes = 0;
+  /// ids and pointers of the operands of the pattern's graph, in the same order. Enqueues; throws Error.
+  std::function<void(std::span<const int64_t> ids, std::span<void* const> pointers, void* workspace)> run;
+};
+
+/// Which engine takes least time, on random operands; the first of those that are equally fast. Takes memory for the
+/// operands, twice the result and the largest workspace meanwhile. Passed over are engines that fail to run, whose
+/// results are wrong (count_wrong), or whose bits are not the same every time, whatever the library notes of them;
+/// nothing, and why in `failure`, when none is left. Where memory does not suffice, the first.
+std::optional<size_t> fastest_engine(Context&, const ConvPattern&, std::span<const Engine>, std::string& failure);
+
+/// The first that runs and whose results are right.
+std::optional<size_t> first_engine(Context&, const ConvPattern&, std::span<const Engine>, std::string& failure);
+
+}  // namespace dcl::cuda

@@ -1,0 +1,115 @@
+// Which of a library's engines is taken, on the emulated device: a fast one that is wrong must not win.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "cuda/conv_planner.h"
+#include "cuda/elementwise.h"
+#include "cuda/engine_trial.h"
+
+namespace dcl::cuda {
+namespace {
+
+using std::chrono::milliseconds;
+
+ConvDesc conv() {
+  ConvDesc d;
+  d.n = 4, d.h = 6, d.w = 5, d.c = 16, d.k = 24, d.r = d.s = 3, d.stride = 1, d.pad = 1, d.dtype = DType::bf16;
+  return d;
+}
+
+class EngineTrial : public testing::Test {
+ protected:
+  /// Computes what `computes` asks for, later changed by `fault`, in at least this time.
+  Engine engine(const char* name, const ConvPattern& computes, milliseconds time,
+                std::function<void(TensorRef result)> fault = {}) {
+    return {name, 1024, [=, this](std::span<const int64_t> ids, std::span<void* const> pointers, void* workspace) {
+              const auto of = [&](int64_t id) {
+                const auto at = std::find(ids.begin(), ids.end(), id);
+                return at == ids.end() ? nullptr : pointers[static_cast<size_t>(at - ids.begin())];
+              };
+              std::this_thread::sleep_for(time);
+              planner_.find(computes)->run({.x = of(kX), .filter = of(kFilter), .y = of(kY)}, workspace);
+              const bool data = computes.pass == ConvPass::backward_data;
+              if (fault)
+                fault({of(data ? kX : kY), data ? computes.conv.x_shape() : computes.conv.y_shape(), DType::bf16});
+            }};
+  }
+  std::optional<size_t> fastest(const ConvPattern& pattern, const std::vector<Engine>& engines) {
+    return fastest_engine(context_, pattern, engines, failure_);
+  }
+
+  Context context_;
+  ConvPlanner planner_{context_};
+  std::string failure_;
+  const ConvPattern forward_ = pattern_of(conv(), ConvPass::forward, Accum::overwrite, F32Math::exact);
+  const ConvPattern data_ = pattern_of(conv(), ConvPass::backward_data, Accum::overwrite, F32Math::exact);
+  const ConvPattern adding_ = pattern_of(conv(), ConvPass::backward_data, Accum::add, F32Math::exact);
+};
+
+TEST_F(EngineTrial, TheFastestOfThoseThatAreRightIsTaken) {
+  EXPECT_EQ(fastest(forward_, {engine("slow", forward_, milliseconds(60)), engine("fast", forward_, milliseconds(0)),
+                               engine("middle", forward_, milliseconds(30))}),
+            1);
+}
+
+TEST_F(EngineTrial, AnEngineThatOverwritesWhereItShouldAddIsNotTaken) {
+  EXPECT_EQ(fastest(adding_, {engine("adds", adding_, milliseconds(40)), engine("78", data_, milliseconds(0))}), 0);
+  EXPECT_EQ(failure_.substr(0, 40), "engine 78 of cuDNN gives wrong results f") << failure_;
+  EXPECT_EQ(fastest(data_, {engine("adds", adding_, milliseconds(0)), engine("78", data_, milliseconds(40))}), 1);
+}
+
+TEST_F(EngineTrial, AnEngineThatLeavesResultsOutIsNotTakenForThoseOfAnother) {
+  Engine idle = engine("idle", forward_, milliseconds(0));
+  idle.run = [](auto...) {};
+  EXPECT_EQ(fastest(forward_, {engine("whole", forward_, milliseconds(20)), idle}), 0);
+  const auto wipe_the_end = [this](TensorRef y) {
+    const int64_t last = y.shape.elements() / 4;
+    fill(context_, {y.as<bf16>() + 3 * last, {last}, y.dtype}, 0.0f);
+  };
+  EXPECT_EQ(fastest(forward_, {engine("whole", forward_, milliseconds(20)),
+                               engine("partial", forward_, milliseconds(0), wipe_the_end)}),
+            0);
+}
+
+TEST_F(EngineTrial, AnEngineWhoseBitsVaryIsNotTaken) {
+  // Right for whole numbers, as sums in any order are: the fault shows between runs on the same fractions.
+  int runs = 0;
+  bool whole_numbers = true;
+  const auto vary = [&](TensorRef y) {
+    // Two runs that time it and one that is judged are on whole numbers.
+    whole_numbers = ++runs <= 3;
+    if (!whole_numbers) fill(context_, {y.data, {1}, y.dtype}, static_cast<float>(runs));
+  };
+  EXPECT_EQ(fastest(forward_,
+                    {engine("steady", forward_, milliseconds(10)), engine("varying", forward_, milliseconds(0), vary)}),
+            0);
+  EXPECT_NE(failure_.find("other bits every time"), failure_.npos) << failure_;
+  EXPECT_FALSE(whole_numbers);
+}
+
+TEST_F(EngineTrial, EnginesThatFailToRunArePassedOver) {
+  Engine broken = engine("broken", forward_, milliseconds(0));
+  broken.run = [](auto...) { fail(ErrorKind::environment, "this one does not run"); };
+  EXPECT_EQ(fastest(forward_, {broken, engine("works", forward_, milliseconds(5))}), 1);
+  EXPECT_EQ(fastest(forward_, {broken, broken}), std::nullopt);
+  EXPECT_NE(failure_.find("this one does not run"), failure_.npos) << failure_;
+  EXPECT_EQ(first_engine(context_, forward_, std::vector{broken, engine("works", forward_, milliseconds(5))}, failure_),
+            1);
+}
+
+TEST_F(EngineTrial, UntimedTheFirstThatIsRightIsTaken) {
+  EXPECT_EQ(first_engine(context_, adding_,
+                         std::vector{engine("78", data_, milliseconds(0)), engine("adds", adding_, milliseconds(20)),
+                                     engine("adds", adding_, milliseconds(0))},
+                         failure_),
+            1);
+  EXPECT_EQ(first_engine(context_, adding_, std::vector{engine("78", data_, milliseconds(0))}, failure_), std::nullopt);
+}
+
+}  // namespace
+}  // namespace dcl::cuda
