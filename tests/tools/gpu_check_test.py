@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import types
 import unittest
@@ -73,6 +74,12 @@ class TestSection(unittest.TestCase):
         self.assertIn("logs/reference_knn.log", run.logs)
         self.assertIn("| conformance convolution of other networks | 15 passed", run.markdown)
         self.assertIn("commit abc1234, the eigen of a test, cuDNN 9.19.0", run.markdown)
+
+    def test_some_programs(self):
+        run = Run({"conformance/rows": {"A/eigen": "ok"}, "conformance/gemm": {"A/eigen": "fail"}, "reference/knn": {"A/eigen": "ok"}},
+                  "--only", "tests", "--programs", "rows,reference")
+        self.assertEqual(run.code, 0, run.output)
+        self.assertEqual([row["name"] for row in run.data["rows"] if row["section"] == "tests"], ["conformance rows", "reference knn"])
 
     def test_failures_crashes_and_programs_without_tests(self):
         run = Run({"conformance/bad": {"Fine/eigen": "ok", "Broken/eigen": "fail"}, "conformance/crashing": {"Gone/eigen": "crash", "Never/eigen": "ok"},
@@ -239,32 +246,36 @@ class Parsing(unittest.TestCase):
         self.assertNotIn("20 ms", text)
 
 
-class TrainingRounds(unittest.TestCase):
-    """All curves get the same number of epochs; a short round first, then as many as there is time for."""
+class SideBySide(unittest.TestCase):
+    """All curves train at once: together they leave a GPU no pause."""
 
     class Curve:
-        def __init__(self, done, seconds=None, overhead=None):
-            self.epochs, self.seconds, self.overhead = done, seconds, overhead
+        def __init__(self, name, done, ended=None, meeting=None):
+            self.name, self.epochs, self.ended, self.meeting = name, done, ended, meeting
 
         def done(self):
             return self.epochs
 
-    def target(self, left, curves, most=100):
-        clock = types.SimpleNamespace(cuda=True, left=lambda: left)
-        return train.target_of(clock, curves, types.SimpleNamespace(epochs=most, round=5, test_every=5))
+        def points(self):
+            return {self.epochs: (1.5, None)}
 
-    def test_first_round(self):
-        self.assertEqual(self.target(500, [self.Curve(0), self.Curve(0)]), 5)
-        self.assertIsNone(self.target(100, [self.Curve(0), self.Curve(0)]))
+        def train(self):
+            self.meeting.wait(timeout=20)  # never over unless the others train meanwhile
+            self.epochs = 10
+            return self.ended
 
-    def test_the_round_that_fills_the_time(self):
-        curves = [self.Curve(5, 4, 10), self.Curve(5, 6, 10)]
-        left = train.LINEAR_SECONDS * 2.2 + 1.1 * 20
-        self.assertEqual(self.target(left + 1.05 * 10 * 20 + 1, curves), 25)
-        self.assertEqual(self.target(left + 1.05 * 10 * 20 - 1, curves), 20)
-        self.assertIsNone(self.target(left + 1.05 * 10 * 4, curves))
-        self.assertEqual(self.target(9000, curves), 100)
-        self.assertIsNone(self.target(9000, [self.Curve(100, 4, 10)]))
+    def test_curves_that_are_not_done_train_together(self):
+        said, tables = [], []
+        clock = types.SimpleNamespace(table=lambda title, head, rows: tables.append(rows), say=lambda name, ended: said.append(name))
+        meeting, ok, failed = threading.Barrier(2), session.Ended("exit", 0, "", 1), session.Ended("exit", 1, "no", 1)
+        curves = [self.Curve("a", 0, ok, meeting), self.Curve("b", 4, failed, meeting), self.Curve("c", 10)]
+        train.side_by_side(clock, curves, types.SimpleNamespace(epochs=10, arch="a", batch=4, dtype="f32"))
+        self.assertEqual([c.epochs for c in curves], [10, 10, 10])
+        self.assertEqual(said, ["training of b"])
+        self.assertTrue(tables)
+
+    def test_a_line_that_is_being_written_is_left_out(self):
+        self.assertEqual(parse.metrics("split,step\ntrain,1\ntrain,"), [{"split": "train", "step": 1}])
 
 
 class Floor(unittest.TestCase):
