@@ -274,6 +274,16 @@ class SideBySide(unittest.TestCase):
         self.assertEqual(said, ["training of b"])
         self.assertTrue(tables)
 
+    def test_a_network_that_learns_less_than_the_peers_is_a_failure(self):
+        curve = lambda name, **losses: types.SimpleNamespace(name=name, points=lambda: {int(e[1:]): (loss, None) for e, loss in losses.items()})
+        peer = curve("PyTorch", e1=5.415, e5=4.709, e10=4.545)
+        for ours, state, epoch in ((curve("dcl", e1=5.635, e5=5.117, e10=5.007), "failed", 10), (curve("dcl", e1=5.343, e5=4.720), "ok", 5),
+                                   (curve("dcl", e1=5.635), "failed", 1)):
+            rows = []
+            train.compare(types.SimpleNamespace(row=lambda name, result, state, **figures: rows.append((name, state))), ours, peer)
+            self.assertEqual(rows, [(f"mean loss of epoch {epoch}, dcl less PyTorch", state)])
+        train.compare(None, curve("dcl"), peer)
+
     def test_a_line_that_is_being_written_is_left_out(self):
         self.assertEqual(parse.metrics("split,step\ntrain,1\ntrain,"), [{"split": "train", "step": 1}])
 
