@@ -1,5 +1,5 @@
 #include "cuda/conv_reference.h"
-#include "cuda/conv_sums.h"
+#include "cuda/conv_terms.h"
 #include "cuda/dispatch.h"
 
 namespace dcl::cuda::reference {
@@ -21,7 +21,9 @@ __global__ void forward_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T
                                const float* bias, const T* residual, bool relu, T* y) {
   const int64_t at = thread_index();
   if (at >= d.n * out_h * out_w * d.k) return;
-  double value = forward_sum(d, out_h, out_w, x, filter, at);
+  Total total;
+  forward_terms(d, out_h, out_w, x, filter, at, total);
+  double value = total.value;
   if (bias) value += static_cast<double>(bias[at % d.k]);
   if (residual) value += static_cast<double>(to_float(residual[at]));
   if (relu && value < 0) value = 0;
@@ -33,8 +35,10 @@ __global__ void backward_data_kernel(ConvDesc d, int64_t out_h, int64_t out_w, c
                                      bool add) {
   const int64_t at = thread_index();
   if (at >= d.n * d.h * d.w * d.c) return;
-  const double before = add ? static_cast<double>(to_float(dx[at])) : 0;
-  dx[at] = from_float<T>(static_cast<float>(before + data_sum(d, out_h, out_w, dy, filter, at)));
+  Total total;
+  if (add) total(static_cast<double>(to_float(dx[at])));
+  data_terms(d, out_h, out_w, dy, filter, at, total);
+  dx[at] = from_float<T>(static_cast<float>(total.value));
 }
 
 template <class T>
@@ -42,8 +46,10 @@ __global__ void backward_filter_kernel(ConvDesc d, int64_t out_h, int64_t out_w,
                                        float* dfilter, bool add) {
   const int64_t at = thread_index();
   if (at >= d.k * d.r * d.s * d.c) return;
-  const double before = add ? static_cast<double>(dfilter[at]) : 0;
-  dfilter[at] = static_cast<float>(before + filter_sum(d, out_h, out_w, x, dy, at));
+  Total total;
+  if (add) total(static_cast<double>(dfilter[at]));
+  filter_terms(d, out_h, out_w, x, dy, at, total);
+  dfilter[at] = static_cast<float>(total.value);
 }
 
 }  // namespace

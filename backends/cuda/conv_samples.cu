@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "cuda/conv_samples.h"
-#include "cuda/conv_sums.h"
+#include "cuda/conv_terms.h"
 #include "cuda/dispatch.h"
 #include "cuda/reduce.h"
 
@@ -28,45 +28,64 @@ __device__ __forceinline__ int64_t place_of(int64_t sample, int64_t places) {
 }
 
 template <class T>
-__global__ void fill_kernel(T* values, int64_t count, uint32_t seed) {
+__global__ void fill_kernel(T* values, int64_t count, Operands operands, uint32_t seed) {
   const int64_t at = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (at >= count) return;
   const uint64_t bits = scrambled(static_cast<uint64_t>(seed) << 40 ^ static_cast<uint64_t>(at));
-  values[at] = from_float<T>(bits % kOneIn != 0 ? 0.0f : (bits >> 32 & 1) != 0 ? 1.0f : -1.0f);
+  const float fraction = static_cast<float>(static_cast<int32_t>(bits >> 32)) * 0x1p-31f;
+  const float integer = bits % kOneIn != 0 ? 0.0f : fraction < 0 ? -1.0f : 1.0f;
+  values[at] = from_float<T>(operands == Operands::integers ? integer : fraction);
 }
 
-/// Whether it is `sum`, rounded once: not when it is no number.
+/// A convolution's sum, and how large the sum of such terms with random signs would be.
+struct Judged {
+  double value = 0, squares = 0;
+  __device__ void operator()(double term) { value += term, squares += term * term; }
+};
+
+/// Whether a result is what it should be with `rest` added, and, if `clipped`, what is negative made 0. Of whole
+/// numbers it is that, rounded once; of others it may be rounded twice, and its terms added up in f32 in any order:
+/// adding them up in bf16 would cost 2^-10 sqrt(terms) of what random signs leave of them. Nothing that is no number is
+/// right.
 template <class T>
-__device__ __forceinline__ bool is_rounded(T result, double sum) {
-  return to_float(result) == to_float(from_float<T>(static_cast<float>(sum)));
+__device__ __forceinline__ bool is_right(T result, const Judged& sum, double rest, bool clipped, Operands operands) {
+  const double all = sum.value + rest, value = clipped && all < 0 ? 0 : all;
+  if (operands == Operands::integers) return to_float(result) == to_float(from_float<T>(static_cast<float>(value)));
+  const double rounding = (sizeof(T) == 2 ? 0x1p-8 : 0x1p-14) * (fabs(sum.value) + fabs(all));
+  return fabs(static_cast<double>(to_float(result)) - value) <= rounding + 0x1p-7 * sqrt(sum.squares);
 }
 
 template <class T>
 __global__ void check_forward_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T* x, const T* filter,
                                      const float* bias, const T* residual, bool relu, const T* y, int64_t places,
-                                     int32_t* wrong) {
+                                     Operands operands, int32_t* wrong) {
   const int64_t sample = int64_t{blockIdx.x} * kThreads + threadIdx.x, at = place_of(sample, places);
-  double sum = forward_sum(d, out_h, out_w, x, filter, at);
-  if (bias) sum += static_cast<double>(bias[at % d.k]);
-  if (residual) sum += static_cast<double>(to_float(residual[at]));
-  wrong[sample] = !is_rounded(y[at], relu && sum < 0 ? 0 : sum);
+  Judged sum;
+  forward_terms(d, out_h, out_w, x, filter, at, sum);
+  double rest = 0;
+  if (bias) rest += static_cast<double>(bias[at % d.k]);
+  if (residual) rest += static_cast<double>(to_float(residual[at]));
+  wrong[sample] = !is_right(y[at], sum, rest, relu, operands);
 }
 
 template <class T>
 __global__ void check_data_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T* dy, const T* filter,
-                                  const T* before, const T* dx, int64_t places, int32_t* wrong) {
+                                  const T* before, const T* dx, int64_t places, Operands operands, int32_t* wrong) {
   const int64_t sample = int64_t{blockIdx.x} * kThreads + threadIdx.x, at = place_of(sample, places);
-  const double start = before ? static_cast<double>(to_float(before[at])) : 0;
-  wrong[sample] = !is_rounded(dx[at], start + data_sum(d, out_h, out_w, dy, filter, at));
+  Judged sum;
+  data_terms(d, out_h, out_w, dy, filter, at, sum);
+  wrong[sample] = !is_right(dx[at], sum, before ? static_cast<double>(to_float(before[at])) : 0, false, operands);
 }
 
 /// A block for a sample, its threads for its images.
 template <class T>
 __global__ void check_filter_kernel(ConvDesc d, int64_t out_h, int64_t out_w, const T* x, const T* dy, const T* dfilter,
-                                    int64_t places, int32_t* wrong) {
+                                    int64_t places, Operands operands, int32_t* wrong) {
   const int64_t sample = blockIdx.x, at = place_of(sample, places);
-  const double sum = block_sum<kThreads>(filter_sum(d, out_h, out_w, x, dy, at, int64_t{threadIdx.x}, kThreads));
-  if (threadIdx.x == 0) wrong[sample] = !is_rounded(dfilter[at], sum);
+  Judged own;
+  filter_terms(d, out_h, out_w, x, dy, at, own, int64_t{threadIdx.x}, kThreads);
+  const Judged sum{block_sum<kThreads>(own.value), block_sum<kThreads>(own.squares)};
+  if (threadIdx.x == 0) wrong[sample] = !is_right(dfilter[at], sum, 0, false, operands);
 }
 
 __device__ __forceinline__ uint32_t bits_of(float x) { return __float_as_uint(x); }
@@ -91,16 +110,17 @@ std::vector<T> host_copy(Context& context, const T* data, int64_t count) {
 
 }  // namespace
 
-void fill_sparse_integers(Context& context, TensorRef values, uint32_t seed) {
+void fill_operand(Context& context, TensorRef values, Operands operands, uint32_t seed) {
   const int64_t count = values.shape.elements();
   with_type(values.dtype, [&](auto type) {
     using T = decltype(type);
     launch(fill_kernel<T>, static_cast<unsigned>(ceil_div(count, kThreads)), kThreads, 0, context.stream(),
-           values.as<T>(), count, seed);
+           values.as<T>(), count, operands, seed);
   });
 }
 
-int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& o, const void* before) {
+int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& o, const void* before,
+                    Operands operands) {
   const ConvDesc& d = p.conv;
   const bool filters = p.pass == ConvPass::backward_filter;
   const int64_t samples = filters ? kSamplesOfFilters : kSamples;
@@ -110,7 +130,7 @@ int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& 
     const auto at = [](const void* data) { return static_cast<const T*>(data); };
     const auto blocks = static_cast<unsigned>(filters ? samples : samples / kThreads);
     const auto check = [&](auto kernel, auto... arguments) {
-      launch(kernel, blocks, kThreads, 0, context.stream(), d, d.out_h(), d.out_w(), arguments..., wrong);
+      launch(kernel, blocks, kThreads, 0, context.stream(), d, d.out_h(), d.out_w(), arguments..., operands, wrong);
     };
     switch (p.pass) {
       case ConvPass::forward:

@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "cuda/batch_norm.h"
+#include "cuda/conv_samples.h"
 #include "cuda/conv_statistics.h"
 #include "cuda/timing.h"
 
@@ -23,12 +24,15 @@ class Contest {
         norm_{.rows = conv.n * conv.out_h() * conv.out_w(), .channels = conv.k, .groups = groups, .dtype = conv.dtype},
         fused_(fused),
         separate_(separate),
-        x_(random_block(conv.x_shape().elements(), conv.dtype, context.stream())),
-        filter_(random_block(conv.filter_shape().elements(), conv.dtype, context.stream())),
+        x_(static_cast<size_t>(conv.x_shape().elements()) * size_of(conv.dtype), context.stream()),
+        filter_(static_cast<size_t>(conv.filter_shape().elements()) * size_of(conv.dtype), context.stream()),
         y_(static_cast<size_t>(conv.y_shape().elements()) * size_of(conv.dtype), context.stream()),
         sums_(sums_bytes(norm_), context.stream()),
         saved_(static_cast<size_t>(norm_.saved_shape().elements()) * sizeof(float), context.stream()),
-        workspace_(std::max(fused.workspace_bytes(), separate.workspace_bytes()), context.stream()) {}
+        workspace_(std::max(fused.workspace_bytes(), separate.workspace_bytes()), context.stream()) {
+    fill_operand(context, {x_.data(), conv.x_shape(), conv.dtype}, Operands::fractions, 1);
+    fill_operand(context, {filter_.data(), conv.filter_shape(), conv.dtype}, Operands::fractions, 2);
+  }
 
   void run_fused() {
     run_with_statistics(context_, fused_, conv_, norm_, operands(), workspace_.data(), saved(), {}, {});

@@ -5,7 +5,6 @@
 #include <limits>
 #include <string>
 
-#include "core/tensor.h"
 #include "cuda/context.h"
 
 namespace dcl::cuda {
@@ -22,11 +21,6 @@ class DeviceBlock {
  private:
   void* data_;
 };
-
-/// Random numbers in [-1, 1), f32 or bf16: zeros would run faster than what comes later.
-void fill_random(TensorRef values, Stream stream);
-/// A block of them.
-DeviceBlock random_block(int64_t count, DType dtype, Stream stream);
 
 constexpr int kRepeats = 7;  // of what is timed in earnest
 

@@ -43,12 +43,12 @@ DCL_HD Rgb shift_hue(Rgb c, int32_t shift) {
   const float v = static_cast<float>(value), s = static_cast<float>(saturation);
   const int32_t p = hsv_darken(v, s, 255.0f), q = hsv_darken(v, s, fraction), t = hsv_darken(v, s, 255.0f - fraction);
   // Sextants 0..5 and 6, which is 0 again (hue 255).
-  const int32_t r = sextant == 1 ? q : sextant == 4 ? t : (sextant == 2) | (sextant == 3) ? p : value;
-  const int32_t g = (sextant == 1) | (sextant == 2)   ? value
-                    : sextant == 3                    ? q
-                    : (sextant == 4) | (sextant == 5) ? p
-                                                      : t;
-  const int32_t b = sextant == 2 ? t : (sextant == 3) | (sextant == 4) ? value : sextant == 5 ? q : p;
+  const int32_t r = sextant == 1 ? q : sextant == 4 ? t : ((sextant == 2) | (sextant == 3)) ? p : value;
+  const int32_t g = ((sextant == 1) | (sextant == 2))   ? value
+                    : sextant == 3                      ? q
+                    : ((sextant == 4) | (sextant == 5)) ? p
+                                                        : t;
+  const int32_t b = sextant == 2 ? t : ((sextant == 3) | (sextant == 4)) ? value : sextant == 5 ? q : p;
   return {r, g, b};
 }
 

@@ -20,9 +20,9 @@ constexpr ConvDesc conv(DType dtype) {
 }
 
 /// Device memory for every operand of a pattern, filled with whole numbers.
-class Operands {
+class Memory {
  public:
-  Operands(Context& context, const ConvPattern& pattern) : context_(context), pattern_(pattern) {
+  Memory(Context& context, const ConvPattern& pattern) : context_(context), pattern_(pattern) {
     const ConvDesc& d = pattern.conv;
     operands_.x = add(d.x_shape(), d.dtype), operands_.y = add(d.y_shape(), d.dtype);
     operands_.filter = add(d.filter_shape(), d.dtype);
@@ -31,7 +31,7 @@ class Operands {
     copy_on_device(before_, result().data, result().bytes(), context.stream());
     workspace_ = allocate(1024, context.stream());
   }
-  ~Operands() {
+  ~Memory() {
     for (const TensorRef& t : tensors_) release(t.data);
     release(before_), release(workspace_);
   }
@@ -43,7 +43,28 @@ class Operands {
     ConvPlanner planner(context_);
     planner.find(pattern_)->run(operands_, workspace_);
   }
-  int64_t wrong() { return count_wrong(context_, pattern_, operands_, before_); }
+  int64_t wrong(Operands numbers = Operands::integers) {
+    return count_wrong(context_, pattern_, operands_, before_, numbers);
+  }
+
+  void use_fractions() {
+    for (size_t i = 0; i < tensors_.size(); ++i)
+      fill_operand(context_, tensors_[i], Operands::fractions, static_cast<uint32_t>(i));
+    copy_on_device(before_, result().data, result().bytes(), context_.stream());
+  }
+
+  /// The forward pass of a pointwise convolution, every partial sum rounded.
+  void sum_up_in_bf16() {
+    const ConvDesc& d = pattern_.conv;
+    const std::vector<float> x = host(tensors_[0]), filter = host(tensors_[2]);
+    for (int64_t at = 0; at < result().shape.elements(); ++at) {
+      bf16 sum(0.0f);
+      for (int64_t c = 0; c < d.c; ++c)
+        sum = bf16(static_cast<float>(sum) +
+                   x[static_cast<size_t>(at / d.k * d.c + c)] * filter[static_cast<size_t>(at % d.k * d.c + c)]);
+      plant(at, at + 1, static_cast<float>(sum));
+    }
+  }
 
   /// Puts `value` in the place of results [begin, end).
   void plant(int64_t begin, int64_t end, float value) {
@@ -60,8 +81,17 @@ class Operands {
   void* add(Shape shape, DType dtype) {
     const TensorRef t{allocate(static_cast<size_t>(shape.elements()) * size_of(dtype), context_.stream()), shape,
                       dtype};
-    fill_sparse_integers(context_, t, static_cast<uint32_t>(tensors_.size()));
+    fill_operand(context_, t, Operands::integers, static_cast<uint32_t>(tensors_.size()));
     return tensors_.emplace_back(t).data;
+  }
+
+  std::vector<float> host(const TensorRef& t) const {
+    const auto read = [&]<class T>(T) {
+      std::vector<T> values(static_cast<size_t>(t.shape.elements()));
+      copy_to_host(values.data(), t.data, t.bytes(), context_.stream());
+      return std::vector<float>(values.begin(), values.end());
+    };
+    return t.dtype == DType::bf16 ? read(bf16(0.0f)) : read(0.0f);
   }
 
   Context& context_;
@@ -89,34 +119,59 @@ class ConvSamples : public testing::TestWithParam<DType> {
 TEST_P(ConvSamples, WhatTheDefinitionGivesIsRight) {
   for (const ConvPattern& pattern : patterns()) {
     SCOPED_TRACE(key_text(pattern));
-    Operands operands(context_, pattern);
-    operands.run();
-    EXPECT_EQ(operands.wrong(), 0);
+    Memory memory(context_, pattern);
+    memory.run();
+    EXPECT_EQ(memory.wrong(), 0);
   }
 }
 
 TEST_P(ConvSamples, FaultsAreSeen) {
   for (const ConvPattern& pattern : patterns()) {
     SCOPED_TRACE(key_text(pattern));
-    const int64_t results = Operands(context_, pattern).result().shape.elements();
+    const int64_t results = Memory(context_, pattern).result().shape.elements();
     const auto planted = [&](int64_t begin, int64_t end, float value) {
-      Operands operands(context_, pattern);
-      operands.run();
-      operands.plant(begin, end, value);
-      return operands.wrong();
+      Memory memory(context_, pattern);
+      memory.run();
+      memory.plant(begin, end, value);
+      return memory.wrong();
     };
     EXPECT_GT(planted(0, 1, 99), 0) << "the first result";
     EXPECT_GT(planted(results - 1, results, 99), 0) << "the last result";
     EXPECT_GT(planted(results / 2, results / 2 + results / 50, 0), 0) << "a fiftieth of them left out";
     EXPECT_GT(planted(0, results, std::numeric_limits<float>::quiet_NaN()), 1000) << "no numbers";
-    Operands untouched(context_, pattern);
+    Memory untouched(context_, pattern);
     EXPECT_GT(untouched.wrong(), 100) << "nothing computed";
   }
 }
 
+TEST_P(ConvSamples, FractionsMayBeRounded) {
+  for (const ConvPattern& pattern : patterns()) {
+    SCOPED_TRACE(key_text(pattern));
+    Memory memory(context_, pattern);
+    memory.use_fractions();
+    memory.run();
+    EXPECT_EQ(memory.wrong(Operands::fractions), 0);
+    const int64_t results = memory.result().shape.elements();
+    memory.plant(results / 2, results / 2 + results / 50, 0.1f);
+    EXPECT_GT(memory.wrong(Operands::fractions), 0);
+  }
+}
+
+TEST_P(ConvSamples, SumsInLessThanF32AreSeen) {
+  ConvDesc d = conv(GetParam());
+  d.c = 512, d.r = d.s = 1, d.pad = 0, d.stride = 1;
+  const ConvPattern pattern = pattern_of(d, ConvPass::forward, Accum::overwrite, F32Math::exact);
+  Memory memory(context_, pattern);
+  memory.use_fractions();
+  memory.run();
+  EXPECT_EQ(memory.wrong(Operands::fractions), 0);
+  memory.sum_up_in_bf16();
+  EXPECT_GT(memory.wrong(Operands::fractions), 500);
+}
+
 TEST_P(ConvSamples, OtherBitsAreCounted) {
   const ConvPattern pattern = pattern_of(conv(GetParam()), ConvPass::forward, Accum::overwrite, F32Math::exact);
-  Operands one(context_, pattern), two(context_, pattern);
+  Memory one(context_, pattern), two(context_, pattern);
   one.plant(0, one.result().shape.elements(), 0);
   two.plant(0, one.result().shape.elements(), 0);
   EXPECT_EQ(count_differing(context_, one.result(), two.result()), 0);
@@ -130,7 +185,7 @@ TEST_P(ConvSamples, NumbersAreSparseAndDifferFromTensorToTensor) {
   std::vector<std::vector<float>> drawn;
   for (const uint32_t seed : {1u, 2u}) {
     const TensorRef t{allocate(kCount * sizeof(float), context_.stream()), {kCount}, DType::f32};
-    fill_sparse_integers(context_, t, seed);
+    fill_operand(context_, t, Operands::integers, seed);
     copy_to_host(drawn.emplace_back(kCount).data(), t.data, t.bytes(), context_.stream());
     release(t.data);
   }
