@@ -80,7 +80,8 @@ TEST_P(Rows, CrossEntropy) {
       const auto x = run.input(logits), y = run.input(labels);
       const auto loss = run.output({rows}, DType::f32);
       const auto gradient = with_gradient ? run.output({rows, classes}, DType::f32) : TensorRef{};
-      run.run([&] { backend_->cross_entropy({rows, classes}, x, y, loss, gradient); });
+      const CrossEntropyDesc d{rows, classes};
+      run.run([&] { backend_->cross_entropy(d, x, y, loss, gradient); });
       Expected value, slope;
       for (int64_t i = 0; i < rows; ++i) {
         const Row row = row_of(logits, i);

@@ -72,7 +72,7 @@ TEST(LoaderAllocations, NonePerView) {
   AugmentSettings settings;
   const AugmentDesc desc = augment_desc(settings);
   const std::vector<uint8_t> pool(3 * kExtent * kExtent, 7);
-  const ConstTensorRef pixels(pool.data(), {static_cast<int64_t>(pool.size())}, DType::u8);
+  const ConstTensorRef pixels{pool.data(), {static_cast<int64_t>(pool.size())}, DType::u8};
   std::vector<ViewParams> views;
   for (uint32_t i = 0; i < kViews; ++i) views.push_back(draw_view(settings, {0, kExtent, kExtent}, 1, 0, i, 0));
   std::stable_sort(views.begin(), views.end(), [](const ViewParams& a, const ViewParams& b) {
