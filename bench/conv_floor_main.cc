@@ -37,7 +37,7 @@ void print_floor(int64_t batch, int64_t size, bool inference) {
 }  // namespace
 }  // namespace dcl::bench
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   using namespace dcl::bench;
   dcl::set_thread_count(0);
   if (argc < 3) {
@@ -47,4 +47,7 @@ int main(int argc, char** argv) {
     print_floor(1, 96, true);
   }
   for (int i = 1; i + 1 < argc; i += 2) print_floor(std::atoll(argv[i]), std::atoll(argv[i + 1]), false);
+} catch (const dcl::Error& error) {
+  std::fprintf(stderr, "error: %s\n", error.what());
+  return error.exit_code();
 }

@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::array<const char*, 3> kSplits = {"train", "test", "val"};
 constexpr std::ptrdiff_t kMaxDepth = 64;
+constexpr size_t kMostFolders = 1 << 16;  // of a class: a few links to each other's parents are as many as one likes
 
 /// What torchvision's ImageFolder takes for images, GIF, and other names of PNM: all are tried, so that what cannot be
 /// read is counted.
@@ -99,6 +100,10 @@ void collect(const std::string& root, const std::string& path, std::vector<Direc
   if (!directory_id(full, &id) || std::find(ancestors.begin(), ancestors.end(), id) != ancestors.end()) return;
   if (std::count(path.begin(), path.end(), '/') >= kMaxDepth)
     fail(ErrorKind::data, "folders are nested too deeply at " + quoted(full));
+  if (found.size() == kMostFolders)
+    fail(ErrorKind::data, "there are more than " + std::to_string(kMostFolders) + " folders below " +
+                              quoted(root + "/" + path.substr(0, path.find('/'))) +
+                              ", each counted as often as links lead to it: remove links between folders");
   Entries entries = read_directory(full);
   ancestors.push_back(id);
   for (const std::string& name : entries.directories) collect(root, path + "/" + name, ancestors, found);

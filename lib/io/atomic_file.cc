@@ -105,6 +105,7 @@ AtomicFile::AtomicFile(std::filesystem::path path, uint64_t expected_bytes)
   });
   try {
     if (error) fail_with("cannot write", error);
+    keep_permissions();
     if (expected_) reserve(expected_);
     buffer_.reserve(kBufferBytes);
   } catch (...) {
@@ -120,6 +121,12 @@ void AtomicFile::discard() noexcept {
   if (temporary_.empty()) return;
   ::unlink(temporary_.c_str());
   temporaries::remove(temporary_);
+}
+
+/// Of the file that is replaced: who may not read it may not read its successor.
+void AtomicFile::keep_permissions() noexcept {
+  struct stat old {};
+  if (::stat(path_.c_str(), &old) == 0) ::fchmod(fd_, old.st_mode & 0777);  // not everywhere: the file counts for more
 }
 
 void AtomicFile::reserve(uint64_t bytes) {

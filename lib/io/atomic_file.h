@@ -38,6 +38,7 @@ class AtomicFile {
 
  private:
   void discard() noexcept;
+  void keep_permissions() noexcept;
   void reserve(uint64_t bytes);
   void flush();
   void write_all(const char* data, size_t bytes, int64_t offset);

@@ -83,6 +83,17 @@ TEST_F(AtomicFiles, RespectsUmaskAndRelativePaths) {
   EXPECT_EQ(status.st_mode & 0777, 0640u);
 }
 
+TEST_F(AtomicFiles, WhoMayNotReadAFileMayNotReadItsSuccessor) {
+  write_file_atomically(folder_ / "secret", "x");
+  for (const mode_t mode : {0600u, 0664u}) {
+    ASSERT_EQ(::chmod((folder_ / "secret").c_str(), mode), 0);
+    write_file_atomically(folder_ / "secret", "y");
+    struct stat status {};
+    ASSERT_EQ(::stat((folder_ / "secret").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777, mode);
+  }
+}
+
 TEST_F(AtomicFiles, NamesUpTo255Bytes) {
   const std::string path = folder_ / std::string(255, 'n');
   write_file_atomically(path, "x");

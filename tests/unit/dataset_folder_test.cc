@@ -183,6 +183,29 @@ TEST_F(Folder, LinksAreFollowedAndLoopsAreNot) {
   EXPECT_EQ(data.names, (std::vector<std::string>{"cat/linked.png", "dog/1.png"}));
 }
 
+TEST_F(Folder, LinksThatMultiplyEndInAnError) {
+  image("data/cat/1.png", 7);
+  constexpr int kLevels = 40;  // of two links each: 2^40 ways to the last
+  for (int level = 0; level < kLevels; ++level) {
+    const fs::path at = folder_ / ("chain/" + std::to_string(level));
+    fs::create_directories(at);
+    for (const char* link : {"a", "b"})
+      fs::create_directory_symlink(folder_ / ("chain/" + std::to_string(level + 1)), at / link);
+  }
+  fs::create_directories(folder_ / ("chain/" + std::to_string(kLevels)));
+  fs::create_directory_symlink(folder_ / "chain/0", folder_ / "data/cat/links");
+  DatasetSpec spec;
+  spec.name = "folder";
+  spec.dir = folder_ / "data";
+  try {
+    load_dataset(spec);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    EXPECT_NE(std::string(error.what()).find("more than 65536 folders below"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(Folder, LimitsApplyBeforeReading) {
   for (const char* name : {"a/1.png", "a/2.png", "a/3.png", "b/1.png", "b/2.png"}) image(name, 1);
   DatasetSpec spec;
