@@ -1,21 +1,16 @@
 #include "train/pretrain.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <deque>
 
 #include "core/file.h"
 #include "core/log.h"
-#include "data/loader.h"
 #include "io/csv.h"
 #include "train/model_file.h"
-#include "train/pretrain_step.h"
+#include "train/pretrain_impl.h"
 
 namespace dcl {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 LoaderOptions loader_options(const PretrainSettings& settings) {
   LoaderOptions options;
@@ -46,91 +41,28 @@ constexpr size_t kNamedImages = 8;  // of a batch in messages
 
 }  // namespace
 
-class Pretrainer::Impl {
- public:
-  Impl(Backend& backend, const Dataset& train, const Dataset* bank, const Dataset* query,
-       const PretrainSettings& settings, const PretrainPlan& plan, std::filesystem::path checkpoints)
-      : backend_(backend),
-        bank_(bank),
-        query_(query),
-        settings_(settings),
-        plan_(plan),
-        folder_(std::move(checkpoints)),
-        loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
-        step_(backend, settings, plan.use_graph),
-        steps_ahead_(steps_ahead_of(plan, backend)),
-        schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
-    if (steps_ahead_ >= PretrainStep::kMostPending)
-      fail(ErrorKind::usage, "steps_ahead must be below " + std::to_string(PretrainStep::kMostPending));
-    check_labels(settings, train);
-    facts_.settings = trajectory_of(settings, train);
-    facts_.machine = machine_of(backend);
-    best_ = folder_.best_knn();
-    log(LogLevel::info, "memory: " + std::to_string(step_.memory() >> 20) + " MiB for steps of " +
-                            std::to_string(settings.batch) + " images, " + std::to_string(settings.part()) +
-                            " of them in the network at a time");
-  }
-
-  void resume(const Checkpoint& checkpoint, bool other_settings_allowed);
-
-  const RunPosition& position() const { return facts_.position; }
-  const ParameterStore& parameters() const { return step_.parameters(); }
-  /// Epochs count: those before a checkpoint that is continued with other settings may have had other numbers of steps.
-  int64_t total_steps() const {
-    const int64_t whole = settings_.epochs * loader_.steps_per_epoch() + facts_.position.step - scheduled_step();
-    return plan_.max_steps > 0 ? std::min(whole, plan_.max_steps) : whole;
-  }
-
-  PretrainEnd run(PretrainObserver& observer);
-
- private:
-  void set_beta(PretrainObserver& observer);
-  void enqueue_one();
-  void report_one(PretrainObserver& observer);
-  /// Reports steps until at most `left` are under way.
-  void report_until(int64_t left, PretrainObserver& observer) {
-    while (step_.pending() > left) report_one(observer);
-  }
-  struct UnderWay;
-  void advance();
-  std::string describe(const UnderWay& step);
-  void leave_out(const std::string& what);
-  void roll_back(const std::string& what);
-  bool monitor_due() const;
-  bool checkpoint_due() const;
-  void run_monitor(PretrainObserver& observer);
-  void save(PretrainObserver& observer, bool must_succeed);
-  void check_optimizer(const Checkpoint& checkpoint) const;
-  /// The step that it would be, had all epochs been as long as they are now.
-  int64_t scheduled_step() const {
-    return facts_.position.epoch * loader_.steps_per_epoch() + facts_.position.step_in_epoch;
-  }
-  bool at_epoch_end() const { return facts_.position.step > 0 && facts_.position.step_in_epoch == 0; }
-
-  Backend& backend_;
-  const Dataset *bank_, *query_;
-  PretrainSettings settings_;
-  PretrainPlan plan_;
-  CheckpointFolder folder_;
-  Loader loader_;
-  PretrainStep step_;
-  int64_t steps_ahead_;
-  struct UnderWay {
-    StepRecord record;
-    double start;
-    int64_t images;
-    std::vector<int32_t> named;  // the first of the batch
-  };
-  std::deque<UnderWay> under_way_;  // the steps of step_.pending()
-  double last_report_ = 0;
-  Schedule schedule_;
-  CheckpointFacts facts_;
-  std::optional<double> best_;
-  int64_t saved_step_ = -1;  // step of the newest checkpoint in folder_
-  int failed_checkpoints_ = 0;
-  double epoch_loss_ = 0, epoch_start_ = 0;
-  int64_t epoch_steps_ = 0;
-};
+Pretrainer::Impl::Impl(Backend& backend, const Dataset& train, const Dataset* bank, const Dataset* query,
+                       const PretrainSettings& settings, const PretrainPlan& plan, std::filesystem::path checkpoints)
+    : backend_(backend),
+      bank_(bank),
+      query_(query),
+      settings_(settings),
+      plan_(plan),
+      folder_(std::move(checkpoints)),
+      loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
+      step_(backend, settings, plan.use_graph),
+      steps_ahead_(steps_ahead_of(plan, backend)),
+      schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
+  if (steps_ahead_ >= PretrainStep::kMostPending)
+    fail(ErrorKind::usage, "steps_ahead must be below " + std::to_string(PretrainStep::kMostPending));
+  check_labels(settings, train);
+  facts_.settings = trajectory_of(settings, train);
+  facts_.machine = machine_of(backend);
+  best_ = folder_.best_knn();
+  log(LogLevel::info, "memory: " + std::to_string(step_.memory() >> 20) + " MiB for steps of " +
+                          std::to_string(settings.batch) + " images, " + std::to_string(settings.part()) +
+                          " of them in the network at a time");
+}
 
 /// Adam's averages and a momentum are of no use to each other: no override makes them that.
 void Pretrainer::Impl::check_optimizer(const Checkpoint& checkpoint) const {
@@ -165,56 +97,6 @@ void Pretrainer::Impl::resume(const Checkpoint& checkpoint, bool other_settings_
   saved_step_ = saved ? facts_.position.step : -1;
 }
 
-/// Which step it was, and what the loss depended on. Where it began can be told only when no later step is under way.
-std::string Pretrainer::Impl::describe(const UnderWay& step) {
-  const StepRecord& record = step.record;
-  std::string images;
-  for (const int32_t image : step.named) images += " " + std::to_string(image);
-  if (step.images > static_cast<int64_t>(step.named.size())) images += " ...";
-  return "the loss is " + number_text(record.loss) + " at step " + std::to_string(record.step) + " (epoch " +
-         std::to_string(record.epoch) + ", step " + std::to_string(record.step_in_epoch) + " of " +
-         std::to_string(record.steps_per_epoch) + ", learning rate " + number_text(record.lr) + ", images" + images +
-         ")" + (step_.pending() == 0 ? "; the first that is not finite: " + step_.first_non_finite() : "");
-}
-
-/// After a step whose loss is not finite: its update did not happen, and the position is behind it.
-void Pretrainer::Impl::leave_out(const std::string& what) {
-  LeftOut& left_out = facts_.left_out;
-  switch (plan_.on_nan.action) {
-    case OnNan::Action::stop:
-      fail(ErrorKind::numerical, what +
-                                     "; stopped before the update, checkpoints are untouched: lower the learning rate, "
-                                     "or continue with --on_nan");
-    case OnNan::Action::skip:
-      if (left_out.in_a_row >= plan_.on_nan.limit)
-        fail(ErrorKind::numerical, what + "; " + std::to_string(left_out.in_a_row) +
-                                       " steps before it were left out, as many in a row as --on_nan allows");
-      ++left_out.steps;
-      ++left_out.in_a_row;
-      return;
-    case OnNan::Action::rollback:
-      return roll_back(what);
-  }
-}
-
-/// Weights, running statistics and optimizer state of the newest valid checkpoint, at the position of now.
-void Pretrainer::Impl::roll_back(const std::string& what) {
-  if (facts_.left_out.rollbacks >= plan_.on_nan.limit)
-    fail(ErrorKind::numerical, what + "; the run was rolled back " + std::to_string(facts_.left_out.rollbacks) +
-                                   " times before, as often as --on_nan allows");
-  std::vector<PassedOver> passed_over;
-  const std::optional<Checkpoint> checkpoint = folder_.newest_valid(passed_over, facts_.position.step);
-  if (!checkpoint)
-    fail(ErrorKind::numerical, what + "; there is no checkpoint to roll back to in " + quoted(folder_.path()));
-  step_.load(*checkpoint->model, *checkpoint->state);
-  const CheckpointFacts& then = checkpoint->facts;
-  facts_.left_out.steps =
-      facts_.position.step - (then.position.step - then.left_out.steps);  // the updates are those of then
-  ++facts_.left_out.rollbacks;
-  facts_.knn_top1.reset();
-  log(LogLevel::warning, "rolled back to the weights of step " + std::to_string(then.position.step));
-}
-
 void Pretrainer::Impl::advance() {
   RunPosition& position = facts_.position;
   ++position.step;
@@ -237,7 +119,7 @@ void Pretrainer::Impl::set_beta(PretrainObserver& observer) {
 /// One step of the trajectory; on return facts_.position names the next batch.
 void Pretrainer::Impl::enqueue_one() {
   RunPosition& position = facts_.position;
-  const double start = now();
+  const double start = seconds_now();
   const double waited = loader_.stats().wait_seconds;
   const Batch* batch = loader_.next();
   StepRecord record;
@@ -263,8 +145,8 @@ void Pretrainer::Impl::report_one(PretrainObserver& observer) {
   record.clamp_fraction = result.clamp_fraction;
   record.mean_positive = result.mean_positive;
   record.mean_negative = result.mean_negative;
-  const double seconds = now() - std::max(done.start, last_report_);
-  last_report_ = now();
+  const double seconds = seconds_now() - std::max(done.start, last_report_);
+  last_report_ = seconds_now();
   record.images_per_second = static_cast<double>(done.images) / seconds;
   record.wait_fraction = std::min(record.wait_fraction / seconds, 1.0);
   if (std::isfinite(result.loss)) {
@@ -278,77 +160,19 @@ void Pretrainer::Impl::report_one(PretrainObserver& observer) {
     observer.on_left_out(record, what);
   }
   if (record.step_in_epoch < record.steps_per_epoch) return;
-  observer.on_epoch(record.epoch, epoch_loss_ / static_cast<double>(epoch_steps_), now() - epoch_start_);
+  observer.on_epoch(record.epoch, epoch_loss_ / static_cast<double>(epoch_steps_), seconds_now() - epoch_start_);
   epoch_loss_ = 0;
   epoch_steps_ = 0;
-  epoch_start_ = now();
-}
-
-bool Pretrainer::Impl::monitor_due() const {
-  if (!plan_.monitor || facts_.knn_top1) return false;
-  if (facts_.position.step == total_steps()) return true;
-  return plan_.test_every > 0 && at_epoch_end() && facts_.position.epoch % plan_.test_every == 0;
-}
-
-bool Pretrainer::Impl::checkpoint_due() const {
-  const int64_t step = facts_.position.step;
-  if (step == total_steps()) return true;
-  return plan_.checkpoint_every > 0 ? step % plan_.checkpoint_every == 0 : at_epoch_end();
-}
-
-void Pretrainer::Impl::run_monitor(PretrainObserver& observer) {
-  const double start = now();
-  std::optional<MonitorResult> result;
-  try {
-    result = knn_accuracy(backend_, step_.parameters(), *bank_, *query_, *plan_.monitor, settings_.dtype,
-                          [&] { return observer.stop_requested(); });
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::numerical) throw;  // whether training can go on, its own loss tells
-    log(LogLevel::warning, std::string("no kNN accuracy: ") + error.what());
-  }
-  if (!result) return;
-  facts_.knn_top1 = result->top1;
-  saved_step_ = -1;  // a checkpoint of this step does not know the accuracy yet
-  MonitorRecord record{facts_.position.step, facts_.position.epoch, result->top1, result->top5, now() - start, false};
-  record.best = !best_ || result->top1 > *best_;
-  observer.on_monitor(record);
-}
-
-/// A failed checkpoint is a warning as long as the run goes on and not too many fail in a row.
-void Pretrainer::Impl::save(PretrainObserver& observer, bool must_succeed) {
-  const int64_t step = facts_.position.step;
-  if (saved_step_ == step) return;
-  if (const std::string what = step_.non_finite_state(); !what.empty()) {
-    const std::string message = "the " + what + " after step " + std::to_string(step) + " are not finite";
-    if (plan_.on_nan.action != OnNan::Action::rollback)
-      fail(ErrorKind::numerical,
-           message + ": no checkpoint is written; lower the learning rate and continue from the last one");
-    roll_back(message);
-  }
-  try {
-    folder_.save(facts_, step_.model_tensors(), step_.state_tensors());
-    if (facts_.knn_top1 && (!best_ || *facts_.knn_top1 > *best_)) {
-      folder_.mark_best(step);
-      best_ = facts_.knn_top1;
-    }
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::io || must_succeed || ++failed_checkpoints_ > plan_.max_failed_checkpoints) throw;
-    log(LogLevel::warning, std::string("checkpoint not saved, going on: ") + error.what());
-    return;
-  }
-  failed_checkpoints_ = 0;
-  saved_step_ = step;
-  observer.on_checkpoint(folder_.model_path(step));
-  folder_.prune(plan_.keep_last, plan_.keep_every);
+  epoch_start_ = seconds_now();
 }
 
 PretrainEnd Pretrainer::Impl::run(PretrainObserver& observer) {
   loader_.start(facts_.position.epoch, facts_.position.step_in_epoch);
-  epoch_start_ = now();
+  epoch_start_ = seconds_now();
   const auto beside_training = [&](const auto& work) {
-    const double start = now();
+    const double start = seconds_now();
     work();
-    epoch_start_ += now() - start;  // an epoch's time is that of its steps
+    epoch_start_ += seconds_now() - start;  // an epoch's time is that of its steps
   };
   for (bool first = true;; first = false) {
     if (!first || facts_.position.step > 0) {
