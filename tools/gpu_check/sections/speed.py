@@ -55,6 +55,9 @@ def benchmark(session, program, pattern, limit, note="", environment=None):
                                               f"--benchmark_out={file}", "--benchmark_out_format=json"], limit,
                         {**session.environment, **(environment or {})})
     runs = (json_of(file) or {}).get("benchmarks", [])
+    passed_over = [line for line in ended.output.splitlines() if line.endswith("passed over")]
+    if passed_over:
+        session.row(f"{program} {pattern}: engines", f"{len(passed_over)} passed over, such as: {passed_over[0]}", lines=passed_over)
     if not runs or not ended.ok:
         session.say(f"{program}{note and ', ' + note}", ended)
     figures = {}
