@@ -57,11 +57,15 @@ TEST(LoaderAllocations, NonePerBatch) {
   const int64_t before = g_allocations.load();
   loader.start();
   const int64_t after_start = g_allocations.load();
-  EXPECT_GT(after_start, before);                                  // the counter works: threads were made
-  for (int i = 0; i < 30; ++i) ASSERT_NE(loader.next(), nullptr);  // scratch of the workers' threads grows here
-  const int64_t warm = g_allocations.load();
-  for (int i = 0; i < 100; ++i) ASSERT_NE(loader.next(), nullptr);
-  EXPECT_EQ(g_allocations.load(), warm);
+  EXPECT_GT(after_start, before);  // the counter works: threads were made
+  // The scratch of a worker's thread grows with its first slice, which on a busy machine may come late.
+  bool none = false;
+  for (int round = 0; round <= options.threads && !none; ++round) {
+    const int64_t warm = g_allocations.load();
+    for (int i = 0; i < 100; ++i) ASSERT_NE(loader.next(), nullptr);
+    none = round > 0 && g_allocations.load() == warm;
+  }
+  EXPECT_TRUE(none) << "every hundred batches something is allocated";
 }
 
 /// Neither a larger crop nor a blur: whichever view comes first, the others of an image of that extent find room.
