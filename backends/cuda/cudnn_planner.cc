@@ -180,12 +180,13 @@ class ConvPlanner::Plans {
     const auto expected = expected_.extract(key);
     const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
     std::vector<std::shared_future<PlanBuilder::Plan>> usable;
+    std::vector<std::unique_ptr<ConvPlan>> plans;
     std::vector<Engine> engines;
     for (const auto& future : all.plans)
       if (const PlanBuilder::Plan& plan = future.get(); plan && plan->workspace_bytes() <= kMostWorkspace) {
         usable.push_back(future);
-        engines.push_back({name_of(plan->config().choice()), plan->workspace_bytes(),
-                           [this, &plan = *plan](auto... operands) { plan.run(handle_.get(), operands...); }});
+        plans.push_back(std::make_unique<CudnnPlan>(handle_, description, plan->workspace_bytes(), future));
+        engines.push_back({name_of(plan->config().choice()), plans.back().get()});
       }
     if (usable.empty()) return nullptr;
     std::string failure;

@@ -19,43 +19,33 @@ constexpr float kLong = 2;         // milliseconds: fewer runs suffice
 constexpr int kRepeatsOfLong = 3;
 constexpr float kNever = std::numeric_limits<float>::infinity();
 
-int64_t elements(const GraphTensor& t) { return t.dims[0] * t.dims[1] * t.dims[2] * t.dims[3]; }
-
-ConvOperands operands_of(std::span<const int64_t> ids, std::span<void* const> pointers) {
-  ConvOperands o;
-  const auto of = [&](int64_t id) {
-    const auto at = std::find(ids.begin(), ids.end(), id);
-    return at == ids.end() ? nullptr : pointers[static_cast<size_t>(at - ids.begin())];
-  };
-  o.x = of(kX), o.filter = of(kFilter), o.y = of(kY), o.bias = of(kBias), o.residual = of(kResidual);
-  return o;
-}
-
 /// Engines for one pattern on the same operands, whole numbers at first.
 class Trial {
  public:
   Trial(Context& context, const ConvPattern& pattern, std::span<const Engine> engines)
       : context_(context), pattern_(pattern) {
-    const Graph graph = graph_of(pattern);
-    ids_ = graph.operands();
-    for (const int64_t id : ids_) {
-      const GraphTensor& t = graph.tensor(id);
-      blocks_.emplace_back(static_cast<size_t>(elements(t)) * size_of(t.dtype), context.stream());
-      tensors_.push_back({blocks_.back().data(), {elements(t)}, t.dtype});
-      pointers_.push_back(blocks_.back().data());
+    const ConvDesc& d = pattern.conv;
+    operands_.x = operand(ConvPass::backward_data, d.x_shape(), d.dtype);
+    operands_.filter = operand(ConvPass::backward_filter, d.filter_shape(), d.dtype);
+    operands_.y = operand(ConvPass::forward, d.y_shape(), d.dtype);
+    if (pattern.bias) operands_.bias = operand({}, {d.k}, DType::f32);
+    if (pattern.residual) operands_.residual = operand({}, d.y_shape(), d.dtype);
+    if (pattern.statistics_groups > 0) {
+      operands_.sum = static_cast<float*>(operand({}, {d.k}, DType::f32));
+      operands_.square_sum = static_cast<float*>(operand({}, {d.k}, DType::f32));
     }
     size_t workspace_bytes = 0;
-    for (const Engine& engine : engines) workspace_bytes = std::max(workspace_bytes, engine.workspace_bytes);
+    for (const Engine& engine : engines) workspace_bytes = std::max(workspace_bytes, engine.plan->workspace_bytes());
     workspace_ = blocks_.emplace_back(workspace_bytes, context.stream()).data();
-    earlier_ = blocks_.emplace_back(result().bytes(), context.stream()).data();
-    if (pattern.add) before_ = blocks_.emplace_back(result().bytes(), context.stream()).data();
+    earlier_ = blocks_.emplace_back(result_.bytes(), context.stream()).data();
+    if (pattern.add) before_ = blocks_.emplace_back(result_.bytes(), context.stream()).data();
     use(Operands::integers);
   }
 
   void use(Operands numbers) {
     numbers_ = numbers;
     for (size_t i = 0; i < tensors_.size(); ++i) fill_operand(context_, tensors_[i], numbers, static_cast<uint32_t>(i));
-    if (before_) copy_on_device(before_, result().data, result().bytes(), context_.stream());
+    if (before_) copy_on_device(before_, result_.data, result_.bytes(), context_.stream());
   }
 
   float time(const Engine& engine, std::string& failure, int repeats, float most = kNever) {
@@ -66,37 +56,39 @@ class Trial {
   /// Whether results are what the pattern's definition says. What an engine leaves out is seen, too.
   bool is_right(const Engine& engine) {
     run_afresh(engine);
-    return count_wrong(context_, pattern_, operands_of(ids_, pointers_), before_, numbers_) == 0;
+    return count_wrong(context_, pattern_, operands_, before_, numbers_) == 0;
   }
 
   /// Whether the same operands give the same bits.
   bool is_repeatable(const Engine& engine) {
     run_afresh(engine);
-    copy_on_device(earlier_, result().data, result().bytes(), context_.stream());
+    copy_on_device(earlier_, result_.data, result_.bytes(), context_.stream());
     run_afresh(engine);
-    return count_differing(context_, {earlier_, result().shape, result().dtype}, result()) == 0;
+    return count_differing(context_, {earlier_, result_.shape, result_.dtype}, result_) == 0;
   }
 
  private:
   /// On a result that holds what an engine adds to, or nothing that could pass for a result.
   void run_afresh(const Engine& engine) {
-    before_ ? copy_on_device(result().data, before_, result().bytes(), context_.stream())
-            : fill(context_, result(), std::numeric_limits<float>::quiet_NaN());
+    before_ ? copy_on_device(result_.data, before_, result_.bytes(), context_.stream())
+            : fill(context_, result_, std::numeric_limits<float>::quiet_NaN());
     run(engine);
   }
-  void run(const Engine& engine) { engine.run(ids_, pointers_, workspace_); }
-  const TensorRef& result() const {
-    const ConvPass pass = pattern_.pass;
-    const int64_t id = pass == ConvPass::forward ? kY : pass == ConvPass::backward_data ? kX : kFilter;
-    return tensors_[static_cast<size_t>(std::find(ids_.begin(), ids_.end(), id) - ids_.begin())];
+  void run(const Engine& engine) { engine.plan->run(operands_, workspace_); }
+  /// Memory for an operand, the result of `pass` if of any.
+  void* operand(std::optional<ConvPass> pass, Shape shape, DType dtype) {
+    const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+    const TensorRef t{blocks_.emplace_back(bytes, context_.stream()).data(), shape, dtype};
+    if (pass == pattern_.pass) result_ = t;
+    return tensors_.emplace_back(t).data;
   }
 
   Context& context_;
   const ConvPattern& pattern_;
-  std::vector<int64_t> ids_;
   std::vector<DeviceBlock> blocks_;
   std::vector<TensorRef> tensors_;
-  std::vector<void*> pointers_;
+  ConvOperands operands_;
+  TensorRef result_;
   Operands numbers_ = Operands::integers;
   void *workspace_ = nullptr, *earlier_ = nullptr, *before_ = nullptr;
 };

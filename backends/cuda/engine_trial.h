@@ -1,22 +1,18 @@
 // Engines of a library on the device: which of them are right, and which of those is fastest.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 
-#include "cuda/context.h"
-#include "cuda/conv_pattern.h"
+#include "cuda/conv_planner.h"
 
 namespace dcl::cuda {
 
 /// What may serve a pattern.
 struct Engine {
   std::string name;  ///< for messages
-  size_t workspace_bytes = 0;
-  /// ids and pointers of the operands of the pattern's graph, in the same order. Enqueues; throws Error.
-  std::function<void(std::span<const int64_t> ids, std::span<void* const> pointers, void* workspace)> run;
+  ConvPlan* plan = nullptr;
 };
 
 /// Which engine takes least time, on random operands; the first of those that are equally fast. Takes memory for the

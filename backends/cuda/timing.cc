@@ -9,7 +9,10 @@ float median_time(Stream stream, std::string& failure, const std::function<void(
   const float first = device_time(stream, run, failure);
   if (first > most || !std::isfinite(first)) return first;
   std::vector<float> times;
-  for (int i = 0; i < repeats; ++i) times.push_back(device_time(stream, run, failure));
+  for (int i = 0; i < repeats; ++i) {
+    times.push_back(device_time(stream, run, failure));
+    if (!std::isfinite(times.back())) return times.back();
+  }
   const auto middle = times.begin() + repeats / 2;
   std::nth_element(times.begin(), middle, times.end());
   return *middle;

@@ -1,8 +1,9 @@
 // Which of a library's engines is taken, on the emulated device: a fast one that is wrong must not win.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -23,27 +24,39 @@ ConvDesc conv() {
   return d;
 }
 
+/// Whatever `run` does.
+class TestPlan final : public ConvPlan {
+ public:
+  using Run = std::function<void(const ConvOperands&, void* workspace)>;
+  explicit TestPlan(Run run) : run_(std::move(run)) { workspace_bytes_ = 1024; }
+  void run(const ConvOperands& operands, void* workspace) override { run_(operands, workspace); }
+
+ private:
+  Run run_;
+};
+
 class EngineTrial : public testing::Test {
  protected:
+  Engine engine(const char* name, TestPlan::Run run) {
+    return {name, plans_.emplace_back(std::make_unique<TestPlan>(std::move(run))).get()};
+  }
   /// Computes what `computes` asks for, later changed by `fault`, in at least this time.
   Engine engine(const char* name, const ConvPattern& computes, milliseconds time,
                 std::function<void(TensorRef result)> fault = {}) {
-    return {name, 1024, [=, this](std::span<const int64_t> ids, std::span<void* const> pointers, void* workspace) {
-              const auto of = [&](int64_t id) {
-                const auto at = std::find(ids.begin(), ids.end(), id);
-                return at == ids.end() ? nullptr : pointers[static_cast<size_t>(at - ids.begin())];
-              };
-              std::this_thread::sleep_for(time);
-              planner_.find(computes)->run({.x = of(kX), .filter = of(kFilter), .y = of(kY)}, workspace);
-              const bool data = computes.pass == ConvPass::backward_data;
-              if (fault)
-                fault({of(data ? kX : kY), data ? computes.conv.x_shape() : computes.conv.y_shape(), DType::bf16});
-            }};
+    return engine(name, [=, this](const ConvOperands& o, void* workspace) {
+      std::this_thread::sleep_for(time);
+      planner_.find(computes)->run(o, workspace);
+      const bool data = computes.pass == ConvPass::backward_data;
+      if (fault)
+        fault({const_cast<void*>(data ? o.x : o.y), data ? computes.conv.x_shape() : computes.conv.y_shape(),
+               DType::bf16});
+    });
   }
   std::optional<size_t> fastest(const ConvPattern& pattern, const std::vector<Engine>& engines) {
     return fastest_engine(context_, pattern, engines, failure_);
   }
 
+  std::vector<std::unique_ptr<TestPlan>> plans_;
   Context context_;
   ConvPlanner planner_{context_};
   std::string failure_;
@@ -64,9 +77,16 @@ TEST_F(EngineTrial, AnEngineThatOverwritesWhereItShouldAddIsNotTaken) {
   EXPECT_EQ(fastest(data_, {engine("adds", adding_, milliseconds(0)), engine("78", data_, milliseconds(40))}), 1);
 }
 
+TEST_F(EngineTrial, AnEngineThatForgetsWhatIsFusedIsNotTaken) {
+  const ConvPattern fused = pattern_of(FusedConvDesc{conv(), true, true}, F32Math::exact);
+  const ConvPattern without_residual = pattern_of(FusedConvDesc{conv(), true, false}, F32Math::exact);
+  EXPECT_EQ(fastest(fused, {engine("whole", fused, milliseconds(40)), engine("bare", forward_, milliseconds(0)),
+                            engine("no residual", without_residual, milliseconds(0))}),
+            0);
+}
+
 TEST_F(EngineTrial, AnEngineThatLeavesResultsOutIsNotTakenForThoseOfAnother) {
-  Engine idle = engine("idle", forward_, milliseconds(0));
-  idle.run = [](auto...) {};
+  const Engine idle = engine("idle", [](auto...) {});
   EXPECT_EQ(fastest(forward_, {engine("whole", forward_, milliseconds(20)), idle}), 0);
   const auto wipe_the_end = [this](TensorRef y) {
     const int64_t last = y.shape.elements() / 4;
@@ -94,8 +114,7 @@ TEST_F(EngineTrial, AnEngineWhoseBitsVaryIsNotTaken) {
 }
 
 TEST_F(EngineTrial, EnginesThatFailToRunArePassedOver) {
-  Engine broken = engine("broken", forward_, milliseconds(0));
-  broken.run = [](auto...) { fail(ErrorKind::environment, "this one does not run"); };
+  const Engine broken = engine("broken", [](auto...) { fail(ErrorKind::environment, "this one does not run"); });
   EXPECT_EQ(fastest(forward_, {broken, engine("works", forward_, milliseconds(5))}), 1);
   EXPECT_EQ(fastest(forward_, {broken, broken}), std::nullopt);
   EXPECT_NE(failure_.find("this one does not run"), failure_.npos) << failure_;
