@@ -38,8 +38,8 @@ void DataOptions::add_to(Options& options) {
   options.add("shapes_seed", &train.shapes_seed, "which shapes");
 }
 
-void DataOptions::resolve(const std::string& stl10_default) {
-  if (train.split.empty()) train.split = train.name == "stl10" ? stl10_default : "train";
+void DataOptions::resolve(const std::string& stl10_default, const std::string& others_default) {
+  if (train.split.empty()) train.split = train.name == "stl10" ? stl10_default : others_default;
 }
 
 DatasetSpec DataOptions::test() const {
@@ -114,30 +114,39 @@ void EncoderOptions::add_to(Options& options) {
   options.add("seed", &seed, "of random weights, order and views");
 }
 
-ParameterStore EncoderOptions::open(Backend& backend) const {
+ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) const {
   if (untrained != model_path.empty()) fail(ErrorKind::usage, "give either --model_path FILE or --untrained");
-  ParameterStore store = untrained ? untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed)
-                                   : load_encoder(backend, model_path, model_prefix);
+  ParameterStore store = untrained ? untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed, with_gradients)
+                                   : load_encoder(backend, model_path, model_prefix, with_gradients);
   log(LogLevel::info, "encoder: " + store.config().arch + ", " + std::string(name_of(store.config().stem)) + " stem, " +
                           (untrained ? "untrained" : model_path.string()));
   return store;
+}
+
+void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& data,
+                 const ParameterStore& store, const DeviceOptions& device, const Backend& backend) {
+  const nlohmann::ordered_json context{{"dataset", data.name},        {"split", data.split},
+                                       {"images", data.size()},       {"classes", data.classes.size()},
+                                       {"arch", store.config().arch}, {"stem", name_of(store.config().stem)},
+                                       {"device", backend.info().name}, {"dtype", device.dtype},
+                                       {"threads", thread_count()},   {"version", version()}};
+  for (const auto& [name, value] : context.items())
+    if (!figure.contains(name)) figure[name] = value;
+  options.for_each_setting([&](const std::string& name, const auto& value) {
+    if (!figure.contains(name)) figure[name] = value;
+  });
 }
 
 void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& train, const Dataset& test,
                  const EncoderOptions& encoder, const ParameterStore& store, const DeviceOptions& device,
                  const Backend& backend) {
   const auto model = encoder.untrained ? nlohmann::ordered_json() : nlohmann::ordered_json(encoder.model_path.native());
-  figure.update({{"dataset", train.name},       {"split", train.split},
-                 {"images", train.size()},      {"test_split", test.split},
-                 {"test_images", test.size()},  {"classes", train.classes.size()},
-                 {"arch", store.config().arch}, {"stem", name_of(store.config().stem)},
-                 {"model_path", model},         {"untrained", encoder.untrained},
-                 {"seed", encoder.seed},        {"device", backend.info().name},
-                 {"dtype", device.dtype},       {"threads", thread_count()},
-                 {"version", version()}});
-  options.for_each_setting([&](const std::string& name, const auto& value) {
-    if (!figure.contains(name)) figure[name] = value;
-  });
+  figure.update({{"test_split", test.split},
+                 {"test_images", test.size()},
+                 {"model_path", model},
+                 {"untrained", encoder.untrained},
+                 {"seed", encoder.seed}});
+  add_context(figure, options, train, store, device, backend);
 }
 
 void print_json(const nlohmann::ordered_json& object) {

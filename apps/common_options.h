@@ -21,8 +21,8 @@ struct DataOptions {
   int64_t shapes_test_count = 0;  ///< 0: a fifth of shapes_count
 
   void add_to(Options& options);
-  /// Gives an empty --split its meaning: `stl10_default` for stl10, "train" for the others. Call after parsing.
-  void resolve(const std::string& stl10_default);
+  /// Gives an empty --split its meaning: `stl10_default` for stl10, `others_default` for the others. Call after parsing.
+  void resolve(const std::string& stl10_default, const std::string& others_default = "train");
   DatasetSpec test() const;
   /// The test split beside `training`. Error{data} also where a folder without splits gives both the same images.
   Dataset load_test(const Dataset& training) const;
@@ -56,11 +56,14 @@ struct EncoderOptions {
 
   void add_to(Options& options);
   /// Error{usage} unless exactly one of the two is asked for. Logs what it is.
-  ParameterStore open(Backend& backend) const;
+  ParameterStore open(Backend& backend, bool with_gradients = false) const;
 };
 
 /// Completes the JSON object of a figure by what it was computed from and on: data, encoder, device, and every setting
 /// that it does not have yet.
+void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& data,
+                 const ParameterStore& store, const DeviceOptions& device, const Backend& backend);
+/// The same of a figure with test images.
 void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& train, const Dataset& test,
                  const EncoderOptions& encoder, const ParameterStore& store, const DeviceOptions& device,
                  const Backend& backend);

@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
   options
       .add("names", &names,
            "keep: every tensor as it is called; published: the model alone, f.0.weight ...; torchvision: "
-           "the encoder alone, conv1.weight ...")
+           "encoder and, if there is one, classifier, conv1.weight ...")
       .choices({"keep", "published", "torchvision"});
   options.add("prefix", &settings.prefix, "put before every name; module. for a model inside DataParallel");
   options.add("dtype", &dtype, "of floating tensors").choices({"keep", "f32", "f16", "bf16"});

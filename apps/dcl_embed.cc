@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   options.add("out", &out, "the .npy file; names and labels go beside it, to .csv").required();
   options.add("raw", &raw, "as the encoder gives them; otherwise each row has unit length, as published");
   options.add("projector", &projector_folder, "also write the features for TensorBoard's embedding projector into this folder");
-  options.add("eval_size", &eval_size, "height and width; 0: the images' own, as published").range(0, 4096);
+  options.add("eval_size", &eval_size, "height and width; 0: the images' own, as published").range(0, kMostEvalSize);
   options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
   device.add_to(options);
 

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
   options.group("Evaluation");
   options.add("k", &settings.k, "neighbours").range(1, 1e6);
   options.add("temperature", &settings.temperature, "a neighbour weighs exp(similarity / temperature)").range(1e-3, 1e6);
-  options.add("eval_size", &settings.eval_size, "height and width; 0: the images' own, as published").range(0, 4096);
+  options.add("eval_size", &settings.eval_size, "height and width; 0: the images' own, as published").range(0, kMostEvalSize);
   options.add("batch_size", &settings.batch, "images per forward pass").range(1, 65536);
   options.add("json", &json, "one JSON object on standard output").transient();
   device.add_to(options);

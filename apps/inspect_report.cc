@@ -30,17 +30,21 @@ struct Extent {
 /// Which network it is and who takes it, or why nobody does.
 void describe_model(const TensorFile& file, const std::string& model_prefix, ordered_json& out) {
   try {
-    const StateMapping mapping = map_state(file.tensors(), model_prefix);
+    const StateMapping mapping = map_state(file.tensors(), model_prefix, /*classifier=*/true);
     const ModelConfig& config = mapping.config;
     ordered_json model{{"arch", config.arch}, {"stem", name_of(config.stem)}, {"prefix", mapping.names.model_prefix()}};
     model["head"] = config.head ? ordered_json{{"hidden_dim", config.hidden_dim}, {"feature_dim", config.feature_dim}}
                                 : ordered_json();
-    int64_t parameters = 0;
+    const MappedLinear& linear = mapping.linear;
+    model["classifier"] =
+        linear.weight ? ordered_json{{"name", linear.weight->name}, {"classes", linear.classes()}} : ordered_json();
+    int64_t parameters = linear.weight ? linear.weight->elements() + linear.bias->elements() : 0;
     for (const MappedTensor& mapped : mapping.tensors)
       if (is_trainable(mapped.entry.kind)) parameters += mapped.entry.size;
     model["parameters"] = parameters;
     out["model"] = model;
     out["used_by"] = {"dcl-knn", "dcl-linear", "dcl-embed", "dcl-convert"};
+    if (linear.weight) out["used_by"].push_back("dcl-predict");
     if (file.metadata().contains("dcl.state")) out["used_by"].push_back("dcl-pretrain --resume");
     for (const std::string& notice : mapping.notices) out["notices"].push_back(notice);
   } catch (const Error& error) {
@@ -119,6 +123,8 @@ std::string model_lines(const ordered_json& report) {
   else
     text += fmt::format("head {}-{}", model["head"]["hidden_dim"].get<int64_t>(),
                         model["head"]["feature_dim"].get<int64_t>());
+  if (!model["classifier"].is_null())
+    text += fmt::format(", classifier of {} classes", model["classifier"]["classes"].get<int64_t>());
   return line("model", text) + line("parameters", std::to_string(model["parameters"].get<int64_t>())) +
          line("used by", joined(report["used_by"]));
 }

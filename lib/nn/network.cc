@@ -74,8 +74,7 @@ NetworkShape checked(const ModelConfig& config, NetworkShape shape) {
       images % shape.norm_groups != 0)
     fail(ErrorKind::internal,
          "a network's batch, views and image size must be positive, the images divisible by norm_groups");
-  if (shape.backward && (!config.head || shape.norm != NormMode::batch))
-    fail(ErrorKind::internal, "backward needs the projection head and batch statistics");
+  if (shape.backward && shape.norm != NormMode::batch) fail(ErrorKind::internal, "backward needs batch statistics");
   if (config.head && shape.norm == NormMode::batch && images / shape.norm_groups < 2)
     fail(ErrorKind::usage, "batch size 1 cannot be normalised with batch statistics: use a batch of 2 or more");
   return shape;
@@ -107,8 +106,8 @@ void TrainingPlan::write(bool keep_activations) {
   }
   forward_end_ = plan_.size();
   if (shape_.backward) {
-    embedding_gradients_ = plan_.pinned({images, config_.feature_dim}, DType::f32);
-    trunk.backward(head.backward(embedding_gradients_));
+    output_gradients_ = plan_.pinned((config_.head ? embeddings_ : features_).shape, DType::f32);
+    trunk.backward(config_.head ? head.backward(output_gradients_) : output_gradients_);
   }
   plan_.finish();
 }

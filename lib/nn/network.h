@@ -28,7 +28,7 @@ struct NetworkShape {
 
 class TrainingPlan {
  public:
-  /// Allocates all memory the steps need. config.head = false gives features only, without backward.
+  /// Allocates all memory the steps need. config.head = false gives features only.
   TrainingPlan(Backend& backend, const ModelConfig& config, const NetworkShape& shape);
 
   const ModelConfig& config() const { return config_; }
@@ -40,7 +40,9 @@ class TrainingPlan {
   TensorRef features() const { return plan_.tensor(features_); }      ///< f32 [views * batch, F], not normalised
   TensorRef embeddings() const { return plan_.tensor(embeddings_); }  ///< f32 [views * batch, D], rows of unit length
   /// f32, like embeddings(): dLoss/dembeddings, which the caller writes between forward() and backward().
-  TensorRef embedding_gradients() const { return plan_.tensor(embedding_gradients_); }
+  TensorRef embedding_gradients() const { return plan_.tensor(output_gradients_); }
+  /// The same of a plan without head: f32, like features(), dLoss/dfeatures.
+  TensorRef feature_gradients() const { return plan_.tensor(output_gradients_); }
 
   /// The store's model must be `config` (a store with head serves a plan without). With update_running the running
   /// statistics move once per group, in group order, and num_batches_tracked grows by the number of groups.
@@ -62,7 +64,8 @@ class TrainingPlan {
   ModelConfig config_;
   NetworkShape shape_;
   Plan plan_;
-  Operand input_, features_, embeddings_, embedding_gradients_;
+  Operand input_, features_, embeddings_;
+  Operand output_gradients_;  // of the embeddings or, without head, of the features
   int forward_end_ = 0;
 };
 

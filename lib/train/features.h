@@ -13,6 +13,9 @@
 
 namespace dcl {
 
+/// The largest height and width that programs resize whole images to.
+inline constexpr int64_t kMostEvalSize = 4096;
+
 /// `pixels` with the extent at which a data set is evaluated: size x size, or with 0 that of the images. Error{data}
 /// when the images differ in extent, which needs a size.
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels = {});

@@ -1,14 +1,10 @@
 #include "train/linear.h"
 
 #include <algorithm>
-#include <map>
 
 #include "core/error.h"
-#include "core/log.h"
-#include "data/batch_input.h"
 #include "data/shuffle.h"
-#include "nn/network.h"
-#include "train/linear_classifier.h"
+#include "train/linear_impl.h"
 
 namespace dcl {
 namespace {
@@ -34,143 +30,12 @@ ClassifierSettings classifier_settings(const LinearSettings& s, const ParameterS
           .seed = s.seed};
 }
 
-/// What both protocols share: the classifier and the test images.
-class Evaluation {
+/// Protocol frozen.
+class FrozenEvaluation final : public LinearEvaluation {
  public:
-  Evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test, const LinearSettings& settings)
-      : backend_(backend),
-        encoder_(encoder),
-        train_(train),
-        test_(test),
-        settings_(settings),
-        classifier_(backend, classifier_settings(settings, encoder, train)),
-        rows_(backend, static_cast<size_t>(std::max(settings.batch, settings.eval_batch) * dim()) * sizeof(float)),
-        labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
-        test_images_(labelled_images(test)),
-        test_labels_(labels_of(test, test_images_)) {}
-  virtual ~Evaluation() = default;
-
-  LinearEpoch run(const std::function<void(const LinearEpoch&)>& on_epoch) {
-    LinearEpoch last;
-    for (int64_t epoch = 0; epoch < settings_.epochs; ++epoch) {
-      last = {.epoch = epoch + 1, .loss = train_epoch(epoch)};
-      const bool tested = settings_.eval_every > 0 && last.epoch % settings_.eval_every == 0;
-      if (tested || last.epoch == settings_.epochs) {
-        const std::vector<float> scores = test_scores();
-        const auto classes = static_cast<int64_t>(train_.classes.size());
-        last.top1 = top_k_percent(scores, test_labels_, classes, 1);
-        last.top5 = top_k_percent(scores, test_labels_, classes, 5);
-      }
-      on_epoch(last);
-    }
-    return last;
-  }
-
- protected:
-  /// One pass over the training images; returns the mean loss.
-  virtual double train_epoch(int64_t epoch) = 0;
-  /// Logits of the test images.
-  virtual std::vector<float> test_scores() = 0;
-
-  int64_t dim() const { return feature_width(encoder_.config()); }
-
-  /// For `views` of the data set.
-  FeatureExtractor extractor(const Dataset& dataset, const AugmentDesc& views) {
-    return {backend_, encoder_, views, dataset.size(), settings_.eval_batch, settings_.dtype};
-  }
-  FeatureExtractor extractor(const Dataset& dataset) {
-    return extractor(dataset, evaluation_pixels(dataset, settings_.eval_size, augment_desc(settings_.augment)));
-  }
-  double train_on(ConstTensorRef features, std::span<const int32_t> labels) {
-    const TensorRef targets = labels_.view({static_cast<int64_t>(labels.size())}, DType::i32);
-    backend_.copy_in(targets, labels.data());
-    return classifier_.train(features, targets);
-  }
-  void append_logits(std::span<const float> features, std::vector<float>& scores) {
-    const TensorRef rows = rows_.view({static_cast<int64_t>(features.size()) / dim(), dim()}, DType::f32);
-    backend_.copy_in(rows, features.data());
-    const std::vector<float> logits = classifier_.logits(rows);
-    scores.insert(scores.end(), logits.begin(), logits.end());
-  }
-
-  Backend& backend_;
-  ParameterStore& encoder_;
-  const Dataset &train_, &test_;
-  const LinearSettings& settings_;
-  LinearClassifier classifier_;
-  Buffer rows_, labels_;
-  std::vector<int32_t> test_images_, test_labels_;
-};
-
-class BatchEvaluation : public Evaluation {
- public:
-  BatchEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                  const LinearSettings& settings)
-      : Evaluation(backend, encoder, train, test, settings),
-        loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
-        input_(backend, augment_desc(settings.augment), settings.batch, 1) {
-    loader_.start();
-  }
-
- private:
-  static LoaderOptions loader_options(const LinearSettings& settings) {
-    LoaderOptions options;
-    options.augment = augment_desc(settings.augment);
-    options.batch = settings.batch;
-    options.views = 1;
-    options.dtype = settings.dtype;
-    options.seed = settings.seed;
-    options.drop_last = false;
-    options.end_epoch = settings.epochs;
-    return options;
-  }
-
-  /// The network in training mode for a batch of `images`: a full one, or the last of an epoch.
-  const TrainingPlan& network(int64_t images) {
-    const auto found = networks_.find(images);
-    if (found != networks_.end()) return found->second;
-    const NetworkShape shape{.batch = images,
-                             .views = 1,
-                             .height = settings_.augment.size,
-                             .width = settings_.augment.size,
-                             .dtype = settings_.dtype,
-                             .backward = false};
-    return networks_.try_emplace(images, backend_, encoder_.config(), shape).first->second;
-  }
-
-  double train_epoch(int64_t) override {
-    double loss = 0;
-    int64_t images = 0;
-    for (int64_t step = 0; step < loader_.steps_per_epoch(); ++step) {
-      const Batch* batch = loader_.next();
-      const TrainingPlan& net = network(batch->images);
-      input_.upload(*batch);
-      input_.make_views(net.input());
-      net.forward(encoder_, /*update_running=*/true);
-      loss += train_on(net.features(), batch->labels) * static_cast<double>(batch->images);
-      images += batch->images;
-    }
-    return loss / static_cast<double>(images);
-  }
-
-  std::vector<float> test_scores() override {
-    std::vector<float> scores;
-    extractor(test_).extract(test_, test_images_, evaluation_views(settings_.eval_size), 0, [&](std::span<const float> rows) {
-      append_logits(rows, scores);
-      return true;
-    });
-    return scores;
-  }
-
-  Loader loader_;
-  BatchInput input_;
-  std::map<int64_t, TrainingPlan> networks_;
-};
-
-class FrozenEvaluation : public Evaluation {
- public:
-  FrozenEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test, const LinearSettings& settings)
-      : Evaluation(backend, encoder, train, test, settings), order_(train.images.size()) {
+  FrozenEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
+                   const LinearSettings& settings)
+      : LinearEvaluation(backend, encoder, train, test, settings), order_(train.images.size()) {
     const std::vector<int32_t> images = all_images(train);
     if (settings.views == 0) {
       FeatureExtractor whole = extractor(train);
@@ -212,7 +77,8 @@ class FrozenEvaluation : public Evaluation {
     std::vector<float> scores;
     const size_t piece = static_cast<size_t>(settings_.eval_batch * dim());
     for (size_t at = 0; at < test_features_.size(); at += piece)
-      append_logits(std::span<const float>(test_features_).subspan(at, std::min(piece, test_features_.size() - at)), scores);
+      append_logits(std::span<const float>(test_features_).subspan(at, std::min(piece, test_features_.size() - at)),
+                    scores);
     return scores;
   }
 
@@ -247,23 +113,77 @@ void check_batch_norm(const LinearSettings& s, const ModelConfig& encoder, int64
 
 }  // namespace
 
+LinearEvaluation::LinearEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
+                                   const LinearSettings& settings)
+    : backend_(backend),
+      encoder_(encoder),
+      train_(train),
+      test_(test),
+      settings_(settings),
+      classifier_(backend, classifier_settings(settings, encoder, train)),
+      rows_(backend, static_cast<size_t>(std::max(settings.batch, settings.eval_batch) * dim()) * sizeof(float)),
+      labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
+      test_images_(labelled_images(test)),
+      test_labels_(labels_of(test, test_images_)) {}
+
+LinearResult LinearEvaluation::run(const std::function<void(const LinearEpoch&)>& on_epoch) {
+  LinearEpoch last;
+  for (int64_t epoch = 0; epoch < settings_.epochs; ++epoch) {
+    last = {.epoch = epoch + 1, .loss = train_epoch(epoch)};
+    const bool tested = settings_.eval_every > 0 && last.epoch % settings_.eval_every == 0;
+    if (tested || last.epoch == settings_.epochs) {
+      const std::vector<float> scores = test_scores();
+      const auto classes = static_cast<int64_t>(train_.classes.size());
+      last.top1 = top_k_percent(scores, test_labels_, classes, 1);
+      last.top5 = top_k_percent(scores, test_labels_, classes, 5);
+    }
+    on_epoch(last);
+  }
+  return {last, classifier_.values()};
+}
+
+FeatureExtractor LinearEvaluation::extractor(const Dataset& dataset, const AugmentDesc& pixels) {
+  return {backend_, encoder_, pixels, dataset.size(), settings_.eval_batch, settings_.dtype};
+}
+
+FeatureExtractor LinearEvaluation::extractor(const Dataset& dataset) {
+  return extractor(dataset, evaluation_pixels(dataset, settings_.eval_size, augment_desc(settings_.augment)));
+}
+
+double LinearEvaluation::train_on(ConstTensorRef features, std::span<const int32_t> labels, TensorRef dfeatures) {
+  const TensorRef targets = labels_.view({static_cast<int64_t>(labels.size())}, DType::i32);
+  backend_.copy_in(targets, labels.data());
+  return classifier_.train(features, targets, dfeatures);
+}
+
+void LinearEvaluation::append_logits(std::span<const float> features, std::vector<float>& scores) {
+  const TensorRef rows = rows_.view({static_cast<int64_t>(features.size()) / dim(), dim()}, DType::f32);
+  backend_.copy_in(rows, features.data());
+  const std::vector<float> logits = classifier_.logits(rows);
+  scores.insert(scores.end(), logits.begin(), logits.end());
+}
+
 void check(const LinearSettings& s) {
   const auto usage = [](bool holds, const std::string& message) { require(holds, ErrorKind::usage, message); };
   usage(s.epochs >= 1 && s.batch >= 1 && s.eval_batch >= 1, "epochs and batch sizes must be at least 1");
   usage(s.lr > 0 && s.weight_decay >= 0, "lr must be positive and weight_decay not negative");
   usage(s.views >= 0, "views must be 0 or more");
   usage(s.views == 0 || s.protocol == LinearProtocol::frozen,
-        "--views is of --protocol frozen: protocol batch draws new views in every epoch");
+        "--views is of --protocol frozen: the others draw new views in every epoch");
   check(s.augment);
 }
 
-LinearEpoch linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                              const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch) {
+LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
+                               const LinearSettings& settings,
+                               const std::function<void(const LinearEpoch&)>& on_epoch) {
   check(settings);
   check(train, test);
-  if (settings.protocol == LinearProtocol::batch) check_batch_norm(settings, encoder.config(), train.size());
-  if (settings.protocol == LinearProtocol::batch) return BatchEvaluation(backend, encoder, train, test, settings).run(on_epoch);
-  return FrozenEvaluation(backend, encoder, train, test, settings).run(on_epoch);
+  if (settings.protocol == LinearProtocol::frozen)
+    return FrozenEvaluation(backend, encoder, train, test, settings).run(on_epoch);
+  check_batch_norm(settings, encoder.config(), train.size());
+  if (settings.protocol == LinearProtocol::finetune && encoder.config().head)
+    fail(ErrorKind::internal, "finetuning takes an encoder without projection head");
+  return network_evaluation(backend, encoder, train, test, settings)->run(on_epoch);
 }
 
 }  // namespace dcl

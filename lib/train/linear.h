@@ -1,29 +1,32 @@
-// Linear evaluation: how well a linear classifier does on the features of an encoder that is not trained further.
-// Two protocols that give different figures and must not be compared with each other (SEMANTICS 2.7):
-//   batch   as published: while the classifier learns from augmented views, the encoder's batch norm normalises with the
-//           statistics of each batch and its running statistics are overwritten; testing uses what they have become.
-//   frozen  the encoder is in evaluation mode throughout; its features are computed once.
+// How well a linear classifier does on the features of an encoder. Three protocols, whose figures must not be compared
+// with each other (SEMANTICS 2.7):
+//   batch     as published: while the classifier learns from augmented views, the encoder's batch norm normalises with
+//             the statistics of each batch and its running statistics are overwritten; testing uses what they have
+//             become.
+//   frozen    the encoder is in evaluation mode throughout; its features are computed once.
+//   finetune  the encoder learns with the classifier, from the same views as in batch (Chen et al., SimCLR, 2020, 4.2).
 #pragma once
 
 #include <functional>
 #include <optional>
 
 #include "train/features.h"
+#include "train/linear_classifier.h"
 
 namespace dcl {
 
-enum class LinearProtocol : uint8_t { batch, frozen };
+enum class LinearProtocol : uint8_t { batch, frozen, finetune };
 
 struct LinearSettings {
   LinearProtocol protocol = LinearProtocol::batch;
   int64_t epochs = 100, batch = 512;
-  double lr = 1e-3, weight_decay = 1e-6;  ///< of Adam
+  double lr = 1e-3, weight_decay = 1e-6;  ///< of Adam, for classifier and encoder
   uint64_t seed = 0;                      ///< of initial weights, order and views
   AugmentSettings augment;                ///< of the training views
-  int views = 0;              ///< frozen: train on so many augmented copies of each image; 0: on the image itself
-  int64_t eval_size = 0;      ///< height and width of whole images; 0: their own
-  int64_t eval_batch = 256;   ///< images per forward pass in evaluation mode
-  int64_t eval_every = 0;     ///< test after every N epochs; the last is always tested
+  int views = 0;             ///< frozen: train on so many augmented copies of each image; 0: on the image itself
+  int64_t eval_size = 0;     ///< height and width of whole images; 0: their own
+  int64_t eval_batch = 256;  ///< images per forward pass in evaluation mode
+  int64_t eval_every = 0;    ///< test after every N epochs; the last is always tested
   DType dtype = DType::f32;
 };
 
@@ -31,16 +34,21 @@ struct LinearSettings {
 void check(const LinearSettings& settings);
 
 struct LinearEpoch {
-  int64_t epoch = 0;  ///< from 1
-  double loss = 0;    ///< mean over the epoch's training images
+  int64_t epoch = 0;                 ///< from 1
+  double loss = 0;                   ///< mean over the epoch's training images
   std::optional<double> top1, top5;  ///< percent of the test images, in epochs that are tested
 };
 
-/// Trains and tests; returns the last epoch, after calling on_epoch for each. Protocol batch changes the running
-/// statistics in `encoder`. Error{data} when a training image has no label or no test image has one; Error{usage} for
-/// settings out of range, or a batch too small for batch norm; Error{numerical} for features or a loss that are not
-/// finite.
-LinearEpoch linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                              const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch);
+struct LinearResult {
+  LinearEpoch last;
+  LinearValues classifier;  ///< after it
+};
+
+/// Trains and tests; calls on_epoch for each epoch. Protocol batch changes the running statistics in `encoder`,
+/// finetune all of it, which takes a store without head and with gradients. Error{data} when a training image has no
+/// label or no test image has one; Error{usage} for settings out of range, or a batch too small for batch norm;
+/// Error{numerical} for features or a loss that are not finite.
+LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
+                               const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch);
 
 }  // namespace dcl

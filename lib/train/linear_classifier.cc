@@ -1,6 +1,7 @@
 #include "train/linear_classifier.h"
 
 #include <cmath>
+#include <utility>
 
 #include "math/philox.h"
 
@@ -27,10 +28,11 @@ LinearClassifier::LinearClassifier(Backend& backend, const ClassifierSettings& s
 }
 
 void LinearClassifier::forward(ConstTensorRef x, TensorRef logits) {
-  backend_.gemm({.m = x.shape[0], .n = settings_.classes, .k = settings_.dim, .trans_b = true}, x, weight(), bias(), logits);
+  backend_.gemm({.m = x.shape[0], .n = settings_.classes, .k = settings_.dim, .trans_b = true}, x, weight(), bias(),
+                logits);
 }
 
-double LinearClassifier::train(ConstTensorRef x, ConstTensorRef labels) {
+double LinearClassifier::train(ConstTensorRef x, ConstTensorRef labels, TensorRef dx) {
   const int64_t rows = x.shape[0];
   const Shape shape{rows, settings_.classes};
   const TensorRef logits = logits_.view(shape, DType::f32), dlogits = dlogits_.view(shape, DType::f32);
@@ -45,6 +47,7 @@ double LinearClassifier::train(ConstTensorRef x, ConstTensorRef labels) {
     fail(ErrorKind::numerical, "the classifier's loss is not finite at update " + std::to_string(updates_ + 1) +
                                    "; lower the learning rate or check the encoder");
 
+  if (dx.data) backend_.gemm({.m = rows, .n = settings_.dim, .k = settings_.classes}, dlogits, weight(), {}, dx);
   const TensorRef dweight = gradients_.view(weight().shape, DType::f32);
   const TensorRef dbias = gradients_.view(bias().shape, DType::f32, weight().bytes());
   backend_.gemm({.m = settings_.classes, .n = settings_.dim, .k = rows, .trans_a = true}, dlogits, x, {}, dweight);
@@ -64,16 +67,34 @@ std::vector<float> LinearClassifier::logits(ConstTensorRef x) {
   return host;
 }
 
+LinearValues LinearClassifier::values() const {
+  LinearValues host{std::vector<float>(static_cast<size_t>(weight().shape.elements())),
+                    std::vector<float>(static_cast<size_t>(settings_.classes))};
+  backend_.copy_out(host.weight.data(), weight());
+  backend_.copy_out(host.bias.data(), bias());
+  return host;
+}
+
+void LinearClassifier::set(const LinearValues& host) {
+  if (host.classes() != settings_.classes || std::ssize(host.weight) != weight().shape.elements())
+    fail(ErrorKind::internal, "a classifier is given values of another size");
+  backend_.copy_in(weight(), host.weight.data());
+  backend_.copy_in(bias(), host.bias.data());
+}
+
+bool in_top_k(std::span<const float> scores, int32_t label, int64_t k) {
+  const float own = scores[static_cast<size_t>(label)];
+  int64_t better = 0;
+  for (size_t other = 0; other < scores.size(); ++other)
+    better += scores[other] > own || (scores[other] == own && std::cmp_less(other, label));
+  return std::isfinite(own) && better < k;
+}
+
 double top_k_percent(const std::vector<float>& scores, const std::vector<int32_t>& labels, int64_t classes, int64_t k) {
+  const auto width = static_cast<size_t>(classes);
   int64_t hits = 0;
-  for (size_t row = 0; row < labels.size(); ++row) {
-    const float* score = scores.data() + row * static_cast<size_t>(classes);
-    const int32_t label = labels[row];
-    int64_t better = 0;
-    for (int32_t other = 0; other < classes; ++other)
-      better += score[other] > score[label] || (score[other] == score[label] && other < label);
-    hits += std::isfinite(score[label]) && better < k;
-  }
+  for (size_t row = 0; row < labels.size(); ++row)
+    hits += in_top_k(std::span(scores).subspan(row * width, width), labels[row], k);
   return labels.empty() ? 0.0 : 100.0 * static_cast<double>(hits) / static_cast<double>(labels.size());
 }
 

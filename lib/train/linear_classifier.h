@@ -2,12 +2,21 @@
 // initialisation (SEMANTICS 2.7-25).
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "core/backend.h"
 #include "train/step_scalars.h"
 
 namespace dcl {
+
+/// The values of nn.Linear(dim, classes), in PyTorch's layout.
+struct LinearValues {
+  std::vector<float> weight;  ///< [classes, dim]
+  std::vector<float> bias;    ///< [classes]
+
+  int64_t classes() const { return static_cast<int64_t>(bias.size()); }
+};
 
 struct ClassifierSettings {
   int64_t dim = 1, classes = 2;
@@ -22,7 +31,12 @@ class LinearClassifier {
 
   /// One Adam update on x f32 [rows, dim] and labels i32 [rows] in [0, classes), rows <= max_rows, in backend memory.
   /// Returns the mean loss before the update; Error{numerical}, with nothing updated, when it is not finite.
-  double train(ConstTensorRef x, ConstTensorRef labels);
+  /// dx, where given, f32 like x: becomes the gradient of that loss.
+  double train(ConstTensorRef x, ConstTensorRef labels, TensorRef dx = {});
+
+  LinearValues values() const;
+  /// Error{internal} when they are of another size.
+  void set(const LinearValues& values);
 
   /// Logits of x on the host, [rows, classes].
   std::vector<float> logits(ConstTensorRef x);
@@ -42,8 +56,11 @@ class LinearClassifier {
   int64_t updates_ = 0;
 };
 
-/// Share in percent of rows of scores [rows, classes] whose label is among the k highest (equal scores: smaller class
-/// first).
+/// Whether the label is among the k highest of one row of scores (equal scores: smaller class first). Never where its
+/// score is not finite.
+bool in_top_k(std::span<const float> scores, int32_t label, int64_t k);
+
+/// Share in percent of rows of scores [rows, classes] for which that holds.
 double top_k_percent(const std::vector<float>& scores, const std::vector<int32_t>& labels, int64_t classes, int64_t k);
 
 }  // namespace dcl

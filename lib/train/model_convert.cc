@@ -10,6 +10,7 @@
 #include "io/safetensors.h"
 #include "io/tensor_cast.h"
 #include "io/torch/torch_file.h"
+#include "train/classifier_file.h"
 #include "train/model_file.h"
 #include "train/onnx_export.h"
 
@@ -18,8 +19,10 @@ namespace {
 
 constexpr std::string_view kOwnChecksums = "dcl.xxh3";
 
+/// With the classifier beside the encoder where the result has a place for it.
 StateMapping map_and_say(const TensorFile& file, const ConvertSettings& settings) {
-  StateMapping mapping = map_model(file, settings.model_prefix);
+  const bool classifier = settings.format == ModelFormat::onnx || settings.names == TensorNames::torchvision;
+  StateMapping mapping = map_model(file, settings.model_prefix, classifier);
   log(LogLevel::info, mapping.notices);
   return mapping;
 }
@@ -55,6 +58,10 @@ std::vector<TensorSource> model_tensors(const TensorFile& file, const StateMappi
                           ? counter_source(file, mapped.source, std::move(name))
                           : source_of(file, *mapped.source, std::move(name), settings));
   }
+  if (const auto& [weight, bias] = mapping.linear; weight) {
+    sources.push_back(source_of(file, *weight, settings.prefix + "fc.weight", settings));
+    sources.push_back(source_of(file, *bias, settings.prefix + "fc.bias", settings));
+  }
   if (settings.names == TensorNames::torchvision && mapping.config.head)
     log(LogLevel::info, "left out the projection head (g), which torchvision's ResNets do not have");
   return sources;
@@ -86,8 +93,16 @@ size_t write_model_onnx(const TensorFile& file, const std::filesystem::path& out
   const auto backend = make_backend("eigen");
   ParameterStore store(*backend, mapping.config, /*with_gradients=*/false);
   import_model(file, mapping, store);
-  write_onnx(output, store, {.head = mapping.config.head, .pixels = {}, .metadata = {}});
-  return store.entries().size();
+  OnnxOptions options{.head = mapping.config.head};
+  LinearValues classifier;
+  if (mapping.linear.weight) {
+    classifier = import_linear(file, mapping.linear);
+    options.classifier = &classifier;
+    if (const auto names = file.metadata().find(kClassesKey); names != file.metadata().end())
+      options.metadata.insert(*names);
+  }
+  write_onnx(output, store, options);
+  return store.entries().size() + (options.classifier ? 2 : 0);
 }
 
 void write_tensors(const TensorFile& file, std::vector<TensorSource> sources, const std::filesystem::path& output,

@@ -17,7 +17,7 @@ ModelFormat model_format_of(const std::filesystem::path& path);
 enum class TensorNames : uint8_t {
   keep,         ///< every tensor of the file under its own name
   published,    ///< the model alone, under the names of the published class (f.0.weight, g.0.weight)
-  torchvision,  ///< the encoder alone, under the names of torchvision's ResNets (conv1.weight)
+  torchvision,  ///< encoder and classifier, if there is one, under the names of torchvision's ResNets (conv1.weight)
 };
 
 struct ConvertSettings {

@@ -33,9 +33,9 @@ int64_t read_counter(const TensorFile& file, const FileTensor& tensor) {
   return value >= 0 && value < 0x1p53 ? static_cast<int64_t>(value) : 0;
 }
 
-StateMapping map_model(const TensorFile& file, const std::string& prefix) {
+StateMapping map_model(const TensorFile& file, const std::string& prefix, bool classifier) {
   try {
-    return map_state(file.tensors(), prefix);
+    return map_state(file.tensors(), prefix, classifier);
   } catch (const Error& error) {
     fail(error.kind(), quoted(file.path()) + ": " + error.what());
   }
@@ -96,21 +96,32 @@ void import_flat(const TensorFile& file, const ParameterStore& store, const std:
   }
 }
 
-ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {
+std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& path) {
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored))
     fail(ErrorKind::data,
          quoted(path) + " is a folder, expected a file: the newest model of a run is RUN/checkpoints/latest");
-  const std::unique_ptr<TensorFile> file = open_tensor_file(path);
+  std::unique_ptr<TensorFile> file = open_tensor_file(path);
   log(LogLevel::info, file->notices());
-  const StateMapping mapping = map_model(*file, prefix);
-  log(LogLevel::info, mapping.notices);
-  ParameterStore store(backend, without_head(mapping.config), /*with_gradients=*/false);
-  import_model(*file, mapping, store);
+  return file;
+}
+
+ParameterStore import_encoder(Backend& backend, const TensorFile& file, const StateMapping& mapping,
+                              bool with_gradients) {
+  ParameterStore store(backend, without_head(mapping.config), with_gradients);
+  import_model(file, mapping, store);
   return store;
 }
 
-ParameterStore untrained_encoder(Backend& backend, ModelConfig config, uint64_t seed) {
-  ParameterStore store(backend, without_head(config), /*with_gradients=*/false);
+ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path, const std::string& prefix,
+                            bool with_gradients) {
+  const std::unique_ptr<TensorFile> file = open_model_file(path);
+  const StateMapping mapping = map_model(*file, prefix);
+  log(LogLevel::info, mapping.notices);
+  return import_encoder(backend, *file, mapping, with_gradients);
+}
+
+ParameterStore untrained_encoder(Backend& backend, ModelConfig config, uint64_t seed, bool with_gradients) {
+  ParameterStore store(backend, without_head(config), with_gradients);
   store.initialise(seed);
   return store;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,11 +33,18 @@ void append_flat_sources(const ParameterStore& store, ConstTensorRef flat, const
 void import_flat(const TensorFile& file, const ParameterStore& store, const std::string& prefix, TensorRef flat);
 
 /// map_state of an open file, whose path is then part of the message of an error.
-StateMapping map_model(const TensorFile& file, const std::string& prefix = "");
+StateMapping map_model(const TensorFile& file, const std::string& prefix = "", bool classifier = false);
 
-/// The encoder (no head, no gradients) of any file that map_state understands, or with random weights. Logs what was
-/// assumed of the file.
-ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path, const std::string& prefix = "");
-ParameterStore untrained_encoder(Backend& backend, ModelConfig config, uint64_t seed);
+/// open_tensor_file, with its notices logged. Error{data} for a folder says what to give instead.
+std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& path);
+
+/// The encoder (no head) of any file that map_state understands, or with random weights. Logs what was assumed of the
+/// file.
+ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path, const std::string& prefix = "",
+                            bool with_gradients = false);
+ParameterStore untrained_encoder(Backend& backend, ModelConfig config, uint64_t seed, bool with_gradients = false);
+/// The encoder of a file that was mapped.
+ParameterStore import_encoder(Backend& backend, const TensorFile& file, const StateMapping& mapping,
+                              bool with_gradients = false);
 
 }  // namespace dcl

@@ -23,9 +23,11 @@ class Exporter {
     output("features", spec_.feature_width);
     unit_rows(features, "normalized_features");
     output("normalized_features", spec_.feature_width);
-    if (!options.head) return;
-    unit_rows(head(features), "embeddings");
-    output("embeddings", store.config().feature_dim);
+    if (options.head) {
+      unit_rows(head(features), "embeddings");
+      output("embeddings", store.config().feature_dim);
+    }
+    if (options.classifier) classifier(features, *options.classifier);
   }
 
   const OnnxGraph& graph() const { return graph_; }
@@ -67,10 +69,23 @@ class Exporter {
     return with_relu ? relu(y) : y;
   }
 
-  std::string head(const std::string& features) {
-    const auto linear = [&](const std::string& x, const Names& weight_and_bias, const char* name) {
-      return graph_.node("Gemm", {x, weight_and_bias[0], weight_and_bias[1]}, name, {{"transB", 1}});
+  std::string linear(const std::string& x, const Names& weight_and_bias, const char* name) {
+    return graph_.node("Gemm", {x, weight_and_bias[0], weight_and_bias[1]}, name, {{"transB", 1}});
+  }
+
+  void classifier(const std::string& features, const LinearValues& values) {
+    const int64_t classes = values.classes();
+    const auto constant = [&](const char* name, std::vector<int64_t> shape, std::span<const float> data) {
+      return graph_.constant(tensor_source(name, std::move(shape), data));
     };
+    linear(features,
+           {constant("fc.weight", {classes, spec_.feature_width}, values.weight),
+            constant("fc.bias", {classes}, values.bias)},
+           "logits");
+    output("logits", classes);
+  }
+
+  std::string head(const std::string& features) {
     const std::string hidden = linear(features, {folded_weight("g.0", "g.1"), folded_bias("g.0", "g.1")}, "g.0");
     return linear(relu(hidden), {plain("g.3.weight"), plain("g.3.bias")}, "g.3");
   }

@@ -6,12 +6,14 @@
 
 #include "io/tensor_file.h"
 #include "nn/parameters.h"
+#include "train/linear_classifier.h"
 
 namespace dcl {
 
 struct OnnxOptions {
-  bool head = false;      ///< embeddings too; needs a store with head
-  AugmentDesc pixels;     ///< mean and std of the normalisation; its extent is not used
+  bool head = false;                         ///< embeddings too; needs a store with head
+  const LinearValues* classifier = nullptr;  ///< logits too; must outlive the call
+  AugmentDesc pixels;                        ///< mean and std of the normalisation; its extent is not used
   FileMetadata metadata;  ///< kept in the model's metadata_props, beside what the model says of itself ("dcl.*")
 };
 
@@ -20,6 +22,7 @@ struct OnnxOptions {
 ///   features             f32 [N, F], as the encoder gives them
 ///   normalized_features  f32 [N, F], rows of unit length: what dcl-embed writes and kNN compares
 ///   embeddings           f32 [N, D], rows of unit length; with options.head
+///   logits               f32 [N, classes]; with options.classifier
 /// Error{io} as AtomicFile has them.
 void write_onnx(const std::filesystem::path& path, const ParameterStore& store, const OnnxOptions& options = {});
 

@@ -47,7 +47,7 @@ void Optimizer::prepare(int64_t updates_done, double learning_rate) {
 }
 
 void Optimizer::update(ConstTensorRef result) {
-  backend_.guard_update(result, scalars_.tensor());
+  if (result.data) backend_.guard_update(result, scalars_.tensor());
   const TensorRef values = parameters_.values(), gradients = parameters_.gradients();
   const int64_t size = values.shape.elements();
   switch (settings_.kind) {

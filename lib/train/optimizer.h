@@ -34,8 +34,8 @@ class Optimizer {
   /// Before the step: the numbers of the update that follows `updates_done` earlier ones (Adam's t - 1).
   void prepare(int64_t updates_done, double learning_rate);
   /// In the step: enqueues the update from the store's gradients. Nothing changes when the loss in `result` (of
-  /// Backend::objective) is not finite.
-  void update(ConstTensorRef result);
+  /// Backend::objective; none: it is known to be finite) is not finite.
+  void update(ConstTensorRef result = {});
 
   /// State as flat buffers f32 [parameters' size] in the store's order, with PyTorch's names ("exp_avg", "exp_avg_sq",
   /// "momentum_buffer").

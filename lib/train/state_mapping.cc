@@ -73,7 +73,7 @@ class Mapper {
  public:
   explicit Mapper(std::span<const FileTensor> tensors) : tensors_(tensors), index_(index_of(tensors)) {}
 
-  StateMapping map(const std::string& prefix) {
+  StateMapping map(const std::string& prefix, bool classifier) {
     trunks_ = find_trunks(tensors_, index_);
     result_.names = choose_trunk(trunks_, prefix, result_.notices);
     result_.config.head = false;
@@ -82,6 +82,7 @@ class Mapper {
     map_entries(parameter_layout(result_.config));
     map_head();
     describe_names();
+    if (classifier) map_linear();
     sort_out_the_rest();
     if (!difference_.empty()) fail(ErrorKind::data, difference_.text(result_.config.arch));
     describe_types();
@@ -100,6 +101,7 @@ class Mapper {
   std::string file_name(const ParameterEntry& entry) const;
   void map_entries(std::span<const ParameterEntry> entries);
   void map_head();
+  void map_linear();
   void describe_names();
   bool is_unexpected(std::string_view name) const;
   void sort_out_the_rest();
@@ -202,6 +204,33 @@ void Mapper::map_head() {
   map_entries(head);
 }
 
+void Mapper::map_linear() {
+  const int64_t width = feature_width(result_.config);
+  std::vector<std::string> found;
+  for (const FileTensor& tensor : tensors_) {
+    std::string_view module = tensor.name;
+    if (!module.ends_with(".weight") || tensor.shape.size() != 2 || tensor.shape[1] != width) continue;
+    module.remove_suffix(std::string_view(".weight").size());
+    const std::string_view word = last_component(module);
+    const bool around = result_.names.prefix.starts_with(module.substr(0, module.size() - word.size()));
+    if (!around || (word != "fc" && word != "classifier" && word != "linear")) continue;
+    const FileTensor* bias = find(std::string(module) + ".bias");
+    if (!bias || bias->shape != std::vector<int64_t>{tensor.shape[0]} || tensor.shape[0] < 1 ||
+        !is_floating(tensor.dtype) || !is_floating(bias->dtype))
+      continue;
+    result_.linear = {&tensor, bias};
+    used_.insert({&tensor, bias});
+    found.emplace_back(module);
+  }
+  if (found.size() > 1) {
+    result_.linear = {};
+    note("several classifiers, of which none is taken: " + name_list(found));
+  } else if (!found.empty()) {
+    note("classifier " + dcl::quoted(found[0]) + ": " +
+         count_text(static_cast<size_t>(result_.linear.classes()), "output"));
+  }
+}
+
 void Mapper::describe_names() {
   const TrunkNames& names = result_.names;
   note("arch " + model_text(result_.config));
@@ -281,8 +310,8 @@ std::string model_text(const ModelConfig& config) {
                       : "no projection head");
 }
 
-StateMapping map_state(std::span<const FileTensor> tensors, const std::string& prefix) {
-  return Mapper(tensors).map(prefix);
+StateMapping map_state(std::span<const FileTensor> tensors, const std::string& prefix, bool classifier) {
+  return Mapper(tensors).map(prefix, classifier);
 }
 
 }  // namespace dcl

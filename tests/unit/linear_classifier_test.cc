@@ -54,7 +54,8 @@ TEST(LinearClassifier, FollowsTheDefinitionsOverSeveralUpdates) {
   std::vector<float> x(kRows * kDim);
   for (float& value : x) value = static_cast<float>(random.uniform(-1, 1));
   const std::vector<int32_t> labels = {0, 1, 2, 2, 1, 0};
-  LinearClassifier classifier(*backend, {.dim = kDim, .classes = kClasses, .max_rows = kRows, .lr = 0.05, .weight_decay = 0.01, .seed = 3});
+  LinearClassifier classifier(
+      *backend, {.dim = kDim, .classes = kClasses, .max_rows = kRows, .lr = 0.05, .weight_decay = 0.01, .seed = 3});
 
   // The initial values, read through logits of zero and unit inputs.
   Oracle oracle;
@@ -78,6 +79,51 @@ TEST(LinearClassifier, FollowsTheDefinitionsOverSeveralUpdates) {
   const auto logits = classifier.logits(features);
   for (int64_t row = 0; row < kRows; ++row)
     for (int64_t c = 0; c < kClasses; ++c) EXPECT_NEAR(logits[row * kClasses + c], oracle.logit(x, row, c), 1e-4);
+}
+
+TEST(LinearClassifier, GivesTheGradientOfItsInput) {
+  const auto backend = make_backend("eigen");
+  LinearClassifier classifier(*backend, {.dim = kDim, .classes = kClasses, .max_rows = kRows, .lr = 1, .seed = 3});
+  RandomStream random(2, RandomPurpose::test);
+  std::vector<float> x(kRows * kDim), dx(x.size());
+  for (float& value : x) value = static_cast<float>(random.uniform(-1, 1));
+  const std::vector<int32_t> labels = {0, 1, 2, 2, 1, 0};
+  const LinearValues before = classifier.values();
+  const auto loss = [&](const std::vector<float>& at) {
+    double sum = 0;
+    for (int64_t row = 0; row < kRows; ++row) {
+      double total = 0, own = 0;
+      for (int64_t c = 0; c < kClasses; ++c) {
+        double logit = before.bias[c];
+        for (int64_t d = 0; d < kDim; ++d) logit += double{before.weight[c * kDim + d]} * at[row * kDim + d];
+        total += std::exp(logit);
+        if (c == labels[row]) own = logit;
+      }
+      sum += std::log(total) - own;
+    }
+    return sum / kRows;
+  };
+  classifier.train(tensor_of(static_cast<const float*>(x.data()), {kRows, kDim}), tensor_of(labels.data(), {kRows}),
+                   tensor_of(dx.data(), {kRows, kDim}));
+  for (size_t i = 0; i < x.size(); ++i) {
+    constexpr float kStep = 0x1p-10f;
+    std::vector<float> up = x, down = x;
+    up[i] += kStep, down[i] -= kStep;
+    EXPECT_NEAR(dx[i], (loss(up) - loss(down)) / (double{up[i]} - double{down[i]}), 1e-6) << i;
+  }
+}
+
+TEST(LinearClassifier, ComputesWithTheValuesItIsGiven) {
+  const auto backend = make_backend("eigen");
+  const ClassifierSettings settings{.dim = 2, .classes = 3, .max_rows = 1};
+  LinearClassifier classifier(*backend, settings);
+  const LinearValues values{{1, 2, 3, 4, 5, 6}, {10, 20, 30}};
+  classifier.set(values);
+  const float x[] = {1, -1};
+  EXPECT_EQ(classifier.logits(tensor_of(x, {1, 2})), (std::vector<float>{9, 19, 29}));
+  EXPECT_EQ(classifier.values().weight, values.weight);
+  EXPECT_EQ(classifier.values().bias, values.bias);
+  EXPECT_THROW(classifier.set({{1, 2}, {3}}), Error);
 }
 
 TEST(LinearClassifier, NonFiniteLossIsRefusedBeforeTheUpdate) {

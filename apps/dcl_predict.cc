@@ -1,0 +1,133 @@
+// dcl-predict: classes of images, by an encoder with a linear classifier.
+#include <charconv>
+#include <optional>
+
+#include "common_options.h"
+#include "core/log.h"
+#include "io/npy.h"
+#include "predictions.h"
+#include "run/app.h"
+#include "run/progress.h"
+#include "train/features.h"
+
+namespace dcl {
+namespace {
+
+struct PredictOptions {
+  std::filesystem::path model_path, out, logits;
+  std::string model_prefix;
+  int64_t top = 1, eval_size = 0, batch = 64;
+  bool json = false;
+
+  void add_to(Options& options) {
+    options.group("Classifier");
+    options
+        .add("model_path", &model_path,
+             "file with encoder and classifier, such as dcl-linear --out writes, or a PyTorch checkpoint")
+        .required();
+    add_model_prefix(options, &model_prefix);
+    options.group("Prediction");
+    options.add("out", &out, "the table, CSV: row, name, class where known, predicted class, probability").required();
+    options.add("top", &top, "likeliest classes, with their probabilities").range(1, 1e6);
+    options.add("logits", &logits, "also the logits, .npy: f32 [images, classes]");
+    options
+        .add("eval_size", &eval_size,
+             "height and width; 0: those of the classifier's test where its file says them, else the images' own")
+        .range(0, kMostEvalSize);
+    options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
+    options.add("json", &json, "one JSON object on standard output").transient();
+  }
+};
+
+/// What the file says, where the user does not.
+int64_t eval_size_of(const Classifier& classifier, int64_t wanted) {
+  const auto found = classifier.metadata.find(kEvalSizeKey);
+  if (wanted > 0 || found == classifier.metadata.end()) return wanted;
+  const std::string& text = found->second;
+  int64_t size = 0;
+  std::from_chars(text.data(), text.data() + text.size(), size);
+  if (size < 1 || size > kMostEvalSize) return wanted;
+  log(LogLevel::info, "images are evaluated at " + text + " x " + text + ", as in the classifier's test");
+  return size;
+}
+
+/// Of all images, in their order, to `predictions` and, where there is one, to `logits`.
+void predict(Backend& backend, const Classifier& classifier, const Dataset& dataset, const PredictOptions& options,
+             DType dtype, Predictions& predictions, NpyWriter* logits) {
+  const int64_t eval_size = eval_size_of(classifier, options.eval_size);
+  FeatureExtractor extractor(backend, classifier.encoder, evaluation_pixels(dataset, eval_size), dataset.size(),
+                             options.batch, dtype);
+  const int64_t dim = extractor.dim(), classes = classifier.linear.classes();
+  LinearClassifier linear(backend, {.dim = dim, .classes = classes, .max_rows = options.batch});
+  linear.set(classifier.linear);
+  const Buffer rows(backend, static_cast<size_t>(options.batch * dim) * sizeof(float));
+  Progress progress(dataset.size());
+  extractor.extract(dataset, all_images(dataset), evaluation_views(eval_size), 0, [&](std::span<const float> features) {
+    const TensorRef x = rows.view({std::ssize(features) / dim, dim}, DType::f32);
+    backend.copy_in(x, features.data());
+    const std::vector<float> all = linear.logits(x);
+    for (size_t at = 0; at < all.size(); at += static_cast<size_t>(classes))
+      predictions.add(std::span(all).subspan(at, static_cast<size_t>(classes)));
+    if (logits) logits->append(std::span<const float>(all));
+    progress.update(predictions.images(), "Predict");
+    return true;
+  });
+}
+
+void report(const Predictions& p, const Classifier& classifier, const Dataset& dataset, const Options& options,
+            const DeviceOptions& device, const Backend& backend, bool json) {
+  if (json) {
+    nlohmann::ordered_json out{{"images", p.images()}, {"labelled", p.known()}};
+    out["top1"] = p.known() > 0 ? nlohmann::ordered_json(p.top1()) : nlohmann::ordered_json();
+    out["top5"] = p.known() > 0 ? nlohmann::ordered_json(p.top5()) : nlohmann::ordered_json();
+    out["classes"] = classifier.classes;
+    add_context(out, options, dataset, classifier.encoder, device, backend);
+    return print_json(out);
+  }
+  std::string text = "predicted the classes of " + std::to_string(p.images()) + " images";
+  if (p.known() > 0) {
+    char accuracy[80];
+    std::snprintf(accuracy, sizeof accuracy, ": top-1 %.2f%%, top-5 %.2f%% of %lld whose class is known", p.top1(),
+                  p.top5(), static_cast<long long>(p.known()));
+    text += accuracy;
+  }
+  print(text + "\n");
+}
+
+}  // namespace
+}  // namespace dcl
+
+int main(int argc, char** argv) {
+  using namespace dcl;
+  Options options("dcl-predict",
+                  "Classes of every image of --split, by an encoder with a linear classifier; their accuracy where the "
+                  "images have labels.",
+                  {"dcl-predict --dataset folder --data photos --model_path classifier.safetensors --out photos.csv"});
+  DataOptions data;
+  DeviceOptions device;
+  PredictOptions settings;
+  data.add_to(options);
+  settings.add_to(options);
+  device.add_to(options);
+
+  return run_app(argc, argv, options, [&] {
+    data.resolve("test", "test");
+    if (!settings.logits.empty() && settings.logits.extension() != ".npy")
+      fail(ErrorKind::usage, "--logits must end in .npy");
+    const auto backend = device.open();
+    const Classifier classifier = load_classifier(*backend, settings.model_path, settings.model_prefix);
+    const Dataset dataset = load_dataset(data.train);
+    report(dataset);
+    Predictions predictions(settings.out, dataset, classifier, settings.top);
+    std::optional<NpyWriter> logits;
+    if (!settings.logits.empty())
+      logits.emplace(settings.logits, NpyWriter::Type::f32, std::vector{classifier.linear.classes()});
+    predict(*backend, classifier, dataset, settings, device.type(), predictions, logits ? &*logits : nullptr);
+    // The files belong together: what may fail for a full disk comes before either appears.
+    predictions.finish();
+    if (logits) logits->commit();
+    predictions.commit();
+    report(predictions, classifier, dataset, options, device, *backend, settings.json);
+    return 0;
+  });
+}

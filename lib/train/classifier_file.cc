@@ -1,0 +1,76 @@
+#include "train/classifier_file.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/log.h"
+#include "io/csv.h"
+#include "io/safetensors.h"
+#include "io/utf8.h"
+#include "train/model_file.h"
+
+namespace dcl {
+namespace {
+
+std::string record_of(const std::vector<std::string>& names) {
+  std::string record = csv_line(names);
+  record.pop_back();
+  return made_utf8(record);
+}
+
+}  // namespace
+
+void write_classifier(const std::filesystem::path& path, const ParameterStore& encoder, const LinearValues& linear,
+                      const std::vector<std::string>& classes, FileMetadata metadata) {
+  const int64_t count = linear.classes();
+  if (encoder.config().head || std::ssize(classes) != count)
+    fail(ErrorKind::internal, "a classifier is an encoder without head and a name for every class");
+  metadata.insert_or_assign("format", "pt");
+  metadata.insert_or_assign(std::string(kClassesKey), record_of(classes));
+  std::vector<TensorSource> sources = model_sources(encoder);
+  sources.push_back(
+      tensor_source("fc.weight", {count, feature_width(encoder.config())}, std::span<const float>(linear.weight)));
+  sources.push_back(tensor_source("fc.bias", {count}, std::span<const float>(linear.bias)));
+  write_safetensors(path, std::move(sources), std::move(metadata));
+}
+
+LinearValues import_linear(const TensorFile& file, const MappedLinear& linear) {
+  LinearValues values{std::vector<float>(static_cast<size_t>(linear.weight->elements())),
+                      std::vector<float>(static_cast<size_t>(linear.bias->elements()))};
+  file.read(*linear.weight, std::span(values.weight));
+  file.read(*linear.bias, std::span(values.bias));
+  const auto finite = [](float value) { return std::isfinite(value); };
+  if (!std::ranges::all_of(values.weight, finite) || !std::ranges::all_of(values.bias, finite))
+    fail(ErrorKind::numerical,
+         quoted(file.path()) + ": the classifier " + quoted(linear.weight->name) + " holds values that are not finite");
+  return values;
+}
+
+std::vector<std::string> class_names(const TensorFile& file, int64_t classes) {
+  const auto found = file.metadata().find(kClassesKey);
+  if (found == file.metadata().end()) return {};
+  std::vector<std::string> names = csv_split(found->second);
+  if (std::ssize(names) == classes) return names;
+  log(LogLevel::warning, quoted(file.path()) + " has " + std::to_string(names.size()) + " names for " +
+                             std::to_string(classes) + " classes: numbers are used");
+  return {};
+}
+
+Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {
+  const std::unique_ptr<TensorFile> file = open_model_file(path);
+  const StateMapping mapping = map_model(*file, prefix, /*classifier=*/true);
+  log(LogLevel::info, mapping.notices);
+  if (!mapping.linear.weight)
+    fail(ErrorKind::data, quoted(path) + " has an encoder, but not one classifier on its " +
+                              std::to_string(feature_width(mapping.config)) +
+                              " features (fc, classifier or linear): dcl-linear --out writes one");
+  Classifier all{import_encoder(backend, *file, mapping), import_linear(*file, mapping.linear),
+                 class_names(*file, mapping.linear.classes()), true, file->metadata()};
+  all.named = !all.classes.empty();
+  for (int64_t i = 0; !all.named && i < all.linear.classes(); ++i) all.classes.push_back(std::to_string(i));
+  return all;
+}
+
+}  // namespace dcl

@@ -1,0 +1,41 @@
+// An encoder and a linear classifier on its features in one file: the model of the published linear evaluation
+// (f.0.weight ... fc.weight, fc.bias), which PyTorch opens with strict=True.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/tensor_file.h"
+#include "nn/parameters.h"
+#include "train/linear_classifier.h"
+#include "train/state_mapping.h"
+
+namespace dcl {
+
+/// Keys of a file's metadata: the names of the classes, one CSV record; the height and width at which whole images were
+/// evaluated; "0": their own.
+inline constexpr std::string_view kClassesKey = "dcl.classes", kEvalSizeKey = "dcl.eval_size";
+
+struct Classifier {
+  ParameterStore encoder;  ///< without head
+  LinearValues linear;
+  std::vector<std::string> classes;  ///< their names, in the order of the logits; without any, their numbers
+  bool named = false;                ///< the file has names
+  FileMetadata metadata;             ///< of the file
+};
+
+/// Writes a safetensors file atomically. `encoder`: without head. In names, bytes that are not UTF-8 become U+FFFD.
+void write_classifier(const std::filesystem::path& path, const ParameterStore& encoder, const LinearValues& linear,
+                      const std::vector<std::string>& classes, FileMetadata metadata = {});
+
+/// The layer's values; Error{data} where they are not finite.
+LinearValues import_linear(const TensorFile& file, const MappedLinear& linear);
+/// The names that `file` has for so many classes; none where it has no or other ones.
+std::vector<std::string> class_names(const TensorFile& file, int64_t classes);
+
+/// From any file that map_state understands. Logs what was assumed of it; Error{data} when it holds no classifier.
+Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix = "");
+
+}  // namespace dcl
