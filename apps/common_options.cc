@@ -27,8 +27,9 @@ void DataOptions::add_to(Options& options) {
   options.add("max_per_class", &train.max_per_class, "first N images of each class; 0: all").range(0, 1e9);
   options.add("max_images", &train.max_images, "then the first N of all; 0: all").range(0, 2e9);
   options.add("test_max_per_class", &test_max_per_class, "the same for the test split").range(0, 1e9);
-  options.add("shorter_side", &train.shorter_side,
-              "folder: larger images are shrunk to this shorter side while they are read; 0: as they are")
+  options
+      .add("shorter_side", &train.shorter_side,
+           "folder: larger images are shrunk to this shorter side while they are read; 0: as they are")
       .range(0, kMaxImageSide);
   options.add("strict_images", &train.strict_images, "stop at an unreadable image instead of skipping it");
   options.add("shapes_count", &train.shapes_count, "training images of shapes").range(1, 1e8);
@@ -103,11 +104,24 @@ void add_model_prefix(Options& options, std::string* prefix) {
               "which of several encoders in the file: what stands before its tensors' names; .: nothing");
 }
 
+void add_normalization(Options& options, std::string* normalization, bool automatic) {
+  std::vector<std::string> names = normalization_names();
+  std::string help =
+      "of pixels, as the encoder was trained: published (CIFAR-10's mean and deviation), imagenet (torchvision's "
+      "weights), half (to [-1, 1]), none (to [0, 1])";
+  if (automatic) {
+    names.insert(names.begin(), "auto");
+    help += "; auto: as the file says, published where it says nothing";
+  }
+  options.add("normalization", normalization, help).choices(names);
+}
+
 void EncoderOptions::add_to(Options& options) {
   options.group("Encoder");
   options.add("model_path", &model_path,
               "file with the encoder, such as RUN/checkpoints/latest or a PyTorch checkpoint");
   add_model_prefix(options, &model_prefix);
+  add_normalization(options, &normalization);
   options.add("untrained", &untrained, "random weights instead, as the baseline to compare with");
   options.add("arch", &arch, "of --untrained").choices({"resnet18", "resnet34", "resnet50", "resnet101"});
   options.add("stem", &stem, "of --untrained").choices({"cifar", "imagenet"});
@@ -116,20 +130,21 @@ void EncoderOptions::add_to(Options& options) {
 
 ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) const {
   if (untrained != model_path.empty()) fail(ErrorKind::usage, "give either --model_path FILE or --untrained");
-  ParameterStore store = untrained ? untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed, with_gradients)
-                                   : load_encoder(backend, model_path, model_prefix, with_gradients);
+  ParameterStore store =
+      untrained ? untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed, with_gradients)
+                : load_encoder(backend, model_path, model_prefix, with_gradients);
   log(LogLevel::info, "encoder: " + store.config().arch + ", " + std::string(name_of(store.config().stem)) + " stem, " +
-                          (untrained ? "untrained" : model_path.string()));
+                          (untrained ? "untrained" : model_path.string()) + ", normalization " + normalization);
   return store;
 }
 
 void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& data,
                  const ParameterStore& store, const DeviceOptions& device, const Backend& backend) {
-  const nlohmann::ordered_json context{{"dataset", data.name},        {"split", data.split},
-                                       {"images", data.size()},       {"classes", data.classes.size()},
-                                       {"arch", store.config().arch}, {"stem", name_of(store.config().stem)},
+  const nlohmann::ordered_json context{{"dataset", data.name},          {"split", data.split},
+                                       {"images", data.size()},         {"classes", data.classes.size()},
+                                       {"arch", store.config().arch},   {"stem", name_of(store.config().stem)},
                                        {"device", backend.info().name}, {"dtype", device.dtype},
-                                       {"threads", thread_count()},   {"version", version()}};
+                                       {"threads", thread_count()},     {"version", version()}};
   for (const auto& [name, value] : context.items())
     if (!figure.contains(name)) figure[name] = value;
   options.for_each_setting([&](const std::string& name, const auto& value) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "augment/augment.h"
 #include "core/backend.h"
 #include "data/dataset.h"
 #include "nn/parameters.h"
@@ -21,7 +22,8 @@ struct DataOptions {
   int64_t shapes_test_count = 0;  ///< 0: a fifth of shapes_count
 
   void add_to(Options& options);
-  /// Gives an empty --split its meaning: `stl10_default` for stl10, `others_default` for the others. Call after parsing.
+  /// Gives an empty --split its meaning: `stl10_default` for stl10, `others_default` for the others. Call after
+  /// parsing.
   void resolve(const std::string& stl10_default, const std::string& others_default = "train");
   DatasetSpec test() const;
   /// The test split beside `training`. Error{data} also where a folder without splits gives both the same images.
@@ -46,17 +48,23 @@ struct DeviceOptions {
 /// --model_prefix, of programs that look for an encoder in a file.
 void add_model_prefix(Options& options, std::string* prefix);
 
+/// --normalization, of programs that show images to an encoder; with `automatic`, "auto" is a choice: what the file
+/// says.
+void add_normalization(Options& options, std::string* normalization, bool automatic = false);
+
 /// Which encoder: a file, or random weights to compare with.
 struct EncoderOptions {
   std::filesystem::path model_path;
   std::string model_prefix;
   bool untrained = false;
-  std::string arch = "resnet50", stem = "cifar";
+  std::string arch = "resnet50", stem = "cifar", normalization = "published";
   uint64_t seed = 0;
 
   void add_to(Options& options);
   /// Error{usage} unless exactly one of the two is asked for. Logs what it is.
   ParameterStore open(Backend& backend, bool with_gradients = false) const;
+  /// How it is shown images; of no extent.
+  AugmentDesc pixels() const { return {.normalization = normalization_of(normalization)}; }
 };
 
 /// Completes the JSON object of a figure by what it was computed from and on: data, encoder, device, and every setting

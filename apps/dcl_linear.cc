@@ -90,6 +90,7 @@ int main(int argc, char** argv) {
     data.resolve("train");
     settings.protocol = protocol_of(protocol);
     settings.seed = encoder.seed;
+    settings.augment.normalization = normalization_of(encoder.normalization);
     settings.dtype = device.type();
     check(settings);
     check_output(out, encoder.model_path);
@@ -104,6 +105,7 @@ int main(int argc, char** argv) {
       write_classifier(out, store, classifier, train.classes,
                        {{"dcl.protocol", protocol},
                         {"dcl.dataset", train.name},
+                        {std::string(kNormalizationKey), encoder.normalization},
                         {std::string(kEvalSizeKey), std::to_string(settings.eval_size)},
                         {"dcl.top1", number_text(*result.top1)}});
       log(LogLevel::info,

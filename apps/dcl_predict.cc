@@ -15,7 +15,7 @@ namespace {
 
 struct PredictOptions {
   std::filesystem::path model_path, out, logits;
-  std::string model_prefix;
+  std::string model_prefix, normalization = "auto";
   int64_t top = 1, eval_size = 0, batch = 64;
   bool json = false;
 
@@ -26,6 +26,7 @@ struct PredictOptions {
              "file with encoder and classifier, such as dcl-linear --out writes, or a PyTorch checkpoint")
         .required();
     add_model_prefix(options, &model_prefix);
+    add_normalization(options, &normalization, /*automatic=*/true);
     options.group("Prediction");
     options.add("out", &out, "the table, CSV: row, name, class where known, predicted class, probability").required();
     options.add("top", &top, "likeliest classes, with their probabilities").range(1, 1e6);
@@ -55,7 +56,10 @@ int64_t eval_size_of(const Classifier& classifier, int64_t wanted) {
 void predict(Backend& backend, const Classifier& classifier, const Dataset& dataset, const PredictOptions& options,
              DType dtype, Predictions& predictions, NpyWriter* logits) {
   const int64_t eval_size = eval_size_of(classifier, options.eval_size);
-  FeatureExtractor extractor(backend, classifier.encoder, evaluation_pixels(dataset, eval_size), dataset.size(),
+  const std::string normalization =
+      options.normalization == "auto" ? stored_normalization(classifier.metadata) : options.normalization;
+  const AugmentDesc pixels{.normalization = normalization_of(normalization)};
+  FeatureExtractor extractor(backend, classifier.encoder, evaluation_pixels(dataset, eval_size, pixels), dataset.size(),
                              options.batch, dtype);
   const int64_t dim = extractor.dim(), classes = classifier.linear.classes();
   LinearClassifier linear(backend, {.dim = dim, .classes = classes, .max_rows = options.batch});

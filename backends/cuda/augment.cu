@@ -114,7 +114,7 @@ template <class T>
 __device__ void write(const AugmentDesc& d, const View& view, T* out) {
   __syncthreads();
   for (int32_t i = static_cast<int32_t>(threadIdx.x); i < 3 * view.pixels(); i += kAugmentThreads)
-    out[i] = from_float<T>(normalize(view.image[i], d.mean[i % 3], d.std[i % 3]));
+    out[i] = from_float<T>(normalize(view.image[i], d.normalization.mean[i % 3], d.normalization.std[i % 3]));
 }
 
 /// The image at the start of `out`, normalised in place: from the end, since a value takes more room than its byte.
@@ -125,7 +125,7 @@ __device__ void write_in_place(const AugmentDesc& d, const View& view, T* out) {
     const int32_t i = end - 1 - static_cast<int32_t>(threadIdx.x);
     const int32_t byte = i >= 0 ? view.image[i] : 0;
     __syncthreads();
-    if (i >= 0) out[i] = from_float<T>(normalize(byte, d.mean[i % 3], d.std[i % 3]));
+    if (i >= 0) out[i] = from_float<T>(normalize(byte, d.normalization.mean[i % 3], d.normalization.std[i % 3]));
   }
 }
 

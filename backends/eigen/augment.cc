@@ -164,11 +164,11 @@ void EigenBackend::do_augment(const AugmentDesc& d, ConstTensorRef pool, ConstTe
   const auto* bytes = pool.as<uint8_t>();
   if (out.dtype == DType::bf16) {
     bf16* table = thread_scratch().table_bf16.at_least(3 * 256);
-    output.fill_table_bf16(d.mean, d.std, table);
+    output.fill_table_bf16(d.normalization.mean, d.normalization.std, table);
     make_views(d, bytes, views, table, out.as<bf16>(), output.planes_bf16, output.pixels_bf16);
   } else {
     float* table = thread_scratch().table_f32.at_least(3 * 256);
-    output.fill_table_f32(d.mean, d.std, table);
+    output.fill_table_f32(d.normalization.mean, d.normalization.std, table);
     make_views(d, bytes, views, table, out.as<float>(), output.planes_f32, output.pixels_f32);
   }
 }

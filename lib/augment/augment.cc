@@ -3,12 +3,21 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "math/philox.h"
 
 namespace dcl {
 namespace {
+
+constexpr std::pair<std::string_view, Normalization> kNormalizations[] = {
+    {"published", {}},
+    {"imagenet", {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}}},
+    {"half", {{0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}}},
+    {"none", {{0, 0, 0}, {1, 1, 1}}},
+};
 
 void require(bool holds, const char* setting, const char* expected) {
   if (!holds) fail(ErrorKind::usage, std::string("augmentation setting ") + setting + " must be " + expected);
@@ -89,16 +98,28 @@ void check(const AugmentSettings& s) {
   require(
       s.blur_kernel == 0 || (s.blur_kernel % 2 == 1 && s.blur_kernel > 0 && s.blur_kernel <= 2 * kMaxBlurRadius + 1),
       "blur kernel", "odd and at most 31, or 0 for a tenth of the size");
-  for (int c = 0; c < 3; ++c) require(std::isfinite(s.mean[c]), "mean", "finite");
-  for (int c = 0; c < 3; ++c) require(std::isfinite(s.std[c]) && s.std[c] > 0, "std", "positive");
+  for (int c = 0; c < 3; ++c) require(std::isfinite(s.normalization.mean[c]), "mean", "finite");
+  for (int c = 0; c < 3; ++c)
+    require(std::isfinite(s.normalization.std[c]) && s.normalization.std[c] > 0, "std", "positive");
+}
+
+std::vector<std::string> normalization_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, values] : kNormalizations) names.emplace_back(name);
+  return names;
+}
+
+Normalization normalization_of(const std::string& name) {
+  for (const auto& [known, values] : kNormalizations)
+    if (known == name) return values;
+  fail(ErrorKind::usage, "unknown normalization '" + name + "': expected published, imagenet, half or none");
 }
 
 AugmentDesc augment_desc(const AugmentSettings& settings) {
   AugmentDesc desc;
   desc.h = desc.w = settings.size;
   desc.luma = settings.luma;
-  std::copy_n(settings.mean, 3, desc.mean);
-  std::copy_n(settings.std, 3, desc.std);
+  desc.normalization = settings.normalization;
   return desc;
 }
 

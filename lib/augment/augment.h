@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "math/view_params.h"
 
@@ -24,14 +26,18 @@ struct AugmentSettings {
   double blur_sigma_min = 0.1, blur_sigma_max = 2.0;  ///< pixels of the view
   int blur_kernel = 0;  ///< taps, odd, at most 31; 0: a tenth of size as published, made odd (3 taps at size 32)
   LumaRule luma = LumaRule::pillow7;
-  float mean[3] = {0.4914f, 0.4822f, 0.4465f};
-  float std[3] = {0.2023f, 0.1994f, 0.2010f};
+  Normalization normalization;
 
   bool operator==(const AugmentSettings&) const = default;
 };
 
 /// Throws Error{usage} naming the setting that is out of range.
 void check(const AugmentSettings& settings);
+
+/// The normalisations that encoders were trained with: "published", "imagenet" (torchvision's weights), "half" (pixels
+/// in [-1, 1]), "none" (in [0, 1]). Error{usage} for another name.
+std::vector<std::string> normalization_names();
+Normalization normalization_of(const std::string& name);
 
 /// What Backend::augment needs besides the views.
 AugmentDesc augment_desc(const AugmentSettings& settings);

@@ -41,12 +41,19 @@ struct ViewParams {
   bool operator==(const ViewParams&) const = default;
 };
 
+/// How pixels become numbers, by channel (RGB): (pixel / 255 - mean) / std. The defaults are CIFAR-10's, as published.
+struct Normalization {
+  float mean[3] = {0.4914f, 0.4822f, 0.4465f};
+  float std[3] = {0.2023f, 0.1994f, 0.2010f};
+
+  bool operator==(const Normalization&) const = default;
+};
+
 /// Settings shared by all views of a call.
 struct AugmentDesc {
   int64_t h = 32, w = 32;  ///< extent of the output
   LumaRule luma = LumaRule::pillow7;
-  float mean[3] = {0.4914f, 0.4822f, 0.4465f};  ///< CIFAR-10, as published; in units of 255
-  float std[3] = {0.2023f, 0.1994f, 0.2010f};
+  Normalization normalization;
 
   bool operator==(const AugmentDesc&) const = default;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "augment/augment.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -56,6 +57,12 @@ std::vector<std::string> class_names(const TensorFile& file, int64_t classes) {
   log(LogLevel::warning, quoted(file.path()) + " has " + std::to_string(names.size()) + " names for " +
                              std::to_string(classes) + " classes: numbers are used");
   return {};
+}
+
+std::string stored_normalization(const FileMetadata& metadata, const std::string& otherwise) {
+  const std::vector<std::string> known = normalization_names();
+  const auto found = metadata.find(kNormalizationKey);
+  return found != metadata.end() && std::ranges::count(known, found->second) > 0 ? found->second : otherwise;
 }
 
 Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {

@@ -14,9 +14,10 @@
 
 namespace dcl {
 
-/// Keys of a file's metadata: the names of the classes, one CSV record; the height and width at which whole images were
-/// evaluated; "0": their own.
-inline constexpr std::string_view kClassesKey = "dcl.classes", kEvalSizeKey = "dcl.eval_size";
+/// Keys of a file's metadata: the names of the classes, one CSV record; how whole images were shown to the encoder:
+/// height and width ("0": their own) and normalisation.
+inline constexpr std::string_view kClassesKey = "dcl.classes", kEvalSizeKey = "dcl.eval_size",
+                                  kNormalizationKey = "dcl.normalization";
 
 struct Classifier {
   ParameterStore encoder;  ///< without head
@@ -34,6 +35,9 @@ void write_classifier(const std::filesystem::path& path, const ParameterStore& e
 LinearValues import_linear(const TensorFile& file, const MappedLinear& linear);
 /// The names that `file` has for so many classes; none where it has no or other ones.
 std::vector<std::string> class_names(const TensorFile& file, int64_t classes);
+
+/// The normalisation that the file names (normalization_names); else `otherwise`.
+std::string stored_normalization(const FileMetadata& metadata, const std::string& otherwise = "published");
 
 /// From any file that map_state understands. Logs what was assumed of it; Error{data} when it holds no classifier.
 Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix = "");

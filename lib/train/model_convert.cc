@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "augment/augment.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -94,6 +95,8 @@ size_t write_model_onnx(const TensorFile& file, const std::filesystem::path& out
   ParameterStore store(*backend, mapping.config, /*with_gradients=*/false);
   import_model(file, mapping, store);
   OnnxOptions options{.head = mapping.config.head};
+  options.normalization = normalization_of(settings.normalization == "auto" ? stored_normalization(file.metadata())
+                                                                            : settings.normalization);
   LinearValues classifier;
   if (mapping.linear.weight) {
     classifier = import_linear(file, mapping.linear);
@@ -139,6 +142,8 @@ size_t convert_model(const std::filesystem::path& input, const std::filesystem::
     fail(ErrorKind::usage, quoted(output.string()) + " is the input: give the result another name");
   if (settings.format == ModelFormat::npz && settings.dtype == FileDType::bf16)
     fail(ErrorKind::usage, "NumPy has no bf16: --dtype f32 holds the same values");
+  if (settings.format != ModelFormat::onnx && settings.normalization != "auto")
+    fail(ErrorKind::usage, "--normalization is part of ONNX models only");
   const std::unique_ptr<TensorFile> file = open_tensor_file(input);
   log(LogLevel::info, file->notices());
   if (settings.format == ModelFormat::onnx) return write_model_onnx(*file, output, settings);

@@ -19,7 +19,7 @@ class Exporter {
       : store_(store), spec_(resnet_spec(store.config())), graph_(store.config().arch) {
     if (options.head && !store.config().head) fail(ErrorKind::internal, "the model has no projection head");
     graph_.input("images", {"N", 3, "H", "W"});
-    const std::string features = trunk(normalized_pixels(options.pixels));
+    const std::string features = trunk(normalized_pixels(options.normalization));
     output("features", spec_.feature_width);
     unit_rows(features, "normalized_features");
     output("normalized_features", spec_.feature_width);
@@ -35,12 +35,13 @@ class Exporter {
  private:
   void output(std::string_view name, int64_t width) { graph_.output(name, {"N", width}); }
 
-  std::string normalized_pixels(const AugmentDesc& pixels) {
+  std::string normalized_pixels(const Normalization& normalization) {
     const auto channels = [&](const char* name, const float(&values)[3]) {
       return graph_.constant(name, {1, 3, 1, 1}, {values, values + 3});
     };
-    const std::string centered = graph_.node("Sub", {"images", channels("pixel_mean", pixels.mean)}, "centered_pixels");
-    return graph_.node("Div", {centered, channels("pixel_std", pixels.std)}, "normalized_pixels");
+    const std::string centered =
+        graph_.node("Sub", {"images", channels("pixel_mean", normalization.mean)}, "centered_pixels");
+    return graph_.node("Div", {centered, channels("pixel_std", normalization.std)}, "normalized_pixels");
   }
 
   std::string trunk(std::string x) {
@@ -147,8 +148,8 @@ void write_onnx(const std::filesystem::path& path, const ParameterStore& store, 
   metadata["dcl.arch"] = store.config().arch;
   metadata["dcl.stem"] = name_of(store.config().stem);
   metadata["dcl.input"] = "images: RGB, channels first, pixel / 255; the normalisation is part of the model";
-  metadata["dcl.mean"] = list_text(options.pixels.mean);
-  metadata["dcl.std"] = list_text(options.pixels.std);
+  metadata["dcl.mean"] = list_text(options.normalization.mean);
+  metadata["dcl.std"] = list_text(options.normalization.std);
   Exporter(store, options).graph().write(path, metadata);
 }
 

@@ -13,7 +13,7 @@ namespace dcl {
 struct OnnxOptions {
   bool head = false;                         ///< embeddings too; needs a store with head
   const LinearValues* classifier = nullptr;  ///< logits too; must outlive the call
-  AugmentDesc pixels;                        ///< mean and std of the normalisation; its extent is not used
+  Normalization normalization;               ///< of the pixels, part of the model
   FileMetadata metadata;  ///< kept in the model's metadata_props, beside what the model says of itself ("dcl.*")
 };
 

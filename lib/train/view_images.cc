@@ -23,7 +23,7 @@ class Tiles {
     const int64_t top = place / columns_ * side_, left = place % columns_ * side_;
     for (int64_t y = 0; y < side_; ++y)
       for (int64_t i = 0; i < side_ * 3; ++i) {
-        const float unit = view[y * side_ * 3 + i] * pixels.std[i % 3] + pixels.mean[i % 3];
+        const float unit = view[y * side_ * 3 + i] * pixels.normalization.std[i % 3] + pixels.normalization.mean[i % 3];
         image_.rgb[static_cast<size_t>(((top + y) * image_.width + left) * 3 + i)] =
             static_cast<uint8_t>(std::lround(std::clamp(unit * 255, 0.0f, 255.0f)));
       }

@@ -20,8 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "reference"))
 from published_model import Model  # noqa: E402
 
 CLASSES = 7  # of the models that are saved; ours have 2
-MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32)
-STD = np.array([0.2023, 0.1994, 0.2010], np.float32)
+NORMALIZATIONS = {
+    "published.pth": ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
+    "torchvision.pth": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "ours.safetensors": ([0.5] * 3, [0.5] * 3),
+}
 
 
 class Net(nn.Module):
@@ -66,7 +69,8 @@ def logits_of(net, state, x):
 def compare(at, arch, stem, path, images):
     files = sorted(p for p in Path(images).rglob("*.png"))
     pixels = np.stack([np.asarray(Image.open(p).convert("RGB")) for p in files]).astype(np.float32) / np.float32(255)
-    x = torch.from_numpy((pixels - MEAN) / STD).permute(0, 3, 1, 2).contiguous()
+    mean, std = (np.array(values, np.float32) for values in NORMALIZATIONS[path.rpartition("-")[2]])
+    x = torch.from_numpy((pixels - mean) / std).permute(0, 3, 1, 2).contiguous()
     of_torch = path.endswith(".pth")
     state = torch.load(path, map_location="cpu", weights_only=True) if of_torch else load_file(path)
     state = {name.removeprefix("module."): value for name, value in state.items()}

@@ -19,10 +19,12 @@ for network in "resnet18 cifar" "resnet50 imagenet"; do
   "$DCL_PEER_PYTHON" "$here/peer_classifier.py" save "$at" $arch $stem
   # What the published linear evaluation would save, and torchvision's own; then one of ours, whose encoder learned.
   quietly "$DCL_APPS/dcl-linear" $images --untrained --arch $arch --stem $stem --protocol finetune --epochs 1 \
+    --normalization half \
     --out "$at-ours.safetensors"
   for model in "$at-published.pth" "$at-torchvision.pth" "$at-ours.safetensors"; do
-    quietly "$DCL_APPS/dcl-predict" $images --model_path "$model" --out "$at.csv" --logits "$at.npy"
-    quietly "$DCL_APPS/dcl-convert" "$model" "$at.onnx"
+    case $model in *-torchvision.pth) as="--normalization imagenet" ;; *) as="" ;; esac
+    quietly "$DCL_APPS/dcl-predict" $images --model_path "$model" --out "$at.csv" --logits "$at.npy" $as
+    quietly "$DCL_APPS/dcl-convert" "$model" "$at.onnx" $as
     quietly "$DCL_APPS/dcl-convert" "$model" "$at-tv.pth" --names torchvision
     "$DCL_PEER_PYTHON" "$here/peer_classifier.py" compare "$at" $arch $stem "$model" "$work/images/test"
   done

@@ -96,7 +96,7 @@ TEST_P(PretrainStepTest, AReplayedStepHasTheBetaOfNow) {
 TEST_P(PretrainStepTest, ALossThatIsNotFiniteChangesNothing) {
   PretrainSettings settings = tiny();
   const PretrainStep untouched(*backend_, settings);
-  settings.augment.mean[1] = NAN;  // every pixel of a channel
+  settings.augment.normalization.mean[1] = NAN;  // every pixel of a channel
   const Outcome out = train(*backend_, settings, true, 3);
   for (const double loss : out.losses) EXPECT_TRUE(std::isnan(loss));
   EXPECT_TRUE(out.weights == weights(*backend_, untouched));

@@ -31,8 +31,8 @@ inline std::vector<float> augment_f32(Backend& backend, const AugmentDesc& desc,
 inline std::vector<uint8_t> augment_bytes(Backend& backend, AugmentDesc desc, const std::vector<uint8_t>& pool,
                                           const ViewParams& view) {
   for (int c = 0; c < 3; ++c) {
-    desc.mean[c] = 0.0f;
-    desc.std[c] = 1.0f;
+    desc.normalization.mean[c] = 0.0f;
+    desc.normalization.std[c] = 1.0f;
   }
   std::vector<uint8_t> bytes;
   for (const float value : augment_f32(backend, desc, pool, view)) {

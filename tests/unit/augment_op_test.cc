@@ -80,8 +80,8 @@ TEST_F(AugmentOp, NormalisesInThreeRoundedSteps) {
         const size_t at = (16 * y + x) * 3 + c;
         volatile float value = static_cast<float>(image[at]);
         value = value / 255.0f;
-        value = value - desc.mean[c];
-        value = value / desc.std[c];
+        value = value - desc.normalization.mean[c];
+        value = value / desc.normalization.std[c];
         EXPECT_EQ(direct[at], value);
         EXPECT_EQ(mirrored[(16 * y + 15 - x) * 3 + c], value);
       }

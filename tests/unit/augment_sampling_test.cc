@@ -230,7 +230,7 @@ TEST(AugmentSampling, BadSettingsAreNamed) {
   EXPECT_NE(message([](AugmentSettings& s) { s.blur_kernel = 4; }).find("blur kernel"), std::string::npos);
   EXPECT_NE(message([](AugmentSettings& s) { s.blur_sigma_min = NAN; }).find("blur sigma"), std::string::npos);
   EXPECT_NE(message([](AugmentSettings& s) { s.gray_probability = 1.5; }).find("gray"), std::string::npos);
-  EXPECT_NE(message([](AugmentSettings& s) { s.std[1] = 0; }).find("std"), std::string::npos);
+  EXPECT_NE(message([](AugmentSettings& s) { s.normalization.std[1] = 0; }).find("std"), std::string::npos);
 }
 
 }  // namespace

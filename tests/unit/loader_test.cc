@@ -219,7 +219,7 @@ TEST_F(LoaderTest, WithoutShufflingKeepsTheOrder) {
     for (int32_t i = 0; i < 53; ++i) EXPECT_EQ(batch->indices[static_cast<size_t>(i)], i);
     EXPECT_TRUE(std::equal(batch->labels.begin(), batch->labels.end(), data_.labels.begin()));
     const float first = static_cast<float>(data_.image(52)[0]) / 255.0f;
-    const float expected = (first - options_.augment.mean[0]) / options_.augment.std[0];
+    const float expected = (first - options_.augment.normalization.mean[0]) / options_.augment.normalization.std[0];
     EXPECT_FLOAT_EQ(batch->views.as<float>()[52 * 32 * 32 * 3], expected);
   }
   EXPECT_EQ(loader.next(), nullptr);

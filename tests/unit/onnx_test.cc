@@ -124,7 +124,7 @@ class OnnxExport : public testing::Test {
 
 TEST_F(OnnxExport, FoldsBatchNormInDouble) {
   const ParameterStore store = filled_store(*backend_, {.arch = "resnet18", .feature_dim = 8, .hidden_dim = 16});
-  write_onnx(path("m.onnx"), store, {.head = true, .pixels = {}, .metadata = {}});
+  write_onnx(path("m.onnx"), store, {.head = true});
   const Model file(path("m.onnx"));
   const auto constant = constants(file);
   for (const auto& [layer, norm] :
