@@ -206,6 +206,16 @@ std::unique_ptr<TensorBoardLog> open_tensorboard(const PretrainOptions& o, const
   return tensorboard;
 }
 
+/// Beside tau_plus, the value that the labels give it.
+void say_same_class_probability(const Dataset& train, const ObjectiveSettings& objective) {
+  const std::optional<double> probability = train.same_class_probability();
+  if (!probability || !debiases(objective.kind)) return;
+  char text[160];
+  std::snprintf(text, sizeof text, "by their labels, two images share a class with probability %.4g; tau_plus is %.4g",
+                *probability, objective.tau_plus);
+  log(LogLevel::info, text);
+}
+
 /// The query images of the monitor; nothing, with a notice, when there is nothing to monitor with and it was not asked for.
 std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& train, bool asked_for) {
   if (!o.knn) return std::nullopt;
@@ -242,6 +252,7 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   const auto backend = o.device.open();
   const Dataset train = load_dataset(o.data.train);
   report(train, run.path() / "skipped_images.csv");
+  say_same_class_probability(train, o.settings.objective);
   const std::optional<Dataset> query = load_queries(o, train, options.given("knn"));
   if (query) o.plan.monitor = o.monitor;
   o.knn = query.has_value();  // config.toml, which would otherwise ask for a monitor that there cannot be

@@ -38,6 +38,15 @@ bool Dataset::labelled() const {
   return std::none_of(labels.begin(), labels.end(), [](int32_t label) { return label == kUnknownLabel; });
 }
 
+std::optional<double> Dataset::same_class_probability() const {
+  std::vector<double> counts(classes.size());
+  double all = 0, pairs = 0;
+  for (const int32_t label : labels)
+    if (label != kUnknownLabel) ++counts[static_cast<size_t>(label)], ++all;
+  for (const double count : counts) pairs += count * (count - 1);
+  return all < 2 ? std::nullopt : std::optional(pairs / (all * (all - 1)));
+}
+
 std::vector<int64_t> select_images(const DatasetSpec& spec, std::span<const int32_t> labels) {
   const bool any_label =
       std::any_of(labels.begin(), labels.end(), [](int32_t label) { return label != kUnknownLabel; });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ struct Dataset {
   bool uniform() const;
   /// True when every image has a label.
   bool labelled() const;
+  /// How likely another labelled image has the class of a labelled one: what tau_plus stands for (Chuang et al., 2020,
+  /// section 3). Nothing of fewer than two labelled images.
+  std::optional<double> same_class_probability() const;
 };
 
 struct DatasetSpec {

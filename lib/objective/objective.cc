@@ -48,9 +48,9 @@ void require(bool holds, const char* setting, double value, const std::string& e
   if (!holds) fail(ErrorKind::usage, std::string(setting) + " is " + text(value) + ", expected " + expected);
 }
 
-bool debiases(ObjectiveKind kind) { return kind == ObjectiveKind::debiased || kind == ObjectiveKind::hard; }
-
 }  // namespace
+
+bool debiases(ObjectiveKind kind) { return kind == ObjectiveKind::debiased || kind == ObjectiveKind::hard; }
 
 std::string_view name_of(ObjectiveKind kind) { return name_in(kind, kKinds); }
 std::string_view name_of(NegativeScale scale) { return name_in(scale, kScales); }

@@ -30,6 +30,9 @@ ObjectiveKind parse_objective_kind(std::string_view name);
 NegativeScale parse_negative_scale(std::string_view name);
 BetaAnneal parse_beta_anneal(std::string_view name);
 
+/// Whether tau_plus counts.
+bool debiases(ObjectiveKind kind);
+
 /// Throws Error{usage} naming the setting, its value and its range.
 void check(const ObjectiveSettings& settings);
 

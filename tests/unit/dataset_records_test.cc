@@ -91,6 +91,12 @@ TEST_F(Stl10, TrainPlusUnlabeledKeepsTheOrderOfThePublishedCode) {
   EXPECT_EQ(data.labels, (std::vector<int32_t>{0, 9, 1, 0, -1, -1, -1}));
   EXPECT_EQ(data.names[4], "unlabeled/0");
   EXPECT_FALSE(data.labelled());
+  // One of the six pairs of labels 0, 9, 1, 0.
+  EXPECT_NEAR(data.same_class_probability().value(), 1.0 / 6, 1e-12);
+}
+
+TEST_F(Stl10, ImagesWithoutLabelsHaveNoClassesToShare) {
+  EXPECT_FALSE(load_dataset(spec_of("stl10", folder_.path(), "unlabeled")).same_class_probability());
 }
 
 TEST_F(Stl10, UnlabeledAloneHasNoClasses) {
