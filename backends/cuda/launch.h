@@ -61,6 +61,7 @@ namespace dcl::cuda {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, Stream,
             Arguments&&... arguments) {
+  emulation::load_kernel(reinterpret_cast<const void*>(kernel));
   const std::tuple<Parameters...> values{static_cast<Parameters>(arguments)...};
   emulation::enqueue([=] { emulation::run_grid(grid, block, shared_bytes, [&] { std::apply(kernel, values); }); });
 }

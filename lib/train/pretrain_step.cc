@@ -87,6 +87,7 @@ void PretrainStep::set_beta(double beta) {
   if (pending() > 0) fail(ErrorKind::internal, "beta changes between steps");
   objective_.beta = beta;
   graph_.reset();
+  ran_op_by_op_ = false;  // another beta may take other kernels
   if (const size_t bytes = backend_.objective_workspace(objective_); bytes > workspace_.bytes())
     workspace_ = Buffer(backend_, bytes);
 }
@@ -100,10 +101,10 @@ void PretrainStep::run(const Batch& batch, int64_t updates_done, double learning
   if (batch.images != objective_.batch) fail(ErrorKind::internal, "a step takes whole batches");
   input_.upload(batch);
   optimizer_.prepare(updates_done, learning_rate);
-  // The first step runs op by op: it creates what a device needs and could not create while recording.
-  if (use_graph_ && enqueued_ > 0 && !graph_) graph_ = backend_.capture([this] { enqueue(); });
+  if (use_graph_ && ran_op_by_op_ && !graph_) graph_ = backend_.capture([this] { enqueue(); });
   const bool plant_fault = failpoint(IoOp::embeddings).not_a_number;  // a graph replays what it was recorded with
   graph_ && !plant_fault ? graph_->replay() : enqueue(plant_fault);
+  ran_op_by_op_ = true;
   network_.count_batches(parameters_);
   backend_.enqueue_out(result_of(enqueued_), result_.view({kObjectiveResults}, DType::f64));
   arrived_[static_cast<size_t>(enqueued_ % kMostPending)]->record();

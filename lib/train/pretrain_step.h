@@ -21,7 +21,8 @@ class PretrainStep {
   /// Freshly initialised weights from settings.seed. use_graph: record the step once and replay it.
   PretrainStep(Backend& backend, const PretrainSettings& settings, bool use_graph = true);
 
-  /// Of `hard`, for the steps from now on; none may be under way. A recorded step is recorded again.
+  /// Of `hard`, for the steps from now on; none may be under way. A recorded step is recorded again, after a first
+  /// one op by op.
   void set_beta(double beta);
   double beta() const { return objective_.beta; }
 
@@ -66,7 +67,9 @@ class PretrainStep {
   std::vector<std::unique_ptr<Fence>> arrived_;  // their results
   int64_t enqueued_ = 0, reported_ = 0;
   bool use_graph_;
-  std::unique_ptr<StepGraph> graph_;  // of enqueue(), from the second step on
+  /// With the descriptors of now: such a step creates what a device needs and could not create while recording.
+  bool ran_op_by_op_ = false;
+  std::unique_ptr<StepGraph> graph_;  // of enqueue(), from the second of these steps on
 };
 
 }  // namespace dcl

@@ -230,6 +230,20 @@ TEST(Emulator, WhatAGraphCannotHoldIsRefused) {
   EXPECT_EQ(done, 1);
 }
 
+__global__ void idle() {}
+
+TEST(Emulator, AKernelIsNotFirstLaunchedWhileAGraphIsRecorded) {
+  const auto record = [] {
+    emulation::begin_recording();
+    const std::string refused = report([] { launch(idle, 1, 1, 0, nullptr); });
+    emulation::end_recording();
+    return refused;
+  };
+  EXPECT_NE(record().find("the first launch of a kernel while"), std::string::npos);
+  launch(idle, 1, 1, 0, nullptr);
+  EXPECT_EQ(record(), "");
+}
+
 __global__ void read_fresh(float* out) {
   DCL_SHARED(float, tile, [4]);
   float* more = dynamic_shared<float>();

@@ -6,6 +6,7 @@
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -120,6 +121,15 @@ void begin_recording() {
 Recording end_recording() {
   if (!recording) fail(ErrorKind::internal, "no graph is being recorded");
   return *std::exchange(recording, std::nullopt);
+}
+
+void load_kernel(const void* kernel) {
+  static std::mutex mutex;
+  static std::set<const void*> loaded;
+  const std::lock_guard lock(mutex);
+  if (loaded.contains(kernel)) return;
+  forbid_while_recording("the first launch of a kernel");
+  loaded.insert(kernel);
 }
 
 void forbid_while_recording(const char* what) {

@@ -26,6 +26,9 @@ void drain() noexcept;
 /// By this thread.
 void begin_recording();
 Recording end_recording();
+/// A device loads a kernel when it is first launched, for which a recording is no place: throws Error{internal} when
+/// that happens while this thread records a graph.
+void load_kernel(const void* kernel);
 /// Throws Error{internal} naming `what` while this thread records a graph, where CUDA would refuse or leave it out.
 void forbid_while_recording(const char* what);
 
