@@ -26,11 +26,11 @@ size_t filter_bytes(const ConvDesc& d, DType type) {
 /// Of the copy of the filter in the workspace.
 size_t typed_filter_bytes(const ConvDesc& d) { return d.dtype == DType::f32 ? 0 : aligned(filter_bytes(d, d.dtype)); }
 
-/// Whether a plan with statistics can serve: sums without a shift are enough for bf16, and every group's part of x and
-/// y must begin where plans want it.
+/// Whether a plan with statistics can serve: sums without a shift are enough for bf16, and every group's part of x, y
+/// and the sums must begin where plans want it.
 bool may_sum_up(const ConvDesc& d, const BatchNormDesc& norm) {
   return d.dtype == DType::bf16 && d.n % norm.groups == 0 && d.x_shape().elements() / norm.groups % 8 == 0 &&
-         d.y_shape().elements() / norm.groups % 8 == 0;
+         d.y_shape().elements() / norm.groups % 8 == 0 && d.k % 4 == 0;
 }
 
 }  // namespace

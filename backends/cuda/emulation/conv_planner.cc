@@ -29,7 +29,9 @@ class ReferencePlan final : public ConvPlan {
 
   void run(const ConvOperands& o, void* workspace) override {
     require_alignment(workspace, 256, "workspace");
-    for (const void* operand : {o.x, o.filter, o.y, o.bias, o.residual}) require_alignment(operand, 16, "operand");
+    for (const void* operand : {o.x, o.filter, o.y, o.bias, o.residual, static_cast<const void*>(o.sum),
+                                static_cast<const void*>(o.square_sum)})
+      require_alignment(operand, 16, "operand");
     fill(context_, {workspace, {kWorkspace / sizeof(float)}, DType::f32}, 1.0f);
     const ConvDesc& d = pattern_.conv;
     const Shape filter = d.filter_shape();
