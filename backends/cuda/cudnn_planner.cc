@@ -152,16 +152,18 @@ class ConvPlanner::Plans {
       if (auto started = start(description, cached->choice))
         return std::make_unique<CudnnPlan>(handle_, description, cached->workspace_bytes, *started);
     auto chosen = choose(pattern, key, description);
-    if (pattern.statistics_groups == 0 || (chosen && pays(pattern, *chosen))) return chosen;
-    cache_.store(key, {{kNoEngine, {}}, 0});
+    if (pattern.statistics_groups == 0) return chosen;
+    const std::optional<bool> paying = chosen ? pays(pattern, *chosen) : false;
+    if (paying == true) return chosen;
+    if (paying) cache_.store(key, {{kNoEngine, {}}, 0});
     return nullptr;
   }
 
-  bool pays(const ConvPattern& pattern, ConvPlan& fused) {
+  std::optional<bool> pays(const ConvPattern& pattern, ConvPlan& fused) {
     ConvDesc whole = pattern.conv;
     whole.n *= pattern.statistics_groups;
     ConvPlan* separate = find(pattern_of(whole, ConvPass::forward, Accum::overwrite, pattern.math));
-    return separate && statistics_pay(context_, whole, pattern.statistics_groups, fused, *separate);
+    return separate ? statistics_pay(context_, whole, pattern.statistics_groups, fused, *separate) : false;
   }
 
   /// Nothing when this cuDNN does not know the engine for the graph.
@@ -179,29 +181,25 @@ class ConvPlanner::Plans {
   std::unique_ptr<CudnnPlan> choose(const ConvPattern& pattern, const std::string& key, const Graph& description) {
     const auto expected = expected_.extract(key);
     const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
-    std::vector<std::shared_future<PlanBuilder::Plan>> usable;
-    std::vector<std::unique_ptr<ConvPlan>> plans;
+    std::vector<CachedPlan> choices;
+    std::vector<std::unique_ptr<CudnnPlan>> plans;
     std::vector<Engine> engines;
     for (const auto& future : all.plans)
       if (const PlanBuilder::Plan& plan = future.get(); plan && plan->workspace_bytes() <= kMostWorkspace) {
-        usable.push_back(future);
+        choices.push_back({plan->config().choice(), plan->workspace_bytes()});
         plans.push_back(std::make_unique<CudnnPlan>(handle_, description, plan->workspace_bytes(), future));
-        engines.push_back({name_of(plan->config().choice()), plans.back().get()});
+        engines.push_back({name_of(choices.back().choice), plans.back().get()});
       }
-    if (usable.empty()) return nullptr;
-    std::string failure;
-    const auto best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, failure);
-    if (best) return keep(key, description, usable[*best]);
+    std::string failure = "cuDNN has none for " + key;
+    std::optional<EngineVerdict> best;
+    if (!engines.empty()) best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, failure);
+    if (best) {
+      if (best->tried) cache_.store(key, choices[best->engine]);
+      return std::move(plans[best->engine]);
+    }
     if (pattern.statistics_groups == 0)
       log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
     return nullptr;
-  }
-
-  std::unique_ptr<CudnnPlan> keep(const std::string& key, const Graph& description,
-                                  const std::shared_future<PlanBuilder::Plan>& plan) {
-    const size_t bytes = plan.get()->workspace_bytes();
-    cache_.store(key, {plan.get()->config().choice(), bytes});
-    return std::make_unique<CudnnPlan>(handle_, description, bytes, plan);
   }
 
   Context& context_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/log.h"
@@ -29,23 +30,20 @@ class Trial {
     operands_.filter = operand(ConvPass::backward_filter, d.filter_shape(), d.dtype);
     operands_.y = operand(ConvPass::forward, d.y_shape(), d.dtype);
     if (pattern.bias) operands_.bias = operand({}, {d.k}, DType::f32);
-    if (pattern.residual) operands_.residual = operand({}, d.y_shape(), d.dtype);
+    if (pattern.residual) operands_.residual = operands_.y;  // as a network has it, and the harder case
+    if (pattern.add || pattern.residual) before_ = block(results_[0].now.bytes());
     if (pattern.statistics_groups > 0) {
-      operands_.sum = static_cast<float*>(operand({}, {d.k}, DType::f32));
-      operands_.square_sum = static_cast<float*>(operand({}, {d.k}, DType::f32));
+      const TensorRef sums = result({block(2 * static_cast<size_t>(d.k) * sizeof(float)), {2, d.k}, DType::f32});
+      operands_.sum = sums.as<float>(), operands_.square_sum = operands_.sum + d.k;
     }
     size_t workspace_bytes = 0;
     for (const Engine& engine : engines) workspace_bytes = std::max(workspace_bytes, engine.plan->workspace_bytes());
-    workspace_ = blocks_.emplace_back(workspace_bytes, context.stream()).data();
-    earlier_ = blocks_.emplace_back(result_.bytes(), context.stream()).data();
-    if (pattern.add) before_ = blocks_.emplace_back(result_.bytes(), context.stream()).data();
-    use(Operands::integers);
+    workspace_ = block(workspace_bytes);
+    fill_operands();
   }
 
   void use(Operands numbers) {
-    numbers_ = numbers;
-    for (size_t i = 0; i < tensors_.size(); ++i) fill_operand(context_, tensors_[i], numbers, static_cast<uint32_t>(i));
-    if (before_) copy_on_device(before_, result_.data, result_.bytes(), context_.stream());
+    if (std::exchange(numbers_, numbers) != numbers) fill_operands();
   }
 
   float time(const Engine& engine, std::string& failure, int repeats, float most = kNever) {
@@ -56,30 +54,50 @@ class Trial {
   /// Whether results are what the pattern's definition says. What an engine leaves out is seen, too.
   bool is_right(const Engine& engine) {
     run_afresh(engine);
-    return count_wrong(context_, pattern_, operands_, before_, numbers_) == 0;
+    ConvOperands seen = operands_;
+    if (pattern_.residual) seen.residual = before_;
+    return count_wrong(context_, pattern_, seen, before_, numbers_) == 0;
   }
 
   /// Whether the same operands give the same bits.
   bool is_repeatable(const Engine& engine) {
     run_afresh(engine);
-    copy_on_device(earlier_, result_.data, result_.bytes(), context_.stream());
+    for (const Result& r : results_) copy_on_device(r.earlier, r.now.data, r.now.bytes(), context_.stream());
     run_afresh(engine);
-    return count_differing(context_, {earlier_, result_.shape, result_.dtype}, result_) == 0;
+    return std::all_of(results_.begin(), results_.end(), [&](const Result& r) {
+      return count_differing(context_, {r.earlier, r.now.shape, r.now.dtype}, r.now) == 0;
+    });
   }
 
  private:
-  /// On a result that holds what an engine adds to, or nothing that could pass for a result.
+  /// What an engine writes, and room for what it wrote before.
+  struct Result {
+    TensorRef now;
+    void* earlier;
+  };
+
+  void fill_operands() {
+    for (size_t i = 0; i < tensors_.size(); ++i)
+      fill_operand(context_, tensors_[i], numbers_, static_cast<uint32_t>(i));
+    if (before_) copy_on_device(before_, results_[0].now.data, results_[0].now.bytes(), context_.stream());
+  }
+  /// On results that hold what an engine adds to, or nothing that could pass for a result.
   void run_afresh(const Engine& engine) {
-    before_ ? copy_on_device(result_.data, before_, result_.bytes(), context_.stream())
-            : fill(context_, result_, std::numeric_limits<float>::quiet_NaN());
+    for (const Result& r : results_) fill(context_, r.now, std::numeric_limits<float>::quiet_NaN());
+    if (before_) copy_on_device(results_[0].now.data, before_, results_[0].now.bytes(), context_.stream());
     run(engine);
   }
   void run(const Engine& engine) { engine.plan->run(operands_, workspace_); }
+
+  void* block(size_t bytes) { return blocks_.emplace_back(bytes, context_.stream()).data(); }
+  TensorRef result(const TensorRef& t) {
+    results_.push_back({t, block(t.bytes())});
+    return t;
+  }
   /// Memory for an operand, the result of `pass` if of any.
   void* operand(std::optional<ConvPass> pass, Shape shape, DType dtype) {
-    const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
-    const TensorRef t{blocks_.emplace_back(bytes, context_.stream()).data(), shape, dtype};
-    if (pass == pattern_.pass) result_ = t;
+    const TensorRef t{block(static_cast<size_t>(shape.elements()) * size_of(dtype)), shape, dtype};
+    if (pass == pattern_.pass) result(t);
     return tensors_.emplace_back(t).data;
   }
 
@@ -88,9 +106,9 @@ class Trial {
   std::vector<DeviceBlock> blocks_;
   std::vector<TensorRef> tensors_;
   ConvOperands operands_;
-  TensorRef result_;
+  std::vector<Result> results_;  // the first is the convolution's
   Operands numbers_ = Operands::integers;
-  void *workspace_ = nullptr, *earlier_ = nullptr, *before_ = nullptr;
+  void *workspace_ = nullptr, *before_ = nullptr;
 };
 
 /// The trial, when memory for it can be had.
@@ -99,7 +117,7 @@ std::optional<Trial> trial_of(Context& context, const ConvPattern& pattern, std:
     return std::optional<Trial>(std::in_place, context, pattern, engines);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::out_of_memory) throw;
-    log(LogLevel::warning, "too little free memory to try convolutions: the first engine that fits is taken");
+    log(LogLevel::warning, "too little free memory to try convolutions: the first engine is taken untried");
     return {};
   }
 }
@@ -114,10 +132,10 @@ constexpr const char *kWrong = "wrong results", *kVarying = "other bits every ti
 
 }  // namespace
 
-std::optional<size_t> fastest_engine(Context& context, const ConvPattern& pattern, std::span<const Engine> engines,
-                                     std::string& failure) {
+std::optional<EngineVerdict> fastest_engine(Context& context, const ConvPattern& pattern,
+                                            std::span<const Engine> engines, std::string& failure) {
   std::optional<Trial> trial = trial_of(context, pattern, engines);
-  if (!trial) return 0;
+  if (!trial) return EngineVerdict{0, false};
   std::vector<float> once(engines.size());  // never: it is out
   std::vector<bool> judged(engines.size());
   const auto judge = [&](size_t i) {
@@ -151,19 +169,19 @@ std::optional<size_t> fastest_engine(Context& context, const ConvPattern& patter
     }
     if (!best) continue;
     const bool right = trial->is_right(engines[*best]);
-    if (right && trial->is_repeatable(engines[*best])) return best;
+    if (right && trial->is_repeatable(engines[*best])) return EngineVerdict{*best, true};
     reject(pattern, engines[*best], right ? kVarying : kWrong, failure);
     once[*best] = kNever;
   }
 }
 
-std::optional<size_t> first_engine(Context& context, const ConvPattern& pattern, std::span<const Engine> engines,
-                                   std::string& failure) {
+std::optional<EngineVerdict> first_engine(Context& context, const ConvPattern& pattern, std::span<const Engine> engines,
+                                          std::string& failure) {
   std::optional<Trial> trial = trial_of(context, pattern, engines);
-  if (!trial) return 0;
+  if (!trial) return EngineVerdict{0, false};
   for (size_t i = 0; i < engines.size(); ++i) {
     if (!std::isfinite(trial->time(engines[i], failure, 1))) continue;
-    if (trial->is_right(engines[i])) return i;
+    if (trial->is_right(engines[i])) return EngineVerdict{i, true};
     reject(pattern, engines[i], kWrong, failure);
   }
   return {};

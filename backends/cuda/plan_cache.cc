@@ -13,7 +13,7 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr std::string_view kFormat = "dcl cuDNN plans 3";
+constexpr std::string_view kFormat = "dcl cuDNN plans 4";
 constexpr std::string_view kChecksum = "checksum ", kNone = "none";
 constexpr int64_t kMostBytes = 4 << 20;
 constexpr size_t kMostPlans = 20000, kMostKnobs = 64;

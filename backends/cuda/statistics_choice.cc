@@ -74,7 +74,8 @@ bool agree(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
-bool statistics_pay(Context& context, const ConvDesc& conv, int64_t groups, ConvPlan& fused, ConvPlan& separate) {
+std::optional<bool> statistics_pay(Context& context, const ConvDesc& conv, int64_t groups, ConvPlan& fused,
+                                   ConvPlan& separate) {
   try {
     Contest contest(context, conv, groups, fused, separate);
     std::string failure;
@@ -90,7 +91,7 @@ bool statistics_pay(Context& context, const ConvDesc& conv, int64_t groups, Conv
     return agree(first, expected);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::out_of_memory) throw;
-    return false;
+    return {};
   }
 }
 

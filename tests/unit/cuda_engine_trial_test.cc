@@ -28,7 +28,7 @@ ConvDesc conv() {
 class TestPlan final : public ConvPlan {
  public:
   using Run = std::function<void(const ConvOperands&, void* workspace)>;
-  explicit TestPlan(Run run) : run_(std::move(run)) { workspace_bytes_ = 1024; }
+  explicit TestPlan(Run run, size_t workspace_bytes) : run_(std::move(run)) { workspace_bytes_ = workspace_bytes; }
   void run(const ConvOperands& operands, void* workspace) override { run_(operands, workspace); }
 
  private:
@@ -37,8 +37,8 @@ class TestPlan final : public ConvPlan {
 
 class EngineTrial : public testing::Test {
  protected:
-  Engine engine(const char* name, TestPlan::Run run) {
-    return {name, plans_.emplace_back(std::make_unique<TestPlan>(std::move(run))).get()};
+  Engine engine(const char* name, TestPlan::Run run, size_t workspace_bytes = 1024) {
+    return {name, plans_.emplace_back(std::make_unique<TestPlan>(std::move(run), workspace_bytes)).get()};
   }
   /// Computes what `computes` asks for, later changed by `fault`, in at least this time.
   Engine engine(const char* name, const ConvPattern& computes, milliseconds time,
@@ -53,7 +53,15 @@ class EngineTrial : public testing::Test {
     });
   }
   std::optional<size_t> fastest(const ConvPattern& pattern, const std::vector<Engine>& engines) {
-    return fastest_engine(context_, pattern, engines, failure_);
+    return tried(fastest_engine(context_, pattern, engines, failure_));
+  }
+  std::optional<size_t> first(const ConvPattern& pattern, const std::vector<Engine>& engines) {
+    return tried(first_engine(context_, pattern, engines, failure_));
+  }
+  static std::optional<size_t> tried(const std::optional<EngineVerdict>& verdict) {
+    if (!verdict) return {};
+    EXPECT_TRUE(verdict->tried);
+    return verdict->engine;
   }
 
   std::vector<std::unique_ptr<TestPlan>> plans_;
@@ -118,17 +126,55 @@ TEST_F(EngineTrial, EnginesThatFailToRunArePassedOver) {
   EXPECT_EQ(fastest(forward_, {broken, engine("works", forward_, milliseconds(5))}), 1);
   EXPECT_EQ(fastest(forward_, {broken, broken}), std::nullopt);
   EXPECT_NE(failure_.find("this one does not run"), failure_.npos) << failure_;
-  EXPECT_EQ(first_engine(context_, forward_, std::vector{broken, engine("works", forward_, milliseconds(5))}, failure_),
-            1);
+  EXPECT_EQ(first(forward_, {broken, engine("works", forward_, milliseconds(5))}), 1);
 }
 
 TEST_F(EngineTrial, UntimedTheFirstThatIsRightIsTaken) {
-  EXPECT_EQ(first_engine(context_, adding_,
-                         std::vector{engine("78", data_, milliseconds(0)), engine("adds", adding_, milliseconds(20)),
-                                     engine("adds", adding_, milliseconds(0))},
-                         failure_),
+  EXPECT_EQ(first(adding_, {engine("78", data_, milliseconds(0)), engine("adds", adding_, milliseconds(20)),
+                            engine("adds", adding_, milliseconds(0))}),
             1);
-  EXPECT_EQ(first_engine(context_, adding_, std::vector{engine("78", data_, milliseconds(0))}, failure_), std::nullopt);
+  EXPECT_EQ(first(adding_, {engine("78", data_, milliseconds(0))}), std::nullopt);
+}
+
+/// A result takes its residual's memory in a network.
+TEST_F(EngineTrial, AnEngineThatWritesBeforeItHasReadTheResidualIsNotTaken) {
+  const ConvPattern fused = pattern_of(FusedConvDesc{conv(), true, true}, F32Math::exact);
+  const Engine hasty = engine("hasty", [&](const ConvOperands& o, void* workspace) {
+    fill(context_, {const_cast<void*>(o.y), conv().y_shape(), conv().dtype}, 0.0f);
+    planner_.find(fused)->run(o, workspace);
+  });
+  EXPECT_EQ(fastest(fused, {engine("careful", fused, milliseconds(40)), hasty}), 0);
+  EXPECT_NE(failure_.find("engine hasty of cuDNN gives wrong results"), failure_.npos) << failure_;
+}
+
+TEST_F(EngineTrial, AnEngineWhoseSumsAreNotThoseOfItsResultIsNotTaken) {
+  const ConvPattern pattern = statistics_pattern_of(conv(), 2, F32Math::exact);
+  for (const int which : {0, 1}) {
+    const Engine careless = engine("careless", [&, which](const ConvOperands& o, void* workspace) {
+      planner_.find(pattern)->run(o, workspace);
+      fill(context_, {(which == 0 ? o.sum : o.square_sum) + 7, {1}, DType::f32}, 3.5f);
+    });
+    EXPECT_EQ(fastest(pattern, {engine("careful", pattern, milliseconds(40)), careless}), 0);
+    EXPECT_NE(failure_.find("engine careless of cuDNN gives wrong results"), failure_.npos) << failure_;
+  }
+  int runs = 0;
+  const Engine varying = engine("varying", [&](const ConvOperands& o, void* workspace) {
+    planner_.find(pattern)->run(o, workspace);
+    float sum;
+    copy_to_host(&sum, o.sum, sizeof sum, context_.stream());
+    fill(context_, {o.sum, {1}, DType::f32}, sum * (1 + static_cast<float>(++runs) * 0x1p-20f));
+  });
+  EXPECT_EQ(fastest(pattern, {engine("careful", pattern, milliseconds(40)), varying}), 0);
+  EXPECT_NE(failure_.find("other bits every time"), failure_.npos) << failure_;
+}
+
+/// So that it is not remembered as if it had been tried.
+TEST_F(EngineTrial, WhereMemoryDoesNotSufficeTheFirstIsTakenUntried) {
+  constexpr size_t kMoreThanThereIs = size_t{1} << 60;
+  const std::vector<Engine> engines{engine(
+      "first", [](auto...) { FAIL() << "it was tried"; }, kMoreThanThereIs)};
+  EXPECT_EQ(fastest_engine(context_, forward_, engines, failure_), (EngineVerdict{0, false}));
+  EXPECT_EQ(first_engine(context_, forward_, engines, failure_), (EngineVerdict{0, false}));
 }
 
 }  // namespace
