@@ -10,9 +10,13 @@ std::atomic<bool> lost{false};
 
 /// Errors after which every further call of the process fails too, or that leave memory in doubt.
 bool spoils_context(cudaError_t status) {
-  constexpr int kContained = 226;  // cudaErrorContained, which older toolkits do not name
+  // cudaErrorContained, TensorMemoryLeak, MpsClientTerminated, ExternalDevice, which older toolkits do not name
+  constexpr int kContained = 226, kTensorMemoryLeak = 721, kMpsClientTerminated = 810, kExternalDevice = 911;
   switch (static_cast<int>(status)) {
     case kContained:
+    case kTensorMemoryLeak:
+    case kMpsClientTerminated:
+    case kExternalDevice:
     case cudaErrorIllegalAddress:
     case cudaErrorMisalignedAddress:
     case cudaErrorIllegalInstruction:

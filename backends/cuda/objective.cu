@@ -109,7 +109,7 @@ void evaluate(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstT
               TensorRef dz, Carver& memory) {
   if (Kept<T>::fits(d, z.data)) return evaluate_kept<In, T>(context, d, z, labels, result, dz, Kept<T>(d, memory));
   if constexpr (std::is_same_v<T, float>)
-    if (context.device().capability >= kTensorCapability)
+    if (context.device().kernels >= kTensorCapability)
       return evaluate_split(context, d, z, labels, result, dz,
                             vectorizable<float>(d.dim, z.as<float>()) ? kTensorPasses<true> : kTensorPasses<false>,
                             Layout(d, true, memory));

@@ -9,9 +9,10 @@ __global__ void probe() {}
 
 }  // namespace
 
-cudaError_t probe_kernels() {
-  cudaFuncAttributes attributes;
+cudaError_t probe_kernels(int& architecture) {
+  cudaFuncAttributes attributes{};
   const cudaError_t status = cudaFuncGetAttributes(&attributes, probe);
+  architecture = attributes.ptxVersion;
   cudaGetLastError();
   return status;
 }

@@ -5,7 +5,8 @@
 
 namespace dcl::cuda {
 
-/// cudaSuccess, or why a kernel of this module cannot be loaded.
-cudaError_t probe_kernels();
+/// cudaSuccess, or why a kernel of this module cannot be loaded. architecture: what it was compiled for, 10 major +
+/// minor.
+cudaError_t probe_kernels(int& architecture);
 
 }  // namespace dcl::cuda

@@ -64,7 +64,8 @@ Device open_device() {
   cudaDeviceProp properties;
   check_opening(cudaGetDeviceProperties(&properties, device), "properties of the GPU");
   const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
-  const cudaError_t runs = probe_kernels();
+  int architecture = 0;
+  const cudaError_t runs = probe_kernels(architecture);
   if (runs == cudaErrorNoKernelImageForDevice || runs == cudaErrorInvalidDeviceFunction ||
       runs == cudaErrorUnsupportedPtxVersion)
     unusable(std::string(properties.name) + " has compute capability " + capability +
@@ -75,6 +76,7 @@ Device open_device() {
   return {std::string(properties.name) + ", " + mib(properties.totalGlobalMem) + ", compute capability " + capability,
           attribute(cudaDevAttrMultiProcessorCount, device),
           10 * properties.major + properties.minor,
+          architecture,
           static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device)),
           {{"CUDA driver", version_text(driver)}, {"CUDA runtime", version_text(runtime)}}};
 }

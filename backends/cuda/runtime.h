@@ -20,7 +20,9 @@ using Event = ::CUevent_st*;    // cudaEvent_t
 struct Device {
   std::string name;  ///< in words, with memory and compute capability
   int multiprocessors = 1;
-  int capability = 0;                                          ///< 10 major + minor
+  int capability = 0;  ///< 10 major + minor
+  /// What kernels were compiled for, likewise: less than the capability where a newer device compiles them itself.
+  int kernels = 0;
   size_t shared_memory = 48 << 10;                             ///< most bytes of a block, declared and dynamic together
   std::vector<std::pair<std::string, std::string>> libraries;  ///< driver, runtime
 };

@@ -13,7 +13,7 @@
 
 namespace dcl::cuda {
 
-inline constexpr int kTensorCapability = 80;  ///< 10 major + minor
+inline constexpr int kTensorCapability = 80;  ///< of the compiled kernels, 10 major + minor
 
 /// A lane's factors of one side, in two parts: 4 of a, 2 of b.
 template <int Count>

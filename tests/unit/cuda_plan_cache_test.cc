@@ -41,7 +41,7 @@ TEST(PlanCacheText, EveryDamagedByteIsSeen) {
 
 /// With a good checksum, so that the lines themselves are judged.
 TEST(PlanCacheText, LinesThatSayNothingValid) {
-  const std::string head = "dcl cuDNN plans 3\n" + kMachine + "\n";
+  const std::string head = "dcl cuDNN plans 4\n" + kMachine + "\n";
   const auto sealed = [&](const std::string& lines) {
     const std::string body = head + lines;
     uint64_t sum = 14695981039346656037u;
@@ -54,11 +54,12 @@ TEST(PlanCacheText, LinesThatSayNothingValid) {
   std::string many = "key\t1\t2\t";
   for (int i = 0; i < 65; ++i) many += "1=1,";
   for (const std::string& line :
-       {std::string("key\n"), std::string("key\t1\t2\n"), std::string("\t1\t2\t\n"), std::string("key\t-1\t2\t\n"), std::string("key\tnone \t2\t\n"),
-        std::string("key\t1\t-2\t\n"), std::string("key\t1\t2\t3\n"), std::string("key\t1\t2\t3=4\n"),
-        std::string("key\t1\t2\t=4,\n"), std::string("key\t99999999999999999999\t2\t\n"), std::string("key\t1x\t2\t\n"),
-        std::string("key\t 1\t2\t\n"), std::string("key\t1\t2\t3=4,5\n"), std::string("key\t1\t2\t\nkey\t1\t2\t\n"),
-        many + "\n", std::string("key\t1\t2\t3=4,")})
+       {std::string("key\n"), std::string("key\t1\t2\n"), std::string("\t1\t2\t\n"), std::string("key\t-1\t2\t\n"),
+        std::string("key\tnone \t2\t\n"), std::string("key\t1\t-2\t\n"), std::string("key\t1\t2\t3\n"),
+        std::string("key\t1\t2\t3=4\n"), std::string("key\t1\t2\t=4,\n"),
+        std::string("key\t99999999999999999999\t2\t\n"), std::string("key\t1x\t2\t\n"), std::string("key\t 1\t2\t\n"),
+        std::string("key\t1\t2\t3=4,5\n"), std::string("key\t1\t2\t\nkey\t1\t2\t\n"), many + "\n",
+        std::string("key\t1\t2\t3=4,")})
     EXPECT_FALSE(decode_plans(sealed(line), kMachine)) << line;
 }
 

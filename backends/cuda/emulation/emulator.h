@@ -6,8 +6,8 @@
 //  * A copy that arrives later (tensor_product.h) arrives as late as it may.
 //  * A barrier that some threads of the block do not reach, or reach at another line, is reported, and so is a warp
 //    operation that some lanes of its mask do not reach, and a shuffle from a lane outside the mask.
-// Reports are Error{internal} naming file and line. Blocks cannot wait for each other: there are no cooperative
-// launches.
+// DCL_EMULATION_CAPABILITY (90) is the compute capability that the device says it has. Reports are Error{internal}
+// naming file and line. Blocks cannot wait for each other: there are no cooperative launches.
 #pragma once
 
 #include <cstddef>

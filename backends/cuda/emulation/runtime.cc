@@ -66,7 +66,11 @@ struct Graph {
   emulation::Recording work;
 };
 
-Device open_device() { return {"emulated on the CPU, one thread", 3, 90, emulation::kSharedMemoryOfBlock, {}}; }
+Device open_device() {
+  const char* capability = std::getenv("DCL_EMULATION_CAPABILITY");
+  const int number = capability ? std::atoi(capability) : 90;
+  return {"emulated on the CPU, one thread", 3, number, number, emulation::kSharedMemoryOfBlock, {}};
+}
 
 Stream create_stream() {
   emulation::defer_work();
