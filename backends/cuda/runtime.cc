@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/host_memory.h"
 #include "cuda/errors.h"
 #include "cuda/probe.h"
 
@@ -147,8 +148,15 @@ size_t free_memory() {
 
 void* allocate_host(size_t bytes) {
   require_context();
+  require_host_memory(bytes);
   void* data = nullptr;
-  check(cudaMallocHost(&data, bytes), "allocating page-locked memory");
+  const cudaError_t status = cudaMallocHost(&data, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail(ErrorKind::out_of_memory, "cannot allocate " + mib(bytes) +
+                                       " of page-locked memory of this machine (not of the GPU): use a smaller batch");
+  }
+  check(status, "allocating page-locked memory");
   std::memset(data, 0, bytes);
   return data;
 }

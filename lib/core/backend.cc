@@ -17,7 +17,6 @@ namespace dcl {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kWorthAsking = size_t{64} << 20;  // the system what it has left
 
 std::string mebibytes(size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
@@ -26,10 +25,7 @@ std::string mebibytes(size_t bytes) { return std::to_string(bytes >> 20) + " MiB
 void* Backend::allocate_host(size_t bytes) {
   const size_t unit = bytes >= kHugePage ? kHugePage : kCacheLine;
   const size_t whole = padded(bytes, unit);
-  if (whole >= kWorthAsking)
-    if (const size_t left = available_host_memory(); whole > left)
-      fail(ErrorKind::out_of_memory,
-           "cannot allocate " + mebibytes(bytes) + " of memory, " + mebibytes(left) + " are free: use a smaller batch");
+  require_host_memory(whole);
   void* data = whole >= bytes ? std::aligned_alloc(unit, whole) : nullptr;
   if (!data) fail(ErrorKind::out_of_memory, "cannot allocate " + mebibytes(bytes) + " of memory: use a smaller batch");
 #ifdef __linux__

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "core/error.h"
+
 namespace dcl {
 namespace {
 
@@ -77,6 +79,14 @@ size_t available_host_memory(const std::filesystem::path& root) {
   if (const auto free = number_of(meminfo, "MemAvailable:"))
     available = (*free + number_of(meminfo, "SwapFree:").value_or(0)) * 1024;
   return std::min(available, left_in_groups(root));
+}
+
+void require_host_memory(size_t bytes, const std::filesystem::path& root) {
+  constexpr size_t kWorthAsking = size_t{64} << 20;
+  if (bytes < kWorthAsking) return;
+  if (const size_t left = available_host_memory(root); bytes > left)
+    fail(ErrorKind::out_of_memory, "cannot allocate " + std::to_string(bytes >> 20) + " MiB of memory, " +
+                                       std::to_string(left >> 20) + " are free: use a smaller batch");
 }
 
 }  // namespace dcl

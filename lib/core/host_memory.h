@@ -11,4 +11,8 @@ namespace dcl {
 /// process is in. The largest value there is when nothing is known. root: the folder of proc and sys.
 size_t available_host_memory(const std::filesystem::path& root = "/");
 
+/// Before as many bytes are taken at once: throws Error{out_of_memory} with the sizes when there are not as many.
+/// Little is not asked about.
+void require_host_memory(size_t bytes, const std::filesystem::path& root = "/");
+
 }  // namespace dcl

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -13,10 +15,14 @@
 namespace dcl {
 namespace {
 
-size_t largest_image(const Dataset& dataset) {
-  int64_t bytes = 0;
-  for (const PooledImage& image : dataset.images) bytes = std::max(bytes, int64_t{3} * image.h * image.w);
-  return static_cast<size_t>(bytes);
+int64_t bytes_of(const PooledImage& image) { return int64_t{3} * image.h * image.w; }
+
+/// Of the `count` largest images, so that one that is far larger than the others does not count for all.
+size_t bytes_of_largest(const Dataset& dataset, int64_t count) {
+  std::vector<int64_t> bytes;
+  for (const PooledImage& image : dataset.images) bytes.push_back(bytes_of(image));
+  std::nth_element(bytes.begin(), bytes.begin() + (count - 1), bytes.end(), std::greater<>());
+  return static_cast<size_t>(std::accumulate(bytes.begin(), bytes.begin() + count, int64_t{0}));
 }
 
 }  // namespace
@@ -33,7 +39,7 @@ BatchMaker::BatchMaker(const Dataset& dataset, Backend& backend, ViewSampler sam
     const std::string size = "data set of " + std::to_string(pool.bytes() >> 20) + " MiB";
     streams_ = !options.resident || pool.bytes() > backend.free_memory() / 2;
     if (streams_) {
-      pixel_room_ = static_cast<size_t>(images_) * largest_image(dataset);
+      pixel_room_ = bytes_of_largest(dataset, images_);
       if (options.resident)
         log(LogLevel::info, size + " stays in the host's memory, each batch is copied to the device");
     } else {
@@ -81,10 +87,10 @@ void BatchMaker::begin(Slot& slot, int64_t epoch, int64_t step, std::span<const 
   if (streams_) {
     int64_t end = 0;
     for (size_t i = 0; i < indices.size(); ++i) {
-      const PooledImage& image = dataset_.images[static_cast<size_t>(indices[i])];
       slot.offsets[i] = end;
-      end += int64_t{3} * image.h * image.w;
+      end += bytes_of(dataset_.images[static_cast<size_t>(indices[i])]);
     }
+    if (static_cast<size_t>(end) > pixel_room_) fail(ErrorKind::internal, "a batch holds an image twice");
     batch.pixels = {pixels(slot), static_cast<size_t>(end)};
     batch.pixel_room = pixel_room_;
   }

@@ -30,7 +30,7 @@ class BatchMaker {
   };
   Slot allocate() const;
 
-  /// Starts the batch of these images: at most options.batch, and at most as many as the data set has.
+  /// Starts the batch of these images: at most options.batch, each at most once.
   void begin(Slot& slot, int64_t epoch, int64_t step, std::span<const int32_t> indices) const;
   /// Makes rows [first, last), at most kSliceViews, of views * images, view-major, once slot.read says that the last
   /// batch was read. From any thread.

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 
+#include "core/error.h"
 #include "support/process.h"
 
 namespace dcl::test {
@@ -66,6 +67,19 @@ TEST_F(HostMemory, KnowsGroupsOfTheFirstVersion) {
   write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", std::to_string(44 * kMiB));
   write("sys/fs/cgroup/memory/job/memory.stat", "total_inactive_file 1048576\ntotal_active_file 1048576\n");
   EXPECT_EQ(available(), 22 * kMiB);
+}
+
+TEST_F(HostMemory, WhatIsNotThereIsRefused) {
+  write("proc/meminfo", "MemAvailable: " + std::to_string(100 << 10) + " kB\n");
+  EXPECT_NO_THROW(require_host_memory(100 * kMiB, root_.path()));
+  EXPECT_NO_THROW(require_host_memory(0, root_.path()));
+  try {
+    require_host_memory(101 * kMiB, root_.path());
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::out_of_memory);
+    EXPECT_STREQ(error.what(), "cannot allocate 101 MiB of memory, 100 are free: use a smaller batch");
+  }
 }
 
 TEST(HostMemoryOfThisMachine, IsAPlausibleAmount) {
