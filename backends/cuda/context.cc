@@ -20,6 +20,7 @@ void* Context::scratch(size_t bytes) {
     const size_t size = std::max({bytes, kSmallestBlock, blocks_.empty() ? 0 : 2 * blocks_.back().bytes});
     blocks_.push_back({allocate(size, stream_), size});
   }
+  forget(blocks_.back().data, bytes, stream_);
   return blocks_.back().data;
 }
 

@@ -52,6 +52,10 @@ void enqueue_to_device(void* to, const void* host, size_t bytes, Stream stream);
 void enqueue_to_host(void* host, const void* from, size_t bytes, Stream stream);
 void copy_on_device(void* to, const void* from, size_t bytes, Stream stream);
 
+/// Nobody reads what this memory holds before it is written: nothing on a device; the emulator makes it NaN, in the
+/// order of the stream.
+void forget(void* data, size_t bytes, Stream stream);
+
 Event create_event();
 void destroy_event(Event event) noexcept;
 void record_event(Event event, Stream stream);

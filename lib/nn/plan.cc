@@ -165,7 +165,7 @@ void Plan::lay_out_arena() {
 void Plan::allocate() {
   if (!finished_) fail(ErrorKind::internal, "a plan's memory is known when it is finished");
   if (!scratch_planned_) {
-    const Buffer possible(*backend_, memory_.arena_bytes);  // throws, unless memory became free since finish()
+    static_cast<void>(Buffer(*backend_, memory_.arena_bytes));  // throws, unless memory became free since finish()
     plan_scratch();
   }
   arena_ = Buffer(*backend_, memory_.arena_bytes);

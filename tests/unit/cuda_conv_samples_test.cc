@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <vector>
 
 #include "cuda/conv_planner.h"
 #include "cuda/conv_samples.h"
+#include "cuda/elementwise.h"
 #include "math/bfloat16.h"
 
 namespace dcl::cuda {
@@ -194,6 +196,17 @@ TEST_P(ConvSamples, NumbersAreSparseAndDifferFromTensorToTensor) {
   EXPECT_EQ(count(-1) + count(0) + count(1), kCount);
   EXPECT_NEAR(static_cast<double>(count(1)), kCount / 16.0, 60);
   EXPECT_NEAR(static_cast<double>(count(-1)), kCount / 16.0, 60);
+}
+
+TEST(Scratch, OfOneOpIsNoneOfTheNextOne) {
+  Context context;
+  float* first = context.scratch<float>(2);
+  fill(context, {first, {2}, DType::f32}, 1.0f);
+  const float* second = context.scratch<float>(1);
+  float values[2];
+  copy_to_host(values, second, sizeof values, context.stream());
+  EXPECT_TRUE(std::isnan(values[0]));
+  EXPECT_EQ(values[1], 1.0f) << "not asked for";
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, ConvSamples, testing::Values(DType::f32, DType::bf16),

@@ -169,12 +169,21 @@ class LimitedBackend : public ReservingBackend {
  public:
   void* allocate(size_t bytes) override {
     if (bytes > free_bytes) fail(ErrorKind::out_of_memory, "no memory");
+    held += bytes;
     return ReservingBackend::allocate(bytes);
   }
+  void release(void* data, size_t bytes) noexcept override {
+    held -= bytes;
+    ReservingBackend::release(data, bytes);
+  }
   int asked = 0;
+  size_t held = 0, held_when_asked = 0;
 
  private:
-  void do_expect(std::span<const ConvUse>) override { ++asked; }
+  void do_expect(std::span<const ConvUse>) override {
+    ++asked;
+    held_when_asked = held;
+  }
 };
 
 TEST(PlanMemory, WhatCannotBeHeldIsRefusedBeforeConvolutionsArePlanned) {
@@ -189,6 +198,23 @@ TEST(PlanMemory, WhatCannotBeHeldIsRefusedBeforeConvolutionsArePlanned) {
   EXPECT_EQ(backend.asked, 1);
   EXPECT_THROW(arena(Activations::recompute, recomputed / 2), Error);
   EXPECT_EQ(backend.asked, 0);
+}
+
+/// A GPU tries engines for them in the memory that the plan will take.
+TEST(PlanMemory, ConvolutionsArePlannedBeforeTheirMemoryIsTaken) {
+  LimitedBackend backend;
+  Plan plan(backend, parameter_layout({}));
+  const ConvDesc conv{.n = 2, .h = 4, .w = 4, .c = 8, .k = 8};
+  const Operand x = plan.slot(conv.x_shape(), DType::f32), filter = plan.slot(conv.filter_shape(), DType::f32);
+  plan.conv_forward(conv, x, filter, plan.slot(conv.y_shape(), DType::f32));
+  backend.free_bytes = 1;
+  plan.finish();
+  EXPECT_EQ(backend.asked, 0);
+  backend.free_bytes = 1 << 20;
+  plan.allocate();
+  EXPECT_EQ(backend.asked, 1);
+  EXPECT_GT(backend.held, 0u);
+  EXPECT_EQ(backend.held_when_asked, 0u);
 }
 
 }  // namespace

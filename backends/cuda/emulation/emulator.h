@@ -4,6 +4,7 @@
 //  * Shared memory is all ones (NaN) when a block starts, and guarded: writes past an array are reported.
 //  * Sixteen bytes at a time from an address that is not a multiple of sixteen are reported.
 //  * A copy that arrives later (tensor_product.h) arrives as late as it may.
+//  * Scratch memory is NaN for every op that asks for it.
 //  * A barrier that some threads of the block do not reach, or reach at another line, is reported, and so is a warp
 //    operation that some lanes of its mask do not reach, and a shuffle from a lane outside the mask.
 // DCL_EMULATION_CAPABILITY (90) is the compute capability that the device says it has. Reports are Error{internal}

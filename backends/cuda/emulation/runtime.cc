@@ -130,6 +130,10 @@ void enqueue_to_host(void* host, const void* from, size_t bytes, Stream) {
 }
 void copy_on_device(void* to, const void* from, size_t bytes, Stream) { copy(to, from, bytes); }
 
+void forget(void* data, size_t bytes, Stream) {
+  emulation::enqueue([=] { std::memset(data, 0xFF, bytes); });
+}
+
 Event create_event() { return new CUevent_st; }
 void destroy_event(Event event) noexcept { delete event; }
 void record_event(Event event, Stream) {
