@@ -133,6 +133,12 @@ class ConvPlanner::Plans {
     std::vector<std::shared_future<PlanBuilder::Plan>> plans;
   };
 
+  struct Chosen {
+    std::unique_ptr<CudnnPlan> plan;  ///< null: none
+    CachedPlan choice;
+    bool known = false;  ///< by trial: it may be remembered
+  };
+
   Candidates candidates(const Graph& description) {
     Candidates all{std::make_shared<const OperationGraph>(description), {}};
     all.plans = builder_.start_candidates(all.graph, description.f32_products);
@@ -147,16 +153,23 @@ class ConvPlanner::Plans {
     const std::string key = key_text(pattern);
     const Graph description = graph_of(pattern);
     const auto cached = cache_.find(key);
-    if (cached && cached->choice.engine == kNoEngine) return nullptr;
-    if (cached && cached->workspace_bytes <= kMostWorkspace)
-      if (auto started = start(description, cached->choice))
-        return std::make_unique<CudnnPlan>(handle_, description, cached->workspace_bytes, *started);
-    auto chosen = choose(pattern, key, description);
-    if (pattern.statistics_groups == 0) return chosen;
-    const std::optional<bool> paying = chosen ? pays(pattern, *chosen) : false;
-    if (paying == true) return chosen;
-    if (paying) cache_.store(key, {{kNoEngine, {}}, 0});
-    return nullptr;
+    if (cached)
+      if (auto plan = plan_of(description, *cached)) return std::move(*plan);
+    Chosen chosen = choose(pattern, key, description);
+    if (pattern.statistics_groups > 0) judge_statistics(pattern, chosen);
+    if (chosen.known) {
+      const CachedPlan kept = cache_.store(key, chosen.choice, cached);
+      if (kept != chosen.choice)  // another process was earlier
+        if (auto plan = plan_of(description, kept)) return std::move(*plan);
+    }
+    return std::move(chosen.plan);
+  }
+
+  /// Whether it is worth having: null otherwise.
+  void judge_statistics(const ConvPattern& pattern, Chosen& chosen) {
+    const std::optional<bool> paying = chosen.plan ? pays(pattern, *chosen.plan) : false;
+    if (paying == true) return;
+    chosen = {.choice = {{kNoEngine, {}}, 0}, .known = paying.has_value()};
   }
 
   std::optional<bool> pays(const ConvPattern& pattern, ConvPlan& fused) {
@@ -164,6 +177,15 @@ class ConvPlanner::Plans {
     whole.n *= pattern.statistics_groups;
     ConvPlan* separate = find(pattern_of(whole, ConvPass::forward, Accum::overwrite, pattern.math));
     return separate ? statistics_pay(context_, whole, pattern.statistics_groups, fused, *separate) : false;
+  }
+
+  /// A remembered choice, perhaps that none is taken; nothing when it is of no use here.
+  std::optional<std::unique_ptr<CudnnPlan>> plan_of(const Graph& description, const CachedPlan& cached) {
+    if (cached.choice.engine == kNoEngine) return nullptr;
+    if (cached.workspace_bytes > kMostWorkspace) return {};
+    const auto started = start(description, cached.choice);
+    if (!started) return {};
+    return std::make_unique<CudnnPlan>(handle_, description, cached.workspace_bytes, *started);
   }
 
   /// Nothing when this cuDNN does not know the engine for the graph.
@@ -178,7 +200,7 @@ class ConvPlanner::Plans {
     }
   }
 
-  std::unique_ptr<CudnnPlan> choose(const ConvPattern& pattern, const std::string& key, const Graph& description) {
+  Chosen choose(const ConvPattern& pattern, const std::string& key, const Graph& description) {
     const auto expected = expected_.extract(key);
     const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
     std::vector<CachedPlan> choices;
@@ -193,13 +215,10 @@ class ConvPlanner::Plans {
     std::string failure = "cuDNN has none for " + key;
     std::optional<EngineVerdict> best;
     if (!engines.empty()) best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, failure);
-    if (best) {
-      if (best->tried) cache_.store(key, choices[best->engine]);
-      return std::move(plans[best->engine]);
-    }
+    if (best) return {std::move(plans[best->engine]), choices[best->engine], best->tried};
     if (pattern.statistics_groups == 0)
       log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
-    return nullptr;
+    return {};
   }
 
   Context& context_;

@@ -128,7 +128,7 @@ std::filesystem::path plan_cache_folder() {
 
 PlanCache::PlanCache(const std::filesystem::path& folder, std::string machine)
     : machine_(std::move(machine)), file_(file_for(folder, machine_)) {
-  merge_from_file();
+  plans_ = of_file();
 }
 
 std::optional<CachedPlan> PlanCache::find(const std::string& key) const {
@@ -138,22 +138,26 @@ std::optional<CachedPlan> PlanCache::find(const std::string& key) const {
   return found->second;
 }
 
-void PlanCache::store(const std::string& key, const CachedPlan& plan) {
+CachedPlan PlanCache::store(const std::string& key, const CachedPlan& plan, const std::optional<CachedPlan>& useless) {
   const std::lock_guard lock(mutex_);
-  plans_.insert_or_assign(key, plan);
-  if (file_.empty()) return;
-  merge_from_file();
-  write();
+  CachedPlans others = of_file();
+  const auto earlier = others.find(key);
+  const bool have_it = earlier != others.end() && earlier->second != useless;
+  const CachedPlan kept = have_it ? earlier->second : plan;
+  plans_.insert_or_assign(key, kept);
+  plans_.merge(others);
+  if (!have_it && !file_.empty()) write();
+  return kept;
 }
 
-void PlanCache::merge_from_file() {
-  if (file_.empty()) return;
+/// Nothing when there is no file yet, or one that cannot be read.
+CachedPlans PlanCache::of_file() const {
+  if (file_.empty()) return {};
   try {
     const std::vector<uint8_t> bytes = read_file(file_.string(), kMostBytes);
-    if (auto others = decode_plans({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, machine_))
-      plans_.merge(*others);
+    return decode_plans({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, machine_).value_or(CachedPlans{});
   } catch (const Error&) {
-    // No file yet, or one that cannot be read.
+    return {};
   }
 }
 

@@ -37,12 +37,14 @@ class PlanCache {
   PlanCache(const std::filesystem::path& folder, std::string machine);
 
   std::optional<CachedPlan> find(const std::string& key) const;
-  /// Kept, and written to the file together with what other processes wrote meanwhile.
-  void store(const std::string& key, const CachedPlan& plan);
+  /// The plan to use from now on: `plan`, kept and written to the file together with what other processes wrote
+  /// meanwhile, or what one of them wrote for this key, unless that is `useless`. So runs that begin side by side take
+  /// the same engines as when they are resumed.
+  CachedPlan store(const std::string& key, const CachedPlan& plan, const std::optional<CachedPlan>& useless = {});
   const std::filesystem::path& file() const { return file_; }
 
  private:
-  void merge_from_file();
+  CachedPlans of_file() const;
   void write() const;
 
   std::string machine_;

@@ -85,6 +85,18 @@ TEST(PlanCache, RemembersAcrossProcessesAndMerges) {
   EXPECT_FALSE(PlanCache(folder / "cache", "another machine").find("a"));
 }
 
+TEST(PlanCache, OfProcessesSideBySideTheFirstToChooseChoosesForAll) {
+  const test::TemporaryFolder folder;
+  const CachedPlan first{{1, {}}, 10}, second{{2, {}}, 20};
+  PlanCache one(folder / "cache", kMachine), two(folder / "cache", kMachine);
+  EXPECT_EQ(one.store("a", first), first);
+  EXPECT_EQ(two.store("a", second), first);
+  EXPECT_EQ(two.find("a"), first);
+  EXPECT_EQ(PlanCache(folder / "cache", kMachine).find("a"), first);
+  EXPECT_EQ(two.store("a", second, first), second) << "the first cannot be used";
+  EXPECT_EQ(PlanCache(folder / "cache", kMachine).find("a"), second);
+}
+
 TEST(PlanCache, ReplacesADamagedFile) {
   const test::TemporaryFolder folder;
   PlanCache cache(folder / "cache", kMachine);
