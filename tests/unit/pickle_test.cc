@@ -170,6 +170,29 @@ TEST(Pickle, RefusesToExecute) {
   }
 }
 
+/// Such a file is in order, and its names are PyTorch's.
+TEST(Pickle, SaysWhatItDoesNotRead) {
+  const auto not_read = [](const std::string& value, const std::string& words) {
+    EXPECT_EQ(refusal(whole(value)), "'x.pkl': " + words);
+  };
+  const auto made_by = [](const std::string& function) {
+    return global("torch._utils", function) + kEmptyTuple + kReduce;
+  };
+  not_read(made_by("_rebuild_qtensor"), "it holds a tensor that is quantised; save what its dequantize() gives");
+  for (const char* sparse : {"_rebuild_sparse_tensor", "_rebuild_sparse_csr_tensor"})
+    not_read(made_by(sparse), "it holds a tensor that is sparse; save what its to_dense() gives");
+  not_read(made_by("_rebuild_nested_tensor"), "it holds a tensor that is nested; save what its unbind() gives");
+  not_read(made_by("_rebuild_meta_tensor_no_storage"),
+           "it holds a tensor that is on the device 'meta', without values");
+  test::PickledParts parts;
+  parts.type = global("torch", "QInt8Storage");
+  not_read(parts.storage(), "unsupported element type: torch.QInt8Storage");
+  parts = {};
+  parts.metadata = dict("neg", "\x88");
+  not_read(parts.tensor(),
+           "it holds a tensor that is a view of values of the other sign; save what its resolve_neg() gives");
+}
+
 TEST(Pickle, RefusesOpcodesOutsideOfTheList) {
   // OBJ, INST's relatives, EXT1, PERSID, protocol 0 and 1, DUP, POP, NEWOBJ_EX, LONG4, BYTEARRAY8.
   for (const char opcode :

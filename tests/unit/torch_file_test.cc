@@ -175,7 +175,8 @@ TEST(TorchFile, ReadsOtherConstructors) {
   };
   EXPECT_EQ(values(v3("float32")), kSix);
   refused(v3("float64"), "reaches beyond its storage of 3");
-  refused(v3("complex64"), "unsupported dtype torch.complex64");
+  for (const char* dtype : {"complex64", "uint16", "float8_e4m3fn", "float4_e2m1fn_x2", "bits8"})
+    refused(v3(dtype), "data.pkl': unsupported dtype torch." + std::string(dtype));
   refused(torch_zip(whole(dict("w", call("_rebuild_tensor_v2", untyped.storage() + place + kFalse + kEmptyDict)))),
           "no element type");
 }

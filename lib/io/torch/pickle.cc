@@ -258,6 +258,8 @@ class PickleMachine {
   bool push_global(const std::string& module, const std::string& name) {
     const std::optional<Global> global = find_global(module, name);
     if (!global) refuse_name(module, name);
+    if (global->symbol == Symbol::unsupported_tensor)
+      bytes_.fail_unsupported("it holds a tensor that is " + std::string(global->kind));
     PickleValue value{PickleKind::global, static_cast<int64_t>(calls_.globals.size())};
     value.text = module + "." + name;
     calls_.globals.push_back(*global);
@@ -275,6 +277,8 @@ class PickleMachine {
   bool pushing(Make&& make) {
     try {
       stack_.push_back(make());
+    } catch (const UnsupportedPickle& error) {
+      bytes_.fail_unsupported(error.what());
     } catch (const Error& error) {
       bytes_.fail(error.what());
     }

@@ -21,6 +21,10 @@ void PickleBytes::fail(const std::string& what) const {
                                  std::to_string(position_ - start_) + " of the pickle)");
 }
 
+void PickleBytes::fail_unsupported(const std::string& what) const {
+  dcl::fail(ErrorKind::data, quoted(source_.name()) + ": " + what);
+}
+
 void PickleBytes::take(void* to, size_t bytes) {
   auto* out = static_cast<std::byte*>(to);
   while (bytes > 0) {

@@ -29,7 +29,9 @@ class PickleBytes {
 
   uint64_t position() const { return position_; }
   const std::string& name() const { return source_.name(); }
+  /// Error{data}: the pickle is not valid, or it is and holds what is not read.
   [[noreturn]] void fail(const std::string& what) const;
+  [[noreturn]] void fail_unsupported(const std::string& what) const;
 
  private:
   void take(void* to, size_t bytes);

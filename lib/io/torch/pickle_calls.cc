@@ -149,7 +149,8 @@ class Call {
     for (size_t i = 0; i < metadata.size(); i += 2) {
       const std::string& bit = document_.at(metadata[i]).text;
       if ((bit == "neg" || bit == "conj") && document_.at(metadata[i + 1]).integer != 0)
-        fail_call("a tensor is a view of values of the other sign; save what its resolve_" + bit + "() gives");
+        throw UnsupportedPickle("it holds a tensor that is a view of values of the other sign; save what its resolve_" +
+                                bit + "() gives");
     }
   }
 
@@ -157,7 +158,7 @@ class Call {
 
   FileDType dtype(const PickleValue& value) const {
     const Global& global = global_of(value);
-    if (global.symbol == Symbol::unsupported_dtype) fail_call("unsupported dtype " + value.text);
+    if (global.symbol == Symbol::unsupported_dtype) throw UnsupportedPickle("unsupported dtype " + value.text);
     if (global.symbol != Symbol::dtype) fail_call(value.text + " is no dtype");
     return global.dtype;
   }
@@ -184,7 +185,7 @@ const PickleValue& entry_of(const PickleDocument& document, const PickleValue& t
 
 std::optional<FileDType> storage_type(const PickleCalls& calls, const PickleValue& type) {
   const Global& global = calls.globals[static_cast<size_t>(type.integer)];
-  if (global.symbol == Symbol::unsupported_storage) fail_call("unsupported element type: " + type.text);
+  if (global.symbol == Symbol::unsupported_storage) throw UnsupportedPickle("unsupported element type: " + type.text);
   if (global.symbol == Symbol::untyped_storage) return std::nullopt;
   if (global.symbol != Symbol::storage_type) fail_call(type.text + " is no type of storages");
   return global.dtype;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "io/torch/pickle.h"
 #include "io/torch/pickle_globals.h"
 
@@ -17,7 +18,14 @@ struct PickleCalls {
   size_t copied_items = 0;
 };
 
-// Both return the resulting value, or throw Error{data} that says what is wrong with the arguments, not where.
+/// The pickle may be in order, but holds what is not read.
+class UnsupportedPickle : public Error {
+ public:
+  explicit UnsupportedPickle(const std::string& what) : Error(ErrorKind::data, what) {}
+};
+
+// Both return the resulting value, or throw UnsupportedPickle, or Error{data} that says what is wrong with the
+// arguments, not where.
 
 PickleRef call_global(PickleDocument& document, PickleCalls& calls, PickleRef callee, PickleRef arguments);
 PickleRef storage_of_id(PickleDocument& document, PickleCalls& calls, PickleRef id, StorageIds ids);

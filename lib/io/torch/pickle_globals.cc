@@ -12,6 +12,8 @@ struct Entry {
   Global global;
 };
 
+constexpr Global unsupported_tensor(std::string_view kind) { return {Symbol::unsupported_tensor, {}, kind}; }
+
 constexpr Entry kGlobals[] = {
     {"collections", "OrderedDict", {Symbol::dict}},
     {"collections", "Counter", {Symbol::dict}},
@@ -29,6 +31,11 @@ constexpr Entry kGlobals[] = {
     {"torch", "Tensor", {Symbol::tensor_type}},
     {"torch", "UntypedStorage", {Symbol::untyped_storage}},
     {"torch.storage", "UntypedStorage", {Symbol::untyped_storage}},
+    {"torch._utils", "_rebuild_qtensor", unsupported_tensor("quantised; save what its dequantize() gives")},
+    {"torch._utils", "_rebuild_sparse_tensor", unsupported_tensor("sparse; save what its to_dense() gives")},
+    {"torch._utils", "_rebuild_sparse_csr_tensor", unsupported_tensor("sparse; save what its to_dense() gives")},
+    {"torch._utils", "_rebuild_nested_tensor", unsupported_tensor("nested; save what its unbind() gives")},
+    {"torch._utils", "_rebuild_meta_tensor_no_storage", unsupported_tensor("on the device 'meta', without values")},
 };
 
 struct TypeNames {
@@ -51,9 +58,11 @@ constexpr TypeNames kTypes[] = {
 };
 
 constexpr std::string_view kOtherDtypes[] = {
-    "uint16",        "uint32",      "uint64",          "complex32",       "complex64",      "complex128", "cfloat",
-    "cdouble",       "chalf",       "qint8",           "quint8",          "qint32",         "quint4x2",   "quint2x4",
-    "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
+    "uint16",      "uint32",          "uint64",          "complex32",      "complex64",
+    "complex128",  "cfloat",          "cdouble",         "chalf",          "qint8",
+    "quint8",      "qint32",          "quint4x2",        "quint2x4",       "float8_e4m3fn",
+    "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2",
+    "bits1x8",     "bits2x4",         "bits4x2",         "bits8",          "bits16",
 };
 
 }  // namespace

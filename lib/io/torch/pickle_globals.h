@@ -24,11 +24,13 @@ enum class Symbol : uint8_t {
   dtype,                ///< torch.float32, ...
   unsupported_storage,  ///< of a type that this project does not read
   unsupported_dtype,
+  unsupported_tensor,  ///< a function that makes tensors of a kind that this project does not read
 };
 
 struct Global {
   Symbol symbol = Symbol::dict;
   FileDType dtype = FileDType::f32;  ///< of storage_type and dtype
+  std::string_view kind = {};        ///< of unsupported_tensor: what such a tensor is, and what to save instead
 };
 
 /// Nothing for a name that is not on the list.
