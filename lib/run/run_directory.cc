@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <system_error>
 
 #include "core/error.h"
@@ -68,7 +69,8 @@ RunDirectory::RunDirectory(std::filesystem::path path, const std::string& name) 
 }
 
 RunDirectory::~RunDirectory() {
-  if (recording_) console().close_log();
+  // On the way out of an error the log stays open for whoever reports it: it is what the run ended with.
+  if (recording_ && std::uncaught_exceptions() == exceptions_before_) console().close_log();
   release();
 }
 

@@ -3,6 +3,7 @@
 //   config.toml  cmdline.txt  env.json  .lock  metrics.csv  metrics.jsonl  train.log  checkpoints/  events.out.tfevents.*
 #pragma once
 
+#include <exception>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -28,7 +29,8 @@ class RunDirectory {
   bool reused() const { return reused_; }
 
   /// Writes config.toml (the effective configuration), cmdline.txt (appended on reuse) and env.json, and sends the log
-  /// to train.log as well. facts: name and value pairs for env.json beside versions and machine.
+  /// to train.log as well, until this goes, or, when an exception ends the run, until run_app has reported it. facts:
+  /// name and value pairs for env.json beside versions and machine.
   void record(const Options& options, int argc, const char* const* argv,
               const std::vector<std::pair<std::string, std::string>>& facts = {});
 
@@ -41,6 +43,7 @@ class RunDirectory {
   std::filesystem::path path_;
   int lock_fd_ = -1;
   bool reused_ = false, recording_ = false;
+  const int exceptions_before_ = std::uncaught_exceptions();
 };
 
 }  // namespace dcl

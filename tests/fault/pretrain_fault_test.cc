@@ -159,6 +159,8 @@ TEST(Fault, NonFiniteLossStopsWithoutACheckpoint) {
   const Outcome outcome = run(tiny_run(dir, {"--lr", "1e38", "--checkpoint_every", "100", "--epochs", "10", "--no_knn"}));
   EXPECT_EQ(outcome.exit_code, 6) << outcome.err;
   EXPECT_FALSE(fs::exists(model_of(dir)));
+  const std::string log = read_text(dir + "/train.log");
+  EXPECT_NE(log.find("Z error: the "), std::string::npos) << "what it ended with is in its log: " << log;
 }
 
 }  // namespace

@@ -121,6 +121,21 @@ TEST_F(RunDirectories, RecordsTheRun) {
   EXPECT_EQ(std::count(log_text.begin(), log_text.end(), '\n'), 2) << log_text;
 }
 
+TEST_F(RunDirectories, LogOfARunThatFailsTakesTheReport) {
+  const Options options("dcl-test", "x");
+  const std::string path = folder_ / "r";
+  try {
+    RunDirectory run(path, "x");
+    run.record(options, 0, nullptr);
+    throw Error(ErrorKind::io, "planted");
+  } catch (const Error& error) {
+    console().error(error.what());
+  }
+  const std::string log_text = read_text(path + "/train.log");
+  EXPECT_NE(log_text.find("Z error: planted\n"), std::string::npos) << log_text;
+  console().close_log();
+}
+
 // ---- Signals --------------------------------------------------------------------------------------------------------
 
 TEST(Signals, AreFlags) {
