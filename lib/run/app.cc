@@ -31,14 +31,16 @@ void fill_closed_streams() {
 void flush_data() {
   errno = 0;
   const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout);
+  const int error = print_error() ? print_error() : errno;
   if (lost)
     fail(ErrorKind::io, "cannot write to the standard output" +
-                            (errno ? ": " + std::generic_category().message(errno) : std::string()));
+                            (error ? ": " + std::generic_category().message(error) : std::string()));
 }
 
 int report(ErrorKind kind, const std::string& message) {
   console().status("");
   console().error(message);
+  console().close_log();
   std::fflush(stdout);
   return static_cast<int>(kind);
 }

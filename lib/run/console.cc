@@ -139,7 +139,16 @@ Console& console() {
   return instance;
 }
 
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+namespace {
+int first_print_error = 0;
+}
+
+void print(std::string_view text) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() && !first_print_error) first_print_error = errno;
+}
+
+int print_error() { return first_print_error; }
 
 std::string utc_text(double unix_seconds, bool with_millis) {
   const auto whole = static_cast<time_t>(std::floor(unix_seconds));

@@ -59,6 +59,8 @@ Console& console();
 
 /// Prints data to stdout; failure is noticed by run_app.
 void print(std::string_view text);
+/// errno of the first print that failed, or 0.
+int print_error();
 
 /// "2024-05-01T12:00:00Z"; with_millis adds ".123".
 std::string utc_text(double unix_seconds, bool with_millis = false);
