@@ -181,17 +181,18 @@ PretrainEnd Pretrainer::Impl::run(PretrainObserver& observer) {
         report_until(0, observer);
         beside_training([&] { run_monitor(observer); });
       }
-      const bool stop = observer.stop_requested() && facts_.position.step < total_steps();
       const bool last = facts_.position.step >= total_steps();
+      // Also behind the last step, as long as its accuracy is owed: an evaluation is given up for the request.
+      const bool stop = observer.stop_requested() && (!last || (due && !facts_.knn_top1));
       if (stop || due || checkpoint_due() || observer.take_checkpoint_request()) {
         report_until(0, observer);
         beside_training([&] { save(observer, stop || last); });
       }
-      if (last) break;
       if (stop) {
         loader_.stop();
         return PretrainEnd::interrupted;
       }
+      if (last) break;
     }
     set_beta(observer);
     enqueue_one();
