@@ -4,7 +4,13 @@
 
 #include <atomic>
 #include <exception>
+#include <future>
 #include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -47,6 +53,28 @@ void set_thread_count(int count) {
   g_threads.store(count > 0 ? count : allowed_cores(), std::memory_order_relaxed);
 #ifdef _OPENMP
   omp_set_num_threads(thread_count());
+#endif
+}
+
+void start_threads() {
+#ifdef _OPENMP
+  const int threads = thread_count();
+  std::promise<void> all_started;
+  const std::shared_future<void> go = all_started.get_future().share();
+  std::vector<std::thread> others;
+  std::string reason;
+  try {
+    for (int i = 1; i < threads; ++i) others.emplace_back([go] { go.wait(); });
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  all_started.set_value();
+  for (std::thread& other : others) other.join();
+  if (!reason.empty())
+    fail(ErrorKind::environment, "cannot start " + std::to_string(threads) + " compute threads: " + reason +
+                                     "; ask for fewer with --threads, or raise the limits of the process");
+#pragma omp parallel num_threads(threads)
+  {}
 #endif
 }
 

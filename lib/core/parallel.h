@@ -14,6 +14,10 @@ int thread_count();
 /// Sets it; values below 1 mean "all cores this process may run on".
 void set_thread_count(int count);
 
+/// Starts the compute threads, which the first loop would do otherwise, where OpenMP ends the process when it cannot.
+/// Error{environment} when the process may not have as many.
+void start_threads();
+
 /// Called inside of a parallel loop: once the loop is done, `task` runs once on each thread that it may use, whether
 /// the thread had a piece this time or not. False, and nothing happens, outside of a loop. One task is kept.
 bool after_loop_on_every_thread(void (*task)() noexcept);

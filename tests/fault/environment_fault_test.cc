@@ -68,6 +68,22 @@ TEST(Signals, TerminatedDuringEvaluation) {
   EXPECT_TRUE(fs::exists(file_of(dir, kTinyStepsPerEpoch)));
 }
 
+TEST(Signals, TerminatedDuringTheLastEvaluation) {
+  const TemporaryFolder folder(kRunBytes);
+  const std::string dir = folder / "run";
+  const auto argv = tiny_run(dir, {"--threads", "1", "--shapes_test_count", "5000", "--epochs", "1"});
+  const auto accuracies = [&] { return read_text(dir + "/metrics.csv").find("\nknn,3,") != std::string::npos; };
+  Background running(argv);
+  ASSERT_TRUE(wait_until(
+      [&] { return running.errors_so_far().find("epoch 1: mean loss") != std::string::npos || !running.running(); }));
+  running.send(SIGTERM);
+  const Outcome outcome = running.wait();
+  EXPECT_EQ(outcome.exit_code, 75) << "all steps are done, but not the run: " << outcome.err;
+  EXPECT_FALSE(accuracies());
+  EXPECT_EQ(run(argv).exit_code, 0);
+  EXPECT_TRUE(accuracies()) << "the same command makes up for it";
+}
+
 TEST(Signals, TerminatedWhileDataIsLoaded) {
   const TemporaryFolder folder(kRunBytes);
   const std::string dir = folder / "run";
@@ -148,6 +164,18 @@ TEST(Limits, FewDescriptors) {
     fs::remove_all(dir);
   }
   ADD_FAILURE() << "24 descriptors are not enough";
+}
+
+TEST(Limits, FewThreads) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "sanitizers need more address space than is";
+#endif
+  const TemporaryFolder folder;
+  // The stacks of a thousand threads, 8 MiB each, are more than the address space that is left to the process.
+  const std::string limited = "ulimit -s 8192; ulimit -v 4000000;";
+  const Outcome outcome = shell(limited + shell_text(plain(folder / "run", {"--threads", "1000"})));
+  EXPECT_EQ(outcome.exit_code, 4) << outcome.err;
+  EXPECT_NE(outcome.err.find("error: cannot start 1000 compute threads: "), std::string::npos) << outcome.err;
 }
 
 TEST(Limits, ABatchBeyondMemoryIsRefusedBeforeItIsTouched) {
