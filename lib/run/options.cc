@@ -103,6 +103,28 @@ struct Options::CommandLine {
 
 std::string Options::help_text() const { return CommandLine(*this).app.help(); }
 
+Options::Named Options::named_by(std::string_view token) const {
+  std::string name(token.substr(2, token.find('=') - 2));
+  std::ranges::replace(name, '-', '_');
+  const bool negated =
+      !find(name) && name.starts_with("no_") && find(name.substr(3)) && find(name.substr(3))->is_flag();
+  if (negated) name.erase(0, 3);
+  const Option* option = find(name);
+  return {std::move(name), option, negated};
+}
+
+/// An option in the place of a value, as behind a variable of the shell that is empty, was not meant as one.
+void Options::check_value_follows(const Option& option, const char* next) const {
+  const std::string name = "--" + option.name_;
+  if (!next) fail_usage(name + " needs a value: " + option.type_text());
+  const std::string_view token(next);
+  if (!token.starts_with("--") || token.size() == 2) return;
+  const Named named = named_by(token);
+  if (named.option || named.name == "help" || named.name == "version")
+    fail_usage(name + " needs a value, and " + next + " is an option; " + name + "=" + next +
+               " takes it for the value");
+}
+
 /// Spells every name with underscores and every boolean as --name=true or --name=false.
 std::vector<std::string> Options::normalised(int argc, const char* const* argv) const {
   std::vector<std::string> out;
@@ -113,17 +135,13 @@ std::vector<std::string> Options::normalised(int argc, const char* const* argv) 
       continue;
     }
     const size_t equals = token.find('=');
-    std::string name = token.substr(2, equals == token.npos ? token.npos : equals - 2);
-    std::ranges::replace(name, '-', '_');
-    const bool negated =
-        !find(name) && name.starts_with("no_") && find(name.substr(3)) && find(name.substr(3))->is_flag();
-    if (negated) name.erase(0, 3);
-    const Option* option = find(name);
+    const auto [name, option, negated] = named_by(token);
     if (option ? option->positional_ : name != "help" && name != "version")
       fail_usage("unknown option " + token.substr(0, equals) + suggestion(token.substr(0, equals).substr(2), "--"));
     const char* next = i + 1 < argc ? argv[i + 1] : nullptr;
     if (option && next && std::string_view(next) == "=")
       fail_usage("--" + name + " = VALUE: write it without the equals sign or without the spaces");
+    if (option && !option->is_flag() && equals == token.npos) check_value_follows(*option, next);
     if (!option || !option->is_flag()) {
       out.push_back("--" + name);
       if (equals != token.npos) out.push_back(token.substr(equals + 1));  // CLI11 takes --name= for --name

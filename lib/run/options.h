@@ -96,6 +96,14 @@ class Options {
  private:
   struct CommandLine;
   Option* find(std::string_view name) const;
+  /// What a token "--NAME" or "--NAME=..." means: the name with underscores and without no_, its option or null.
+  struct Named {
+    std::string name;
+    const Option* option;
+    bool negated;
+  };
+  Named named_by(std::string_view token) const;
+  void check_value_follows(const Option& option, const char* next) const;
   std::vector<std::string> normalised(int argc, const char* const* argv) const;
   void apply_file(const std::filesystem::path& path);
   void apply_environment();
