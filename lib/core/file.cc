@@ -47,7 +47,8 @@ InputFile::InputFile(const std::string& path) : path_(path) {
   const bool known = ::fstat(fd_, &status) == 0;
   if (!known || !S_ISREG(status.st_mode)) {
     ::close(fd_);
-    fail(ErrorKind::data, quoted(path) + " is not a regular file");
+    fail(ErrorKind::data, quoted(path) + (known && S_ISDIR(status.st_mode) ? " is a folder, expected a file"
+                                                                           : " is not a regular file"));
   }
   size_ = status.st_size;
 }

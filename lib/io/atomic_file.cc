@@ -245,7 +245,9 @@ void make_folders(const std::filesystem::path& folder) {
   if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
   const std::filesystem::path above = folder_of(folder);
   make_folders(above);
-  if (std::filesystem::create_directory(folder, error); error) fail_io("cannot make the folder", folder, error.value());
+  if (std::filesystem::create_directory(folder, error); error == std::errc::file_exists)
+    fail(ErrorKind::io, "cannot make the folder " + quoted(folder) + ": the name is taken by what is no folder");
+  if (error) fail_io("cannot make the folder", folder, error.value());
   sync_directory(above);
 }
 

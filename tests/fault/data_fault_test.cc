@@ -83,7 +83,7 @@ TEST_F(DataFault, WhatIsNotARegularFileIsNotRead) {
   ASSERT_EQ(::mkfifo((folder_ / "train_X.bin").c_str(), 0600), 0);
   expect_data_error(spec("stl10"), {"train_X.bin", "not a regular file"});
   fs::create_directory(folder_ / "test_batch.bin");
-  expect_data_error(spec("cifar10", "test"), {"test_batch.bin", "not a regular file"});
+  expect_data_error(spec("cifar10", "test"), {"test_batch.bin", "is a folder, expected a file"});
   fs::create_symlink(folder_ / "loop.bin", folder_ / "test.bin");
   fs::create_symlink(folder_ / "test.bin", folder_ / "loop.bin");
   expect_data_error(spec("cifar100", "test"), {"test.bin"});

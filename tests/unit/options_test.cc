@@ -133,7 +133,9 @@ TEST(CommandLine, RefusesWhatItDoesNotUnderstand) {
   refused({"--tau-pluss=1"}, "did you mean --tau-plus?");
   refused({"--qqqqqqqq"}, "dcl-test --help lists all");
   refused({"--no_seed"}, "unknown option --no_seed");
-  refused({"--batch_size"}, "batch_size");
+  refused({"--batch_size"}, "--batch_size needs a value: INT");
+  for (const char* option : {"--seed", "--no-debiased", "--debiased=false", "--help"})
+    refused({"--batch_size", option, "8"}, "--batch_size needs a value, and " + std::string(option) + " is an option");
   refused({"--batch_size", "many"}, "--batch_size: expected a whole number, got 'many'");
   refused({"--batch_size", "8.5"}, "expected a whole number");
   refused({"--batch_size", "8x"}, "expected a whole number");
@@ -217,7 +219,7 @@ TEST(Config, WhatAFileCannotSay) {
   refused_file(std::string("data = 'a\0b'\n", 13), "NUL");
   refused_file("seed = -1\n", "a whole number of 0 or more");
   refused({"--config", folder / "missing.toml"}, "configuration file: ");
-  refused({"--config", folder.path()}, "not a regular file");
+  refused({"--config", folder.path()}, "is a folder, expected a file");
   test::write_text(file, "\"tau_plus\" = 0.25\n'seed' = 3\n");
   App app;
   app.parse({"--config", file});
