@@ -23,6 +23,7 @@ constexpr const char* kHeaderHash = "dcl.xxh3.header";
 constexpr const char* kFormat = "dcl.format";
 constexpr const char* kFormatValue = "1";
 constexpr const char* kKnn = "dcl.knn_top1";
+constexpr const char* kStep = "dcl.step";
 constexpr std::string_view kConfig = "dcl.config.", kMachine = "dcl.machine.";
 /// The counts of CheckpointFacts::left_out by their keys.
 constexpr std::pair<const char*, int64_t LeftOut::*> kLeftOut[] = {{"dcl.left_out.steps", &LeftOut::steps},
@@ -64,7 +65,7 @@ fs::path state_beside(const fs::path& model) {
 FileMetadata metadata_of(const CheckpointFacts& facts) {
   FileMetadata all{{"format", "pt"},
                    {kFormat, kFormatValue},
-                   {"dcl.step", std::to_string(facts.position.step)},
+                   {kStep, std::to_string(facts.position.step)},
                    {"dcl.epoch", std::to_string(facts.position.epoch)},
                    {"dcl.step_in_epoch", std::to_string(facts.position.step_in_epoch)}};
   if (facts.knn_top1) all[kKnn] = number_text(*facts.knn_top1);
@@ -75,9 +76,24 @@ FileMetadata metadata_of(const CheckpointFacts& facts) {
   return all;
 }
 
+/// The state file of a model, which may be the copy `latest` or `best` of a file system without links.
+fs::path state_of(const SafetensorsFile& model) {
+  const fs::path beside = state_beside(model.path());
+  std::error_code unknown;
+  if (fs::exists(beside, unknown) || unknown) return beside;
+  if (model.metadata().contains(kStep)) {
+    const fs::path of_step = CheckpointFolder(beside.parent_path()).state_path(number_at<int64_t>(model, kStep));
+    if (fs::exists(of_step, unknown)) return of_step;
+  }
+  fail(ErrorKind::data, "cannot continue " + quoted(model.path()) + " without its state file " +
+                            quoted(beside.filename()) + " beside it, which dcl-pretrain writes with every checkpoint");
+}
+
 /// Both files by their real path.
 Checkpoint open_pair(const fs::path& model_path) {
-  Checkpoint opened{std::make_unique<SafetensorsFile>(model_path), std::make_unique<SafetensorsFile>(state_beside(model_path)), {}};
+  auto model = std::make_unique<SafetensorsFile>(model_path);
+  auto state = std::make_unique<SafetensorsFile>(state_of(*model));
+  Checkpoint opened{std::move(model), std::move(state), {}};
   for (const SafetensorsFile* file : {opened.model.get(), opened.state.get()})
     if (file->metadata(kFormat) != kFormatValue)
       fail(ErrorKind::data, "checkpoint " + quoted(file->path()) + " has format " + file->metadata(kFormat) +
@@ -96,7 +112,7 @@ Checkpoint open_pair(const fs::path& model_path) {
 
 CheckpointFacts facts_of(const SafetensorsFile& file) {
   CheckpointFacts facts;
-  facts.position = {number_at<int64_t>(file, "dcl.step"), number_at<int64_t>(file, "dcl.epoch"),
+  facts.position = {number_at<int64_t>(file, kStep), number_at<int64_t>(file, "dcl.epoch"),
                     number_at<int64_t>(file, "dcl.step_in_epoch")};
   if (file.metadata().contains(kKnn)) facts.knn_top1 = number_at<double>(file, kKnn);
   for (const auto& [key, value] : file.metadata()) {
@@ -227,7 +243,8 @@ Checkpoint asked_for(const std::string& resume, const CheckpointFolder& folder) 
 Checkpoint open_checkpoint(const fs::path& path) {
   std::error_code error;
   if (fs::is_directory(path, error)) {
-    const CheckpointFolder folder(path / "checkpoints");
+    const fs::path below = path / "checkpoints";
+    const CheckpointFolder folder(fs::is_directory(below, error) ? below : path);
     if (auto newest = newest_of(folder)) return std::move(*newest);
     fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
   }

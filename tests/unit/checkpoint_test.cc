@@ -89,7 +89,8 @@ TEST_F(CheckpointTest, ComesBackWithPositionTensorsAndSettings) {
 
 TEST_F(CheckpointTest, OpensThroughLinkFileAndRunDirectory) {
   save(5);
-  const std::vector<std::string> paths = {temporary_.path(), temporary_ / "checkpoints/latest",
+  const std::vector<std::string> paths = {temporary_.path(), temporary_ / "checkpoints",
+                                          temporary_ / "checkpoints/latest",
                                           temporary_ / "checkpoints/step-00000005.safetensors"};
   for (const std::string& path : paths)
     EXPECT_EQ(open_checkpoint(path).facts.position.step, 5) << path;
@@ -124,6 +125,7 @@ TEST_F(CheckpointTest, FileSystemWithoutLinksHasCopies) {
   EXPECT_EQ(latest.read_f32("f.0.weight"), (std::vector<float>{30, 2}));
   ASSERT_TRUE(newest());
   EXPECT_EQ(newest()->facts.position.step, 30);
+  EXPECT_EQ(open_checkpoint(folder().path() / "latest").facts.position.step, 30) << "with the state of its step";
   EXPECT_EQ(temporaries(), 0);
 }
 
@@ -160,6 +162,20 @@ TEST_F(CheckpointTest, ModelWithoutItsOwnStateIsPassedOver) {
   EXPECT_EQ(newest()->facts.position.step, 10);
   fs::copy_file(folder().state_path(10), folder().state_path(20));
   EXPECT_EQ(newest()->facts.position.step, 10) << "another step's state does not belong to it";
+}
+
+TEST_F(CheckpointTest, ModelAloneCannotBeContinued) {
+  save(10);
+  const fs::path alone = temporary_ / "alone.safetensors";
+  fs::copy_file(folder().model_path(10), alone);
+  try {
+    open_checkpoint(alone);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    EXPECT_NE(std::string(error.what()).find("without its state file 'alone.state.safetensors'"), std::string::npos)
+        << error.what();
+  }
 }
 
 TEST_F(CheckpointTest, RenamedCheckpointIsNotTakenForAnotherStep) {
