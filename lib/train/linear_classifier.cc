@@ -1,5 +1,6 @@
 #include "train/linear_classifier.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -64,6 +65,9 @@ std::vector<float> LinearClassifier::logits(ConstTensorRef x) {
   const TensorRef logits = logits_.view({x.shape[0], settings_.classes}, DType::f32);
   forward(x, logits);
   backend_.copy_out(host.data(), logits);
+  if (!std::ranges::all_of(host, [](float value) { return std::isfinite(value); }))
+    fail(ErrorKind::numerical, "the classifier's scores are not finite after update " + std::to_string(updates_) +
+                                   "; lower the learning rate or check the encoder");
   return host;
 }
 

@@ -38,7 +38,7 @@ class LinearClassifier {
   /// Error{internal} when they are of another size.
   void set(const LinearValues& values);
 
-  /// Logits of x on the host, [rows, classes].
+  /// Logits of x on the host, [rows, classes]; Error{numerical} when one is not finite.
   std::vector<float> logits(ConstTensorRef x);
 
  private:

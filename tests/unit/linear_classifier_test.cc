@@ -141,6 +141,20 @@ TEST(LinearClassifier, NonFiniteLossIsRefusedBeforeTheUpdate) {
   EXPECT_EQ(classifier.logits(tensor_of(good, {1, 2})), before);
 }
 
+TEST(LinearClassifier, ScoresAfterAnUpdateThatWentWrongAreRefused) {
+  const auto backend = make_backend("eigen");
+  LinearClassifier classifier(*backend, {.dim = 2, .classes = 2, .max_rows = 1, .lr = 1e300});
+  const float x[] = {1, 2};
+  const int32_t label[] = {1};
+  EXPECT_TRUE(std::isfinite(classifier.train(tensor_of(x, {1, 2}), tensor_of(label, {1}))));
+  try {
+    classifier.logits(tensor_of(x, {1, 2}));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::numerical);
+  }
+}
+
 TEST(TopK, CountsLabelsAmongTheHighest) {
   const std::vector<float> scores = {3, 2, 1, /**/ 1, 2, 3, /**/ 5, 5, 5};
   EXPECT_DOUBLE_EQ(top_k_percent(scores, {0, 0, 0}, 3, 1), 100.0 * 2 / 3);
