@@ -92,6 +92,16 @@ TEST(BadInput, UnknownConfigKey) {
   expect_refused({app("dcl-pretrain"), "--config", folder / "c.toml", "--run_dir", folder / "run"}, 2, {"tau_pluss"});
 }
 
+TEST(BadInput, InstructionSetOfNoName) {
+  const Outcome plain = run({app("dcl-info")});
+  if (plain.out.find("kernels for x86-64") == std::string::npos) GTEST_SKIP() << "kernels of one instruction set only";
+  const Outcome odd = run({app("dcl-info")}, {{"DCL_MAX_ISA", "avx2"}});
+  EXPECT_EQ(odd.exit_code, 0);
+  EXPECT_EQ(odd.out, plain.out);
+  EXPECT_EQ(odd.err,
+            "warning: environment variable DCL_MAX_ISA: expected baseline, v3 or v4, got 'avx2': no limit is set\n");
+}
+
 TEST(BadInput, DataThatIsNotThere) {
   const TemporaryFolder folder;
   const std::string dir = folder / "run";

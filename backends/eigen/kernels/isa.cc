@@ -1,7 +1,11 @@
 #include "eigen/kernels/isa.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+
+#include "core/log.h"
 
 namespace dcl::kernels {
 namespace {
@@ -16,7 +20,10 @@ Isa detect() {
     best = Isa::v4;
   const char* cap = std::getenv("DCL_MAX_ISA");
   if (cap && std::strcmp(cap, "baseline") == 0) return Isa::baseline;
-  if (cap && std::strcmp(cap, "v3") == 0 && best == Isa::v4) return Isa::v3;
+  if (cap && std::strcmp(cap, "v3") == 0) return std::min(best, Isa::v3);
+  if (cap && *cap && std::strcmp(cap, "v4") != 0)
+    log(LogLevel::warning, "environment variable DCL_MAX_ISA: expected baseline, v3 or v4, got '" + std::string(cap) +
+                               "': no limit is set");
   return best;
 #else
   return Isa::baseline;
