@@ -33,6 +33,12 @@ done
 cd "$work"
 PATH="$work/bin:$PATH" BUILD_DIR="$work" "$quickstart" "my run" > log 2>&1 || { cat log; exit 1; }
 [ -e "my run/checkpoints/latest" ] || { echo "FAILED: no run in the folder it was asked for"; cat log; exit 1; }
+for arguments in --run_dir 'a b'; do
+  code=0
+  PATH="$work/bin:$PATH" BUILD_DIR="$work" "$quickstart" $arguments > log2 2>&1 || code=$?
+  [ "$code" = 2 ] || { echo "FAILED: '$arguments' is not refused"; cat log2; exit 1; }
+done
+"$quickstart" --help | grep -q '^Usage: ' || { echo "FAILED: no help"; exit 1; }
 for line in 'untrained  kNN  10.50   linear (frozen)  10.50' 'trained    kNN  87.50   linear (frozen)  87.50'; do
   grep -qF "$line" log || { echo "FAILED: no line '$line'"; cat log; exit 1; }
 done
