@@ -1,5 +1,6 @@
 #include "io/file.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +21,13 @@ constexpr size_t kTransferBytes = size_t{1} << 20;
 
 void fail_io(const std::string& action, const std::filesystem::path& path, int error) {
   fail(ErrorKind::io, action + " " + quoted(path) + ": " + std::generic_category().message(error));
+}
+
+int open_for_appending(const std::filesystem::path& path) {
+  // O_NONBLOCK: opening a FIFO that nobody reads would wait forever; it has no effect on regular files.
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (fd < 0) fail_io("cannot write", path, errno);
+  return fd;
 }
 
 std::string bytes_text(uint64_t bytes) {

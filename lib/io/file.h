@@ -13,6 +13,10 @@ namespace dcl {
 /// "ACTION 'path': No space left on device" as Error{io}.
 [[noreturn]] void fail_io(const std::string& action, const std::filesystem::path& path, int error);
 
+/// A descriptor that writes at the end of the file, which is made when it is not there; the caller closes it.
+/// Error{io}, also for a FIFO that nobody reads.
+int open_for_appending(const std::filesystem::path& path);
+
 /// "12.3 MB", "512 bytes"; decimal units.
 std::string bytes_text(uint64_t bytes);
 

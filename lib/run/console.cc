@@ -1,6 +1,5 @@
 #include "run/console.h"
 
-#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,8 +120,7 @@ void Console::status(std::string_view text) {
 }
 
 void Console::open_log(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0) fail_io("cannot write", path, errno);
+  const int fd = open_for_appending(path);
   close_log();
   const std::lock_guard guard(mutex_);
   log_fd_ = fd;

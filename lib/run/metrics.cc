@@ -1,10 +1,8 @@
 #include "run/metrics.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -86,12 +84,6 @@ void rewrite_json(const std::filesystem::path& path, int64_t last_step) {
     kept += std::string(line) + "\n";
   });
   if (kept != text) write_file_atomically(path, kept);
-}
-
-int open_for_appending(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0) fail_io("cannot write", path, errno);
-  return fd;
 }
 
 void append(int fd, const std::filesystem::path& path, const std::string& record) {

@@ -128,9 +128,9 @@ void RunDirectory::record(const Options& options, int argc, const char* const* a
   for (int i = 0; i < argc; ++i) command += " " + shell_word(argv[i]);
   command += "\n";
   const std::filesystem::path file = path_ / "cmdline.txt";
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  const int error = fd < 0 ? errno : write_fully(fd, command.data(), command.size());
-  if (fd >= 0) ::close(fd);
+  const int fd = open_for_appending(file);
+  const int error = write_fully(fd, command.data(), command.size());
+  ::close(fd);
   if (error) fail_io("cannot write", file, error);
   console().open_log(path_ / "train.log");
   recording_ = true;

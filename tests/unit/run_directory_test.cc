@@ -2,6 +2,7 @@
 #include "run/run_directory.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,6 +120,21 @@ TEST_F(RunDirectories, RecordsTheRun) {
   EXPECT_FALSE(environment["compiler"].get<std::string>().empty());
   const std::string log_text = read_text(path + "/train.log");
   EXPECT_EQ(std::count(log_text.begin(), log_text.end(), '\n'), 2) << log_text;
+}
+
+TEST_F(RunDirectories, FifosInThePlaceOfItsFilesAreRefused) {
+  const Options options("dcl-test", "x");
+  for (const char* name : {"cmdline.txt", "train.log"}) {
+    RunDirectory run(folder_ / name, "x");
+    ASSERT_EQ(::mkfifo((run.path() / name).c_str(), 0600), 0);
+    try {
+      run.record(options, 0, nullptr);
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::io);
+      EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+    }
+  }
 }
 
 TEST_F(RunDirectories, LogOfARunThatFailsTakesTheReport) {
