@@ -86,7 +86,7 @@ void require_host_memory(size_t bytes, const std::filesystem::path& root) {
   if (bytes < kWorthAsking) return;
   if (const size_t left = available_host_memory(root); bytes > left)
     fail(ErrorKind::out_of_memory, "cannot allocate " + std::to_string(bytes >> 20) + " MiB of memory, " +
-                                       std::to_string(left >> 20) + " are free: use a smaller batch");
+                                       std::to_string(left >> 20) + " MiB are free: use a smaller batch");
 }
 
 }  // namespace dcl

@@ -78,7 +78,7 @@ TEST_F(HostMemory, WhatIsNotThereIsRefused) {
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::out_of_memory);
-    EXPECT_STREQ(error.what(), "cannot allocate 101 MiB of memory, 100 are free: use a smaller batch");
+    EXPECT_STREQ(error.what(), "cannot allocate 101 MiB of memory, 100 MiB are free: use a smaller batch");
   }
 }
 
