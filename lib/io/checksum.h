@@ -1,4 +1,4 @@
-// XXH3-128 as 32 hexadecimal digits (canonical form, as `xxhsum -H2` prints it). Private to lib/io.
+// XXH3-128 as 32 hexadecimal digits (canonical form, as `xxhsum -H2` prints it). Not installed.
 #pragma once
 
 #define XXH_INLINE_ALL

@@ -5,10 +5,8 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "io/checksum.h"
 #include "io/csv.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 namespace dcl {
 namespace {
@@ -27,21 +25,17 @@ constexpr int64_t kMostEpochs = 1'000'000'000;
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 bool not_negative(double value) { return std::isfinite(value) && value >= 0; }
 
-/// XXH3-128 of extents, labels and pixels.
+/// XXH3-128 of extents, labels and pixels. Between images may be room that was reserved for one that was skipped.
 std::string fingerprint(const Dataset& dataset) {
-  XXH3_state_t state;
-  XXH3_128bits_reset(&state);
+  Checksum sum;
   for (const PooledImage& image : dataset.images) {
     const int32_t extent[] = {image.h, image.w};
-    XXH3_128bits_update(&state, extent, sizeof extent);
+    sum.add(extent, sizeof extent);
   }
-  XXH3_128bits_update(&state, dataset.labels.data(), dataset.labels.size() * sizeof(int32_t));
-  XXH3_128bits_update(&state, dataset.pixels.data(), static_cast<size_t>(dataset.pixels.size()));
-  const XXH128_hash_t hash = XXH3_128bits_digest(&state);
-  char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
-                static_cast<unsigned long long>(hash.low64));
-  return text;
+  sum.add(dataset.labels.data(), dataset.labels.size() * sizeof(int32_t));
+  for (const PooledImage& image : dataset.images)
+    sum.add(dataset.pixels.data() + image.offset, size_t{3} * static_cast<size_t>(image.h) * static_cast<size_t>(image.w));
+  return sum.text();
 }
 
 }  // namespace
