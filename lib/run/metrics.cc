@@ -68,8 +68,7 @@ void rewrite_csv(const std::filesystem::path& path, std::vector<std::string>& co
     fields.resize(header.size());
     kept += csv_line(fields);
   });
-  if (header.empty()) return;
-  columns = header;
+  if (!header.empty()) columns = header;
   if (kept != text) write_file_atomically(path, kept);
 }
 

@@ -95,6 +95,13 @@ TEST_F(Metrics, ResumeDropsTheLineAKillCutOff) {
   EXPECT_EQ(steps(), (std::vector<int64_t>{1, 2, 3, 4, 5}));
 }
 
+TEST_F(Metrics, AHeaderThatWasCutOffIsWrittenAgain) {
+  write_text(folder_ / "metrics.csv", "step,lo");
+  run(1, 2, 0);
+  EXPECT_EQ(csv()[0], "step,loss,split,ts");
+  EXPECT_EQ(steps(), (std::vector<int64_t>{1, 2}));
+}
+
 TEST_F(Metrics, WithoutResumeRecordsAreKept) {
   run(1, 2);
   run(3, 4);
