@@ -1,5 +1,6 @@
 #include "io/file_dtype.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "core/error.h"
@@ -42,6 +43,16 @@ FileDType file_dtype(DType type) {
 
 bool is_floating(FileDType type) {
   return type == FileDType::f64 || type == FileDType::f32 || type == FileDType::f16 || type == FileDType::bf16;
+}
+
+std::optional<uint64_t> bytes_of_shape(FileDType type, std::span<const int64_t> shape) {
+  auto bytes = static_cast<int64_t>(size_of(type));
+  bool empty = false;
+  for (const int64_t extent : shape) {
+    empty = empty || extent == 0;
+    if (extent < 0 || __builtin_mul_overflow(bytes, std::max<int64_t>(extent, 1), &bytes)) return std::nullopt;
+  }
+  return empty ? 0 : static_cast<uint64_t>(bytes);
 }
 
 std::string shape_text(std::span<const int64_t> shape) {

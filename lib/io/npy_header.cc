@@ -184,12 +184,11 @@ NpyHeader read_npy_header(const std::string& path, uint64_t size, std::span<cons
   header.data_start = prefix + length;
   if (header.shape.size() > kMaxRank)
     fail_data("it has " + std::to_string(header.shape.size()) + " axes, expected at most " + std::to_string(kMaxRank));
-  uint64_t bytes = size_of(header.type);
-  for (const int64_t extent : header.shape)
-    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes)) fail_data("its shape overflows");
+  const std::optional<uint64_t> bytes = bytes_of_shape(header.type, header.shape);
+  if (!bytes) fail_data("its shape overflows");
   const uint64_t held = size - header.data_start;
-  if (bytes != held)
-    fail_data("shape " + shape_text(header.shape) + " needs " + std::to_string(bytes) +
+  if (*bytes != held)
+    fail_data("shape " + shape_text(header.shape) + " needs " + std::to_string(*bytes) +
               " bytes of data, the file has " + std::to_string(held));
   return header;
 }

@@ -179,15 +179,12 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
       fail_header(tensor_text(tensor_.name) + " needs dtype, shape and data_offsets [begin, end]");
     const uint64_t begin = offsets_[0], end = offsets_[1];
     if (end < begin) fail_header(tensor_text(tensor_.name) + " ends before it begins");
-    uint64_t bytes = size_of(tensor_.dtype);
-    for (const uint64_t extent : shape_) {
-      if (__builtin_mul_overflow(bytes, extent, &bytes))
-        fail_header(tensor_text(tensor_.name) + " has a shape whose size overflows");
-      tensor_.shape.push_back(static_cast<int64_t>(extent));
-    }
-    if (bytes != end - begin)
+    tensor_.shape.assign(shape_.begin(), shape_.end());
+    const std::optional<uint64_t> bytes = bytes_of_shape(tensor_.dtype, tensor_.shape);
+    if (!bytes) fail_header(tensor_text(tensor_.name) + " has a shape whose size overflows");
+    if (*bytes != end - begin)
       fail_header(tensor_text(tensor_.name) + " of shape " + shape_text(tensor_.shape) + " needs " +
-                  std::to_string(bytes) + " bytes, its data_offsets give " + std::to_string(end - begin));
+                  std::to_string(*bytes) + " bytes, its data_offsets give " + std::to_string(end - begin));
     tensor_.position = begin;
     header_.tensors.push_back(std::move(tensor_));
   }

@@ -25,11 +25,9 @@ TensorSource tensor_source_i64(std::string name, std::vector<int64_t> shape, std
 }
 
 uint64_t bytes_of(const TensorSource& tensor) {
-  uint64_t bytes = size_of(tensor.dtype);
-  for (const int64_t extent : tensor.shape)
-    if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<uint64_t>(extent), &bytes))
-      fail_source(tensor, "it has the shape " + shape_text(tensor.shape));
-  return bytes;
+  const std::optional<uint64_t> bytes = bytes_of_shape(tensor.dtype, tensor.shape);
+  if (!bytes) fail_source(tensor, "it has the shape " + shape_text(tensor.shape));
+  return *bytes;
 }
 
 void check_sources(std::span<const TensorSource> tensors) {

@@ -145,6 +145,8 @@ TEST_F(Npy, RefusesTheRest) {
   refused(file_of(1, header("<f4", "False", "(1)"), "1234"), "no tuple");
   refused(file_of(1, header("<f4", "Maybe", "(1,)"), "1234"), "neither True nor False");
   refused(file_of(1, header("<f4", "False", "(4294967296, 4294967296, 4)"), "1234"), "overflows");
+  refused(file_of(1, header("|u1", "False", "(4611686018427387904, 4, 0)"), ""), "overflows");
+  refused(file_of(1, header("|u1", "True", "(0, 4611686018427387904, 4)"), ""), "overflows");
   refused(file_of(1, header("<f4", "False", "(1,)") + "x", "1234"), "after the dictionary");
   refused(file_of(1, "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}", "1234"), "twice");
   refused(file_of(1, "{'descr': '<f4', 'fortran_order': False}", "1234"), "are needed");

@@ -148,6 +148,8 @@ TEST_F(Safetensors, RefusesNumbersThatAreNoPlainIntegers) {
 TEST_F(Safetensors, RefusesShapesThatOverflow) {
   header_refused(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", "", "overflows");
   header_refused(R"({"a":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})", "1234", "overflows");
+  header_refused(R"({"a":{"dtype":"U8","shape":[4611686018427387904,2,0],"data_offsets":[0,0]}})", "", "overflows");
+  header_refused(R"({"a":{"dtype":"U8","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})", "", "overflows");
 }
 
 TEST_F(Safetensors, RefusesHolesOverlapsAndOffsetsOutside) {

@@ -152,18 +152,18 @@ class Walk {
     const auto bad = [&](const std::string& what) { fail_contents(tensor_text(tensor.name) + " " + what); };
     if (pickled.shape.size() != pickled.strides.size()) bad("has not one stride for each dimension");
     if (pickled.offset < 0) bad("begins before its storage");
-    int64_t last = pickled.offset, bytes = static_cast<int64_t>(size_of(tensor.dtype));
+    int64_t last = pickled.offset;
     bool empty = false;
     for (size_t axis = 0; axis < pickled.shape.size(); ++axis) {
       const int64_t extent = pickled.shape[axis], stride = pickled.strides[axis];
       if (extent < 0 || stride < 0) bad("has a negative size or stride");
-      if (__builtin_mul_overflow(bytes, extent, &bytes)) bad("has a shape whose size overflows");
       int64_t reach = 0;
       if (extent > 0 &&
           (__builtin_mul_overflow(extent - 1, stride, &reach) || __builtin_add_overflow(last, reach, &last)))
         bad("reaches beyond its storage");
       empty = empty || extent == 0;
     }
+    if (!bytes_of_shape(tensor.dtype, tensor.shape)) bad("has a shape whose size overflows");
     if (!empty && last >= count)
       bad("of shape " + shape_text(tensor.shape) + " reaches beyond its storage of " + std::to_string(count) +
           " elements");
