@@ -101,7 +101,9 @@ Checkpoint open_pair(const fs::path& model_path) {
   if (opened.model->metadata(kStateHash) != opened.state->metadata(kHeaderHash))
     fail(ErrorKind::data, "checkpoint " + quoted(model_path) + " does not belong to the state file beside it");
   opened.facts = facts_of(*opened.model);
-  if (!(facts_of(*opened.state) == opened.facts))
+  CheckpointFacts of_state = facts_of(*opened.state);
+  of_state.knn_top1 = opened.facts.knn_top1;
+  if (!(of_state == opened.facts))
     fail(ErrorKind::data, "checkpoint " + quoted(model_path) + ": model and state say different things");
   opened.state->verify();
   opened.model->verify();
@@ -142,9 +144,10 @@ void CheckpointFolder::save(const CheckpointFacts& facts, std::vector<TensorSour
   const FaultScope scope(kFaultScope);
   make_folders(folder_);
   const RunPosition& position = facts.position;
-  FileMetadata all = metadata_of(facts);
+  FileMetadata all = metadata_of(facts), of_state = all;
+  of_state.erase(kKnn);
   const fs::path state_file = state_path(position.step);
-  write_safetensors(state_file, std::move(state), all);
+  write_safetensors(state_file, std::move(state), std::move(of_state));
   all[kStateHash] = SafetensorsFile(state_file).metadata(kHeaderHash);
   write_safetensors(model_path(position.step), std::move(model), std::move(all));
   point("latest", position.step);
@@ -164,9 +167,9 @@ std::optional<double> CheckpointFolder::best_knn() const try {
 
 std::vector<int64_t> CheckpointFolder::steps() const {
   std::vector<int64_t> found;
-  std::error_code error;
+  std::error_code error, ignored;
   for (fs::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->is_symlink()) continue;
+    if (entry->is_symlink(ignored)) continue;
     if (const auto step = step_of(entry->path().filename().string())) found.push_back(*step);
   }
   std::sort(found.begin(), found.end());

@@ -26,10 +26,12 @@ struct RunPosition {
   bool operator==(const RunPosition&) const = default;
 };
 
-/// What both files of a checkpoint say in their metadata.
+/// What both files of a checkpoint say in their metadata, but for the accuracy.
 struct CheckpointFacts {
   RunPosition position;
-  std::optional<double> knn_top1;               ///< percent, of exactly these weights; "dcl.knn_top1"
+  /// Percent, of exactly these weights; "dcl.knn_top1" of the model alone: when a step is saved again with its accuracy,
+  /// its state stays the same to the byte, and the old model valid until the new one is there.
+  std::optional<double> knn_top1;
   std::map<std::string, std::string> settings;  ///< those that shape the trajectory; "dcl.config.NAME"
   std::map<std::string, std::string> machine;   ///< what its bits depend on besides; "dcl.machine.NAME"
   LeftOut left_out;                             ///< "dcl.left_out.NAME", absent when 0

@@ -207,6 +207,30 @@ TEST_F(CheckpointTest, AnyFailingOperationLeavesTheOlderValid) {
   }
 }
 
+/// A run that was interrupted before its kNN evaluation saves that step again once the accuracy is known.
+TEST_F(CheckpointTest, SavingAStepAgainWithItsAccuracyNeverCostsTheStep) {
+  for (int n = 1;; ++n) {
+    save(10);
+    set_fault_plan("any:" + std::to_string(n) + ":ENOSPC");
+    bool failed = false;
+    try {
+      save(10, 50.0);
+    } catch (const Error&) {
+      failed = true;
+    }
+    set_fault_plan("");
+    const auto opened = newest();
+    ASSERT_TRUE(opened) << n << ": " << passed_over_[0].reason;
+    EXPECT_EQ(opened->facts.position.step, 10) << n;
+    if (!failed) {
+      EXPECT_EQ(opened->facts.knn_top1, 50.0);
+      break;
+    }
+    ASSERT_LT(n, 200) << "the fault was never passed";
+    fs::remove_all(temporary_ / "checkpoints");
+  }
+}
+
 TEST_F(CheckpointTest, KilledBeforeAnyOperationLeavesTheOldOrTheNewOneAndNothingAfterTheNextSuccess) {
   std::vector<int64_t> newest_after;
   int left_over = 0;
