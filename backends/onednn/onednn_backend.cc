@@ -21,8 +21,8 @@ class OneDnnBackend::Plans {
     const Key key{d.n,     d.h,     d.w,     d.c,     d.k,    d.r, d.s, d.stride, d.pad, static_cast<int64_t>(d.dtype),
                   kind[0], kind[1], kind[2], kind[3], threads};
     const std::lock_guard lock(mutex_);
-    const auto [entry, fresh] = plans_.try_emplace(key);
-    if (fresh) entry->second = make<Plan>(make_arguments..., threads);
+    auto entry = plans_.find(key);
+    if (entry == plans_.end()) entry = plans_.emplace(key, make<Plan>(make_arguments..., threads)).first;
     return static_cast<Plan*>(entry->second.get());
   }
 

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/extent.h"
 #include "core/log.h"
+#include "core/parallel.h"
 
 namespace dcl {
 namespace {
@@ -126,6 +127,12 @@ void BatchMaker::make(const Slot& slot, int64_t first, int64_t last) const {
   for (int64_t row = first; streams_ && row < last; ++row)
     views[static_cast<size_t>(row - first)].image_offset = slot.offsets[static_cast<size_t>(row % batch.images)];
   std::copy(views.begin(), views.end(), params(slot) + first);
+}
+
+void BatchMaker::fill(Slot& slot, int64_t epoch, int64_t step, std::span<const int32_t> indices) const {
+  begin(slot, epoch, step, indices);
+  // Row by row: the images may be large and few.
+  parallel_for(options_.views * slot.batch.images, [&](int64_t row) { make(slot, row, row + 1); });
 }
 
 }  // namespace dcl

@@ -35,6 +35,8 @@ class BatchMaker {
   /// Makes rows [first, last), at most kSliceViews, of views * images, view-major, once slot.read says that the last
   /// batch was read. From any thread.
   void make(const Slot& slot, int64_t first, int64_t last) const;
+  /// Both for a whole batch, by all compute threads. What lay in the slot must have been read.
+  void fill(Slot& slot, int64_t epoch, int64_t step, std::span<const int32_t> indices) const;
 
  private:
   size_t view_bytes() const;

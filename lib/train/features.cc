@@ -93,8 +93,7 @@ bool FeatureExtractor::extract(const Dataset& dataset, std::span<const int32_t> 
   BatchMaker::Slot slot = maker.allocate();
   for (size_t first = 0; first < images.size(); first += static_cast<size_t>(batch_)) {
     const auto some = images.subspan(first, std::min(static_cast<size_t>(batch_), images.size() - first));
-    maker.begin(slot, epoch, 0, some);
-    parallel_for(static_cast<int64_t>(some.size()), [&](int64_t i) { maker.make(slot, i, i + 1); });
+    maker.fill(slot, epoch, 0, some);
     input_.upload(slot.batch);
     input_.make_views({plan_.input().data, {slot.batch.images, pixels_.h, pixels_.w, 3}, options.dtype});
     plan_.run();  // further rows hold earlier images: evaluated, and dropped

@@ -30,8 +30,8 @@ std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore
                                           const Dataset& query, const MonitorSettings& settings, DType dtype,
                                           const std::function<bool()>& stop) {
   const std::vector<int32_t> bank_images = labelled_images(bank), query_images = labelled_images(query);
-  for (const Dataset* set : {&bank, &query})
-    if (labelled_images(*set).empty())
+  for (const auto& [set, images] : {std::pair(&bank, &bank_images), std::pair(&query, &query_images)})
+    if (images->empty())
       fail(ErrorKind::data, "split '" + set->split + "' of '" + set->name + "' has no labelled image for kNN");
   if (bank.classes != query.classes) fail(ErrorKind::data, "bank and query split have different classes");
 

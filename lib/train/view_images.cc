@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "data/batch_input.h"
+#include "data/batch_maker.h"
 
 namespace dcl {
 namespace {
@@ -89,21 +90,20 @@ TiledImage thumbnails(Backend& backend, const Dataset& dataset, std::span<const 
   options.augment.h = options.augment.w = side;
   options.batch = std::min<int64_t>(64, dataset.size());
   options.views = 1;
-  options.shuffle = options.drop_last = false;
-  options.end_epoch = 1;
-  Loader loader(dataset, backend, evaluation_views(side), options);
-  loader.start();
+  options.resident = false;  // every image is seen once
+  const BatchMaker maker(dataset, backend, evaluation_views(side), options);
+  BatchMaker::Slot slot = maker.allocate();
 
   const auto count = static_cast<int64_t>(images.size());
   const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
   Tiles tiles(side, columns, columns * columns);
   HostViews host(backend, options);
-  int64_t place = 0;
-  while (const Batch* batch = loader.next()) {
-    const std::vector<float> views = host.of(*batch);
-    for (int64_t i = 0; i < batch->images && place < count; ++i)
-      if (batch->indices[static_cast<size_t>(i)] == images[static_cast<size_t>(place)])
-        tiles.put(place++, views.data() + i * side * side * 3, options.augment);
+  for (int64_t place = 0; place < count;) {
+    const auto first = static_cast<size_t>(place);
+    maker.fill(slot, 0, 0, images.subspan(first, std::min(static_cast<size_t>(options.batch), images.size() - first)));
+    const std::vector<float> views = host.of(slot.batch);
+    for (int64_t i = 0; i < slot.batch.images; ++i)
+      tiles.put(place++, views.data() + i * side * side * 3, options.augment);
   }
   return tiles.take();
 }

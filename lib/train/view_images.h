@@ -20,7 +20,7 @@ struct TiledImage {
 /// The views of the first images that training sees, as it sees them: the views of an image side by side.
 TiledImage first_training_views(Backend& backend, const Dataset& dataset, const PretrainSettings& settings);
 
-/// `images` of the data set (ascending), each resized to side x side (the central square of what is not square), in a
+/// `images` of the data set, each resized to side x side (the central square of what is not square), in a
 /// square of tiles as TensorBoard's projector expects a sprite.
 TiledImage thumbnails(Backend& backend, const Dataset& dataset, std::span<const int32_t> images, int64_t side);
 
