@@ -1,14 +1,17 @@
 // Batch norm: cuts each group into pieces of rows whose number depends on the shape only, combines their f32 sums in
 // double in the order of the pieces. A second pass over the same rows starts where the first ended, so that what is
 // still in the cache is read first.
+#include "eigen/kernels/batch_norm.h"
+
 #include <algorithm>
 #include <cmath>
 
+#include "core/extent.h"
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
-#include "eigen/kernels/batch_norm.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/scratch.h"
+#include "eigen/with_type.h"
 
 DCL_DISPATCH(BatchNormTable, batch_norm)
 
@@ -32,7 +35,7 @@ struct Cut {
       : rows(d.rows / d.groups),
         channels(d.channels),
         piece_rows(std::clamp<int64_t>(kPieceElements / channels, 8, kMaxPieceRows)),
-        pieces((rows + piece_rows - 1) / piece_rows) {}
+        pieces(ceil_div(rows, piece_rows)) {}
 
   int64_t first_row(int64_t piece) const { return piece * piece_rows; }
   int64_t row_count(int64_t piece) const { return std::min(piece_rows, rows - first_row(piece)); }
@@ -143,7 +146,9 @@ void backward(const BatchNormDesc& d, const Backward<T>& b, const ConstTensorRef
   float* partial = offset + channels;
   const auto& kernel = kernels::batch_norm_for<T>();
   const double count = static_cast<double>(cut.rows);
-  const BatchNormMask mask = !d.relu ? BatchNormMask::none : d.residual ? BatchNormMask::from_y : BatchNormMask::recomputed;
+  const BatchNormMask mask = !d.relu      ? BatchNormMask::none
+                             : d.residual ? BatchNormMask::from_y
+                                          : BatchNormMask::recomputed;
   const T* g = b.masked ? b.masked : b.dy;
   const bool stream = worth_streaming(d, b.dx, g, b.x);
   for (int64_t group = 0; group < d.groups; ++group) {
@@ -184,13 +189,6 @@ T* optional(const TensorRef& tensor) {
   return tensor ? tensor.as<T>() : nullptr;
 }
 
-/// Calls body with a value of the storage type.
-template <class Body>
-void with_type(DType dtype, Body&& body) {
-  if (dtype == DType::bf16) return body(bf16{});
-  body(0.0f);
-}
-
 }  // namespace
 
 void EigenBackend::do_batch_norm_statistics(const BatchNormDesc& d, ConstTensorRef x, TensorRef saved,
@@ -200,8 +198,8 @@ void EigenBackend::do_batch_norm_statistics(const BatchNormDesc& d, ConstTensorR
   });
 }
 
-void EigenBackend::do_batch_norm_running(const BatchNormDesc& d, ConstTensorRef running_mean, ConstTensorRef running_var,
-                                         TensorRef saved) {
+void EigenBackend::do_batch_norm_running(const BatchNormDesc& d, ConstTensorRef running_mean,
+                                         ConstTensorRef running_var, TensorRef saved) {
   const float* mean = running_mean.as<float>();
   const float* var = running_var.as<float>();
   for (int64_t group = 0; group < d.groups; ++group)
@@ -212,7 +210,8 @@ void EigenBackend::do_batch_norm_running(const BatchNormDesc& d, ConstTensorRef 
 }
 
 void EigenBackend::do_batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
-                                       ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef) {
+                                       ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y,
+                                       TensorRef) {
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
     apply(d, x.as<T>(), saved, gamma.as<float>(), beta.as<float>(), optional<T>(residual), y.as<T>());

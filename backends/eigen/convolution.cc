@@ -14,6 +14,7 @@
 #include "eigen/kernels/isa.h"
 #include "eigen/scratch.h"
 #include "eigen/winograd.h"
+#include "eigen/with_type.h"
 
 DCL_DISPATCH(ConvolutionTable, convolution)
 
@@ -29,18 +30,7 @@ constexpr int64_t kFilterRows = 192;     // filter gradient: block of output cha
 constexpr int64_t kFilterColumns = 256;  // ... by entries of the inner axis
 constexpr int64_t kTasks = 32;           // wanted at least, so that cores finish together
 
-const kernels::GemmKernels<float>& product() { return kernels::gemm().f32; }
-
-template <class T>
-const kernels::ConvolutionKernels<T>& kernels_for();
-template <>
-const kernels::ConvolutionKernels<float>& kernels_for<float>() {
-  return kernels::convolution().f32;
-}
-template <>
-const kernels::ConvolutionKernels<bf16>& kernels_for<bf16>() {
-  return kernels::convolution().bf16_;
-}
+const kernels::GemmKernels<float>& product() { return kernels::gemm_for<float>(); }
 
 GatherGeometry forward_geometry(const ConvDesc& d) {
   return {d.h,      d.w, d.c,       d.out_h(), d.out_w(), d.r, d.s, -d.pad, -d.pad,
@@ -82,8 +72,7 @@ GatherGeometry backward_geometry(const ConvDesc& d, const Phase& rows, const Pha
 /// Floats of a packed matrix [depth, columns] cut into slices of kGemmDepth.
 int64_t packed_floats(int64_t depth, int64_t columns) { return product().packed_b(depth, columns); }
 
-/// Packs B(p, j), p in [0, depth), in slices. rows_of(begin, end, first, count, kernel call) is the source of one
-/// slice.
+/// Packs B(p, j), p in [0, depth), in slices: pack_slice(p, number of p, j, number of j, to) for parts of them.
 template <class PackSlice>
 void pack_slices(int64_t depth, int64_t columns, float* packed, PackSlice&& pack_slice) {
   const int64_t grain = 4 * product().nr;
@@ -129,12 +118,12 @@ void run_tile(const GatherGeometry& g, const T* source, const float* packed, int
   if (depth == 0) std::fill(tile, tile + count * columns, 0.0f);
   for (int64_t begin = 0; begin < depth; begin += kGemmDepth) {
     const int64_t k = std::min(kGemmDepth, depth - begin);
-    kernels_for<T>().gather(g, source, first, count, begin, begin + k, rows);
+    kernels::convolution_for<T>().gather(g, source, first, count, begin, begin + k, rows);
     product().pack_a(rows, k, 1, count, k, packed_rows);
     product().multiply(count, columns, k, packed_rows, packed + packed_floats(begin, g.out_c) + channel * k, tile,
                        columns, begin > 0);
   }
-  kernels_for<T>().scatter(g, tile, first, count, channel, columns, epilogue, out);
+  kernels::convolution_for<T>().scatter(g, tile, first, count, channel, columns, epilogue, out);
 }
 
 template <class T>
@@ -179,9 +168,9 @@ void run_filter_block(const ConvDesc& d, const FilterCut& cut, const T* x, const
   float *packed_b = packed_a + a_floats, *rows = packed_b + b_floats;
   for (int64_t chunk = cut.first_chunk(piece); chunk < cut.first_chunk(piece + 1); ++chunk) {
     const int64_t first = chunk * kGemmDepth, k = std::min(kGemmDepth, cut.positions - first);
-    kernels_for<T>().widen(dy + first * d.k + row, d.k, k, m, rows);
+    kernels::convolution_for<T>().widen(dy + first * d.k + row, d.k, k, m, rows);
     product().pack_a(rows, 1, m, m, k, packed_a);
-    kernels_for<T>().gather(g, x, first, k, column, column + n, rows);
+    kernels::convolution_for<T>().gather(g, x, first, k, column, column + n, rows);
     product().pack_b(rows, n, 1, k, n, packed_b);
     product().multiply(m, n, k, packed_a, packed_b, sums + row * cut.depth + column, cut.depth,
                        add || chunk > cut.first_chunk(piece));
@@ -217,13 +206,6 @@ void backward_data(const ConvDesc& d, const T* dy, const float* filter, T* dx, A
       epilogue.add = accum == Accum::add;
       run_product(g, d.n, dy, packed, epilogue, dx);
     }
-}
-
-/// Calls body with a value of the storage type.
-template <class Body>
-void with_type(DType dtype, Body&& body) {
-  if (dtype == DType::bf16) return body(bf16{});
-  body(0.0f);
 }
 
 }  // namespace

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "core/extent.h"
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
-#include "core/extent.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/scratch.h"
@@ -18,17 +18,6 @@ namespace {
 constexpr int64_t kSlabBytes = 2 << 20;     // of packed B: shared by the cores
 constexpr int64_t kBlockBytes = 192 << 10;  // of packed A: private, in the second-level cache
 constexpr int64_t kPieces = 16;             // blocks of C wanted at least, so that cores finish together
-
-template <class T>
-const kernels::GemmKernels<T>& kernels_for();
-template <>
-const kernels::GemmKernels<float>& kernels_for<float>() {
-  return kernels::gemm().f32;
-}
-template <>
-const kernels::GemmKernels<double>& kernels_for<double>() {
-  return kernels::gemm().f64;
-}
 
 /// Extents of a block of C: whole register tiles, at most `rows` x `columns`, smaller when there would be too few
 /// blocks.
@@ -57,7 +46,7 @@ void add_bias(const MatrixProduct<T>& g, int64_t row, int64_t row_end, int64_t c
 /// The columns [slab, slab + columns) of C for the slice [depth, depth + k) of the inner extent.
 template <class T>
 void multiply_slab(const MatrixProduct<T>& g, int64_t slab, int64_t columns, int64_t depth, int64_t k, T* packed_b) {
-  const auto& kernel = kernels_for<T>();
+  const auto& kernel = kernels::gemm_for<T>();
   const int64_t pack_grain = 4 * kernel.nr;
   parallel_chunks(columns, pack_grain, [&](int64_t begin, int64_t end) {
     kernel.pack_b(g.b + depth * g.b_k + (slab + begin) * g.b_column, g.b_k, g.b_column, k, end - begin,
@@ -96,7 +85,7 @@ void run(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstTensorRef b
 
 template <class T>
 void multiply(const MatrixProduct<T>& g) {
-  const auto& kernel = kernels_for<T>();
+  const auto& kernel = kernels::gemm_for<T>();
   const int64_t slab_columns =
       kSlabBytes / (kernels::kGemmDepth * static_cast<int64_t>(sizeof(T))) / kernel.nr * kernel.nr;
   const int64_t widest = std::min(slab_columns, round_up(g.n, kernel.nr));

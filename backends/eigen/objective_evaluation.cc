@@ -15,21 +15,6 @@ namespace {
 
 constexpr int64_t kRowGrain = 256;  // rows of one piece of the O(n) passes
 
-template <class T>
-const kernels::GemmKernels<T>& gemm_kernels() {
-  if constexpr (sizeof(T) == 8)
-    return kernels::gemm().f64;
-  else
-    return kernels::gemm().f32;
-}
-template <class T>
-const kernels::ContrastiveKernels<T>& tile_kernels() {
-  if constexpr (sizeof(T) == 8)
-    return kernels::contrastive().f64;
-  else
-    return kernels::contrastive().f32;
-}
-
 /// Tile and packed tile fit the second-level cache; small batches get enough blocks for all cores.
 template <class T>
 int64_t block_rows(int64_t anchors) {
@@ -79,7 +64,7 @@ ObjectiveEvaluation<T>::ObjectiveEvaluation(const ObjectiveDesc& d, Carver& memo
       anchors_(2 * d.batch),
       block_(block_rows<T>(anchors_)),
       blocks_(ceil_div(anchors_, block_)) {
-  const auto& gemm = gemm_kernels<T>();
+  const auto& gemm = kernels::gemm_for<T>();
   a_block_ = gemm.packed_a(block_, d.dim);
   bt_block_ = gemm.packed_b(d.dim, block_);
   b_block_ = gemm.packed_b(block_, d.dim);
@@ -120,7 +105,7 @@ void ObjectiveEvaluation<T>::run(const T* z, const int32_t* labels, double* resu
 
 template <class T>
 void ObjectiveEvaluation<T>::pack() {
-  const auto& gemm = gemm_kernels<T>();
+  const auto& gemm = kernels::gemm_for<T>();
   parallel_for(blocks_, [&](int64_t block) {
     const T* z = row(begin(block));
     const int64_t count = rows_of(block);
@@ -173,7 +158,7 @@ void ObjectiveEvaluation<T>::find_positives() {
 /// Cosines of the blocks i and j in this thread's scratch, followed by room for a packed tile.
 template <class T>
 kernels::SimilarityTile<T> ObjectiveEvaluation<T>::similarities(int64_t i, int64_t j) const {
-  const auto& gemm = gemm_kernels<T>();
+  const auto& gemm = kernels::gemm_for<T>();
   kernels::SimilarityTile<T> tile{};
   tile.ld = round_up(block_, kernels::kTilePadding);
   tile.rows = rows_of(i), tile.columns = rows_of(j);
@@ -195,7 +180,8 @@ void ObjectiveEvaluation<T>::forward(int64_t i, int64_t j) {
   const kernels::TileSums rows{weighted_ + begin(i), importance_sum_ + begin(i)};
   const kernels::TileSums columns{weighted_ + begin(j), importance_sum_ + begin(j)};
   const bool diagonal = i == j;
-  const double cosines = tile_kernels<T>().forward(tile, rows, diagonal ? kernels::TileSums{} : columns, beside(tile));
+  const double cosines =
+      kernels::contrastive_for<T>().forward(tile, rows, diagonal ? kernels::TileSums{} : columns, beside(tile));
   block_cosines_[i] += cosines;
   if (!diagonal) block_cosines_[j] += cosines;
 }
@@ -233,10 +219,10 @@ void ObjectiveEvaluation<T>::report(double* result) const {
 
 template <class T>
 void ObjectiveEvaluation<T>::backward(int64_t i, int64_t j, T* dz) const {
-  const auto& gemm = gemm_kernels<T>();
+  const auto& gemm = kernels::gemm_for<T>();
   const auto tile = similarities(i, j);
-  tile_kernels<T>().backward(tile, {negative_ + begin(i), importance_ + begin(i)},
-                             {negative_ + begin(j), importance_ + begin(j)});
+  kernels::contrastive_for<T>().backward(tile, {negative_ + begin(i), importance_ + begin(i)},
+                                         {negative_ + begin(j), importance_ + begin(j)});
   T* packed = beside(tile);
   // Diagonal tiles come first and set dz; the others add to both of their blocks.
   gemm.pack_a(tile.s, tile.ld, 1, tile.rows, tile.columns, packed);

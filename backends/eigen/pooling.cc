@@ -1,8 +1,10 @@
 // Pooling: one task per image.
+#include "eigen/kernels/pooling.h"
+
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/isa.h"
-#include "eigen/kernels/pooling.h"
+#include "eigen/with_type.h"
 
 DCL_DISPATCH(PoolingTable, pooling)
 
@@ -13,20 +15,14 @@ kernels::PoolGeometry geometry_of(const MaxPoolDesc& d) {
   return {d.h, d.w, d.c, d.out_h(), d.out_w(), d.window, d.stride, d.pad};
 }
 
-/// Calls body(value of the storage type, its kernels).
-template <class Body>
-void with_kernels(DType dtype, Body&& body) {
-  if (dtype == DType::bf16) return body(bf16{}, kernels::pooling().bf16_);
-  body(0.0f, kernels::pooling().f32);
-}
-
 }  // namespace
 
 void EigenBackend::do_max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, TensorRef y, TensorRef argmax) {
   const kernels::PoolGeometry g = geometry_of(d);
   const int64_t in = g.h * g.w * g.c, out = g.out_h * g.out_w * g.c;
-  with_kernels(d.dtype, [&](auto type, const auto& kernel) {
+  with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
+    const auto& kernel = kernels::pooling_for<T>();
     parallel_for(d.n, [&](int64_t n) {
       kernel.max_forward(g, x.as<T>() + n * in, y.as<T>() + n * out, argmax.as<uint8_t>() + n * out);
     });
@@ -36,8 +32,9 @@ void EigenBackend::do_max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, T
 void EigenBackend::do_max_pool_backward(const MaxPoolDesc& d, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) {
   const kernels::PoolGeometry g = geometry_of(d);
   const int64_t in = g.h * g.w * g.c, out = g.out_h * g.out_w * g.c;
-  with_kernels(d.dtype, [&](auto type, const auto& kernel) {
+  with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
+    const auto& kernel = kernels::pooling_for<T>();
     parallel_for(d.n, [&](int64_t n) {
       kernel.max_backward(g, dy.as<T>() + n * out, argmax.as<uint8_t>() + n * out, dx.as<T>() + n * in);
     });
@@ -45,8 +42,9 @@ void EigenBackend::do_max_pool_backward(const MaxPoolDesc& d, ConstTensorRef dy,
 }
 
 void EigenBackend::do_average_pool_forward(const AveragePoolDesc& d, ConstTensorRef x, TensorRef y) {
-  with_kernels(d.dtype, [&](auto type, const auto& kernel) {
+  with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
+    const auto& kernel = kernels::pooling_for<T>();
     parallel_for(d.n, [&](int64_t n) {
       kernel.average_forward(x.as<T>() + n * d.h * d.w * d.c, d.h * d.w, d.c, y.as<float>() + n * d.c);
     });
@@ -54,8 +52,9 @@ void EigenBackend::do_average_pool_forward(const AveragePoolDesc& d, ConstTensor
 }
 
 void EigenBackend::do_average_pool_backward(const AveragePoolDesc& d, ConstTensorRef dy, TensorRef dx) {
-  with_kernels(d.dtype, [&](auto type, const auto& kernel) {
+  with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
+    const auto& kernel = kernels::pooling_for<T>();
     parallel_for(d.n, [&](int64_t n) {
       kernel.average_backward(dy.as<float>() + n * d.c, d.h * d.w, d.c, dx.as<T>() + n * d.h * d.w * d.c);
     });

@@ -31,8 +31,8 @@ template <class T>
 struct BatchNormKernels {
   /// sums[c] = sum of x - shift, sums[channels + c] = sum of (x - shift)^2.
   void (*statistics)(const T* x, int64_t rows, int64_t channels, const float* shift, float* sums);
-  /// y = [relu]((x - mean) * scale + beta [+ residual]); residual may be null; y may be x or residual. `stream`: store past
-  /// the caches; the row size in bytes and y must be multiples of 64.
+  /// y = [relu]((x - mean) * scale + beta [+ residual]); residual may be null; y may be x or residual. `stream`: store
+  /// past the caches; the row size in bytes and y must be multiples of 64.
   void (*apply)(const T* x, const T* residual, T* y, int64_t rows, int64_t channels, BatchNormAffine affine, bool relu,
                 bool stream);
   /// g = masked dy; sums[c] = sum of g, sums[channels + c] = sum of g * (x - mean); g is written to masked unless null
@@ -51,10 +51,11 @@ struct BatchNormTable {
 const BatchNormTable& batch_norm();
 
 template <class T>
-const BatchNormKernels<T>& batch_norm_for();
-template <>
-inline const BatchNormKernels<float>& batch_norm_for<float>() { return batch_norm().f32; }
-template <>
-inline const BatchNormKernels<bf16>& batch_norm_for<bf16>() { return batch_norm().bf16_; }
+const BatchNormKernels<T>& batch_norm_for() {
+  if constexpr (sizeof(T) == sizeof(float))
+    return batch_norm().f32;
+  else
+    return batch_norm().bf16_;
+}
 
 }  // namespace dcl::kernels

@@ -51,4 +51,12 @@ struct ContrastiveTable {
 
 const ContrastiveTable& contrastive();
 
+template <class T>
+const ContrastiveKernels<T>& contrastive_for() {
+  if constexpr (sizeof(T) == sizeof(double))
+    return contrastive().f64;
+  else
+    return contrastive().f32;
+}
+
 }  // namespace dcl::kernels

@@ -9,9 +9,10 @@
 namespace dcl::kernels {
 
 /// The dense product hidden in a convolution. Position p = (image, i, j) of a grid sees, under tap (a, b), the source
-/// pixel (i * step + row_origin + a * direction, j * step + column_origin + b * direction), zeros outside; its inner axis
-/// is [tap_rows, tap_columns, source_c]. Its result goes to pixel (i * out_step + out_row, j * out_step + out_column).
-/// Forward: source x, one grid. Backward data: source dy, one grid per residue of the stride, taps in reverse.
+/// pixel (i * step + row_origin + a * direction, j * step + column_origin + b * direction), zeros outside; its inner
+/// axis is [tap_rows, tap_columns, source_c]. Its result goes to pixel (i * out_step + out_row, j * out_step +
+/// out_column). Forward: source x, one grid. Backward data: source dy, one grid per residue of the stride, taps in
+/// reverse.
 struct GatherGeometry {
   int64_t source_h, source_w, source_c;
   int64_t grid_h, grid_w;
@@ -25,8 +26,8 @@ struct GatherGeometry {
 /// out = [relu](sum [+ bias] [+ residual]) [+ out]; one rounding to the storage type.
 template <class T>
 struct Epilogue {
-  const float* bias = nullptr;   ///< by channel
-  const T* residual = nullptr;   ///< same shape as out; may be out
+  const float* bias = nullptr;  ///< by channel
+  const T* residual = nullptr;  ///< same shape as out; may be out
   bool relu = false;
   bool add = false;
 };
@@ -48,5 +49,13 @@ struct ConvolutionTable {
   ConvolutionKernels<bf16> bf16_;
 };
 const ConvolutionTable& convolution();
+
+template <class T>
+const ConvolutionKernels<T>& convolution_for() {
+  if constexpr (sizeof(T) == sizeof(float))
+    return convolution().f32;
+  else
+    return convolution().bf16_;
+}
 
 }  // namespace dcl::kernels
