@@ -103,7 +103,7 @@ int main(int argc, char** argv) {
   return dcl::run_app(argc, argv, options, [&] {
     const auto info = dcl::describe_everything();
     if (json) {
-      dcl::print(info.dump(2) + "\n");
+      dcl::print(info.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     } else {
       dcl::print_text(info);
     }

@@ -35,22 +35,23 @@ bool locale_is_utf8() {
   return false;
 }
 
-/// The first `columns` characters of UTF-8 text (one column each), without the control characters.
+/// Control characters are none of a line's: they would end it, or tell the terminal to do something.
+char printable(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c; }
+
+/// The first `columns` characters of UTF-8 text (one column each).
 std::string cut(std::string_view text, int columns) {
   std::string out;
   for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool starts_character = (byte & 0xC0) != 0x80;
+    const bool starts_character = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
     if (starts_character && columns-- <= 0) break;
-    out += byte < 0x20 || byte == 0x7F ? ' ' : c;
+    out += printable(c);
   }
   return out;
 }
 
 std::string one_line(std::string_view text) {
   std::string out(text);
-  std::ranges::replace_if(
-      out, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::ranges::transform(out, out.begin(), printable);
   return out;
 }
 

@@ -67,6 +67,16 @@ TEST(Programs, InfoIsOneJsonObject) {
   for (const char* key : {"jpeg_decoder", "png_decoder", "cpu_features", "threads"}) EXPECT_TRUE(info.contains(key)) << key;
 }
 
+TEST(Programs, InfoIsJsonWhateverAPathHolds) {
+  const TemporaryFolder folder;
+  const std::string odd = folder / "\xFF";  // no UTF-8
+  std::filesystem::create_directory(odd);
+  write_text(odd + "/dcl_cuda.so", "no module");
+  const Outcome outcome = run({app("dcl-info"), "--json"}, {{"DCL_BACKEND_PATH", odd}});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(nlohmann::json::parse(outcome.out).at("backends")[0].at("reason"), "");
+}
+
 TEST(BadInput, Settings) {
   const TemporaryFolder folder;
   const std::string dir = folder / "run";

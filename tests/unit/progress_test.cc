@@ -142,9 +142,9 @@ TEST_F(Terminal, ControlCharactersDoNotReachIt) {
   const std::string out = on_terminal(40, nullptr, [](Console& console) {
     console.status("a\nb\x1b[31m");
     console.status("");
-    console.line("one\ntwo");
+    console.line("one\ntwo\x1b[2J");
   });
-  EXPECT_EQ(out, "\r\x1b[2Ka b [31m\r\x1b[2Kone two\r\n");
+  EXPECT_EQ(out, "\r\x1b[2Ka b [31m\r\x1b[2Kone two [2J\r\n");
 }
 
 TEST_F(Terminal, BarIsDrawnAndRemoved) {
