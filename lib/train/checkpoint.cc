@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <set>
+#include <type_traits>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -31,13 +32,16 @@ constexpr std::pair<const char*, int64_t LeftOut::*> kLeftOut[] = {{"dcl.left_ou
                                                                    {"dcl.left_out.rollbacks", &LeftOut::rollbacks}};
 constexpr std::string_view kPrefix = "step-", kModelSuffix = ".safetensors", kStateSuffix = ".state.safetensors";
 
+/// Whole numbers are counts.
 template <class T>
 T number_at(const SafetensorsFile& file, const char* key) {
   const std::string& text = file.metadata(key);
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    fail(ErrorKind::data, "checkpoint " + quoted(file.path()) + ": metadata '" + key + "' is '" + text + "', expected a number");
+  const bool below_zero = std::is_integral_v<T> && value < 0;
+  if (error != std::errc() || end != text.data() + text.size() || below_zero)
+    fail(ErrorKind::data, "checkpoint " + quoted(file.path()) + ": metadata '" + key + "' is " + quoted(text) +
+                              ", expected a number" + (std::is_integral_v<T> ? " of 0 or more" : ""));
   return value;
 }
 
@@ -96,7 +100,7 @@ Checkpoint open_pair(const fs::path& model_path) {
   Checkpoint opened{std::move(model), std::move(state), {}};
   for (const SafetensorsFile* file : {opened.model.get(), opened.state.get()})
     if (file->metadata(kFormat) != kFormatValue)
-      fail(ErrorKind::data, "checkpoint " + quoted(file->path()) + " has format " + file->metadata(kFormat) +
+      fail(ErrorKind::data, "checkpoint " + quoted(file->path()) + " has format " + quoted(file->metadata(kFormat)) +
                                 ", this program reads format " + kFormatValue);
   if (opened.model->metadata(kStateHash) != opened.state->metadata(kHeaderHash))
     fail(ErrorKind::data, "checkpoint " + quoted(model_path) + " does not belong to the state file beside it");
