@@ -39,7 +39,7 @@ BatchSplit split_batch(const ConvDesc& d, int threads) {
   const int64_t pixels = d.out_h() * d.out_w();
   const int64_t image_bytes = (d.h * d.w * d.c + pixels * d.k) * static_cast<int64_t>(size_of(d.dtype));
   const int64_t wanted = std::max({int64_t{1}, kPieceBytes / image_bytes, kPiecePixels / pixels});
-  const int64_t rounds = std::max<int64_t>(1, (d.n + wanted * threads - 1) / (wanted * threads));
+  const int64_t rounds = std::max<int64_t>(1, ceil_div(d.n, wanted * threads));
   split.pieces = std::min(d.n, rounds * threads);
   split.images = d.n / split.pieces;
   split.larger = d.n % split.pieces;

@@ -17,7 +17,7 @@ constexpr int64_t kManyWeights = 1 << 18;                // from here on strips 
 constexpr int64_t kShortStrip = 384, kLongStrip = 1024;  // pixels
 
 /// Panels a multiple of the page size apart would share cache sets.
-int64_t panel_stride(int64_t cells) { return (cells + kSpill + 15) / 16 * 16 + 3 * 16; }
+int64_t panel_stride(int64_t cells) { return round_up(cells + kSpill, 16) + 3 * 16; }
 
 /// Output positions whose input lies inside [0, extent).
 void valid_range(int64_t extent, int64_t out, int64_t stride, int64_t first, int64_t& begin, int64_t& end) {
@@ -62,10 +62,10 @@ FilterGradient::FilterGradient(const ConvDesc& d, int threads)
   const int64_t pixels = weights > kManyWeights ? kLongStrip : kShortStrip;
   const int64_t image_pixels = d.out_h() * d.out_w();
   strip_rows_ = std::clamp<int64_t>(pixels / d.out_w(), 1, d.out_h());
-  strip_images_ = std::clamp<int64_t>(pixels / image_pixels, 1, (d.n + parts_ - 1) / parts_);
+  strip_images_ = std::clamp<int64_t>(pixels / image_pixels, 1, ceil_div(d.n, parts_));
   if (strip_images_ > 1) strip_rows_ = d.out_h();
 
-  steps_ = (d.out_w() + kernels_->pixels_per_step - 1) / kernels_->pixels_per_step;
+  steps_ = ceil_div(d.out_w(), kernels_->pixels_per_step);
   row_classes_ = std::min(d.stride, d.r);
   class_rows_ = strip_rows_ + (d.r - 1) / d.stride;
   x_panel_ = panel_stride(strip_images_ * row_classes_ * class_rows_ * steps_ * x_lanes_);
@@ -79,11 +79,11 @@ FilterGradient::FilterGradient(const ConvDesc& d, int threads)
 
 /// Output and input channels are shared out so that the least is packed twice.
 void FilterGradient::choose_split(int threads) {
-  const int64_t wanted = (threads + parts_ - 1) / parts_;
+  const int64_t wanted = ceil_div(threads, parts_);
   const int64_t k_blocks = ceil_div(d_.k, y_lanes_), c_blocks = ceil_div(d_.c, x_lanes_);
   int64_t best = INT64_MAX;
   for (int64_t k_parts = 1; k_parts <= std::min(wanted, k_blocks); ++k_parts) {
-    const int64_t c_parts = std::min(c_blocks, (wanted + k_parts - 1) / k_parts);
+    const int64_t c_parts = std::min(c_blocks, ceil_div(wanted, k_parts));
     const int64_t packed = d_.s * ceil_div(c_blocks, c_parts) * x_lanes_ + ceil_div(k_blocks, k_parts) * y_lanes_;
     if (packed >= best) continue;
     best = packed;
@@ -205,7 +205,7 @@ PanelWalk FilterGradient::walk(const Strip& strip, int64_t r, int64_t s, int64_t
   valid_range(d_.h, strip.rows, d_.stride, strip.row * d_.stride + r - d_.pad, begin, end);
   valid_range(d_.w, d_.out_w(), d_.stride, s - d_.pad, left, right);
   left /= kernels_->pixels_per_step;
-  right = (right + kernels_->pixels_per_step - 1) / kernels_->pixels_per_step;
+  right = ceil_div(right, kernels_->pixels_per_step);
   PanelWalk walk;
   walk.images = strip.images;
   walk.rows = end - begin;

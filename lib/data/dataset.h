@@ -49,8 +49,8 @@ struct Dataset {
 struct DatasetSpec {
   std::string name = "shapes";  ///< stl10 | cifar10 | cifar100 | folder | shapes
   std::string dir;              ///< the data directory; unused by shapes
-  std::string split =
-      "train";  ///< stl10: train, unlabeled, train+unlabeled, test; folder: a sub-folder; else train, test
+  /// stl10: train, unlabeled, train+unlabeled, test; folder: a sub-folder; else train, test.
+  std::string split = "train";
   int64_t max_per_class = 0;     ///< first N of each class; unlabelled images are not limited by it; 0: all
   int64_t max_images = 0;        ///< then the first N of all; 0: all
   int32_t shorter_side = 0;      ///< folder: larger images are shrunk to it (shrink.h); 0: none
@@ -62,10 +62,10 @@ struct DatasetSpec {
 
 /// Reads the data set, using all compute threads.
 ///  * folder: `dir`/`split` when that sub-folder exists, else `dir` itself (an error when `dir` holds another of train,
-///  test,
-///    val). Each sub-folder is a class (searched recursively, links followed, names sorted by bytes; the class list is
-///    the union over the splits, so labels agree between them); images beside class folders, or in a folder without
-///    any, have no label. Hidden entries are ignored. Unreadable or absurd images (decode.h) are skipped and listed.
+///    test, val). Each sub-folder is a class (searched recursively, links followed, names sorted by bytes; the class
+///    list is the union over the splits, so labels agree between them); images beside class folders, or in a folder
+///    without any, have no label. Hidden entries are ignored. Unreadable or absurd images (decode.h) are skipped and
+///    listed.
 ///  * cifar100 has its fine labels. Nothing is downloaded (tools/download does).
 /// Throws Error{usage} for an unknown name or split, Error{data} naming the file, expected and actual size for damaged
 /// files, for an empty set, when more than 1 % of the images of a folder are unreadable, or any with strict_images.

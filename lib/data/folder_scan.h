@@ -10,8 +10,8 @@ namespace dcl {
 struct FolderListing {
   std::string root;                  ///< the split's folder, or the folder itself
   std::vector<std::string> classes;  ///< of all splits, sorted by bytes; empty without class folders
-  std::vector<std::string>
-      files;                    ///< relative to root: by class, then by directory, then by name; unlabelled ones last
+  /// Relative to root: by class, then by directory, then by name; unlabelled ones last.
+  std::vector<std::string> files;
   std::vector<int32_t> labels;  ///< one per file
 };
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/extent.h"
 #include "core/parallel.h"
 #include "data/batch_maker.h"
 #include "data/shuffle.h"
@@ -59,8 +60,7 @@ class Loader::Impl {
   Impl(const Dataset& dataset, Backend& backend, ViewSampler sampler, const LoaderOptions& options)
       : dataset_(dataset), maker_(checked(dataset, options), backend, std::move(sampler), options), options_(options) {
     if (options_.threads == 0) options_.threads = thread_count();
-    steps_ =
-        options_.drop_last ? dataset.size() / options_.batch : (dataset.size() + options_.batch - 1) / options_.batch;
+    steps_ = options_.drop_last ? dataset.size() / options_.batch : ceil_div(dataset.size(), options_.batch);
     order_.resize(static_cast<size_t>(dataset.size()));
     slots_.resize(static_cast<size_t>(options_.ring));
     for (Slot& slot : slots_) slot.made = maker_.allocate();
@@ -87,7 +87,7 @@ class Loader::Impl {
 
   Slot& slot_of(int64_t serial) { return slots_[static_cast<size_t>(serial % options_.ring)]; }
   bool ended() const { return options_.end_epoch > 0 && epoch_ >= options_.end_epoch; }
-  bool slice_left() { return working_ < opened_; }
+  bool slice_left() const { return working_ < opened_; }
   bool may_open() const { return !ended() && opened_ - released_ < options_.ring; }
 
   void open_batch();
@@ -193,8 +193,7 @@ void Loader::Impl::open_batch() {
   const int64_t images = std::min(options_.batch, dataset_.size() - first);
   maker_.begin(slot.made, epoch_, step_,
                std::span(order_).subspan(static_cast<size_t>(first), static_cast<size_t>(images)));
-  const int64_t rows = options_.views * images;
-  slot.slices = (rows + BatchMaker::kSliceViews - 1) / BatchMaker::kSliceViews;
+  slot.slices = ceil_div(options_.views * images, BatchMaker::kSliceViews);
   slot.taken = slot.done = 0;
   slot.free.reset();
   ++opened_;

@@ -10,8 +10,8 @@
 namespace dcl {
 
 /// One file being written. All functions throw Error{io} naming the path and the reason (and, when the disk is full,
-/// the bytes needed and free). A destination that exists and is no regular file is refused. A
-/// link is followed: it stays, and what it leads to is replaced; path() is that.
+/// the bytes needed and free). A destination that exists and is no regular file is refused. A link is followed: it
+/// stays, and what it leads to is replaced; path() is that.
 class AtomicFile {
  public:
   /// expected_bytes, when known: free space is checked and reserved before anything is written.
@@ -32,8 +32,8 @@ class AtomicFile {
 
   /// Flush, fsync, close: all of commit() for which a disk must have room. Nothing can be written after it.
   void finish();
-  /// finish(), unless it was called, then rename and fsync of the directory. After an exception the destination is what it was before,
-  /// except when only the directory's fsync failed: then it is the complete new file.
+  /// finish(), unless it was called, then rename and fsync of the directory. After an exception the destination is what
+  /// it was before, except when only the directory's fsync failed: then it is the complete new file.
   void commit();
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/extent.h"
 #include "core/parallel.h"
 
 namespace dcl {
@@ -52,7 +53,7 @@ const std::vector<double>& Histogram::edges() {
 
 void Histogram::add(std::span<const float> values) {
   const auto total = static_cast<int64_t>(values.size());
-  std::vector<Piece> pieces(static_cast<size_t>((total + kPiece - 1) / kPiece));
+  std::vector<Piece> pieces(static_cast<size_t>(ceil_div(total, kPiece)));
   parallel_chunks(total, kPiece, [&](int64_t begin, int64_t end) {
     pieces[static_cast<size_t>(begin / kPiece)] =
         count_piece(values.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));

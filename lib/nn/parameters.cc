@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/extent.h"
 #include "nn/resnet.h"
 
 namespace dcl {
@@ -9,7 +10,7 @@ namespace {
 
 constexpr int64_t kAlignment = 16;  // floats: 64 bytes
 
-int64_t aligned(int64_t count) { return (count + kAlignment - 1) / kAlignment * kAlignment; }
+int64_t aligned(int64_t count) { return round_up(count, kAlignment); }
 
 /// Writes entries down in order and gives each its place.
 class LayoutBuilder {

@@ -32,8 +32,8 @@ struct ParameterEntry {
   std::vector<int64_t> shape;  ///< PyTorch's: [K,C,R,S], [O,I], [C]; empty for a counter
   Shape stored;                ///< ours: [K,R,S,C] for convolutions, else the same
   int64_t size = 1;            ///< elements
-  int64_t offset =
-      0;  ///< elements from the start of values() and gradients(), or of statistics(); place among counters
+  /// Elements from the start of values() and gradients(), or of statistics(); of a counter, its place among them.
+  int64_t offset = 0;
 };
 
 /// Elements at the start of values() that hold the weights of all convolutions, and nothing else: they have no gaps,

@@ -7,8 +7,7 @@
 namespace dcl {
 namespace {
 
-/// Moves [outer][from_rows][from_columns] to [outer][from_columns][from_rows]: OIHW -> KRSC with rows = I, columns =
-/// HW.
+/// [outer, rows, columns] to [outer, columns, rows]: OIHW to KRSC with rows I and columns HW.
 void transpose(const float* from, float* to, int64_t outer, int64_t rows, int64_t columns) {
   parallel_for(outer, [=](int64_t o) {
     const float* in = from + o * rows * columns;

@@ -12,8 +12,7 @@ TrunkWriter::TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkSha
       images_(shape.batch * shape.views),
       groups_(shape.norm_groups) {}
 
-// ---- Forward
-// ----------------------------------------------------------------------------------------------------------
+// ---- Forward -------------------------------------------------------------------------------------------------------
 
 void TrunkWriter::statistics(const BatchNormDesc& desc, const std::string& name, Operand x, Operand saved) {
   const Operand mean = plan_.parameter(name + ".running_mean"), var = plan_.parameter(name + ".running_var");
@@ -128,8 +127,7 @@ void TrunkWriter::forward(Operand images, Operand features) {
   plan_.average_pool_forward(average_pool_, x, features);
 }
 
-// ---- Backward
-// ---------------------------------------------------------------------------------------------------------
+// ---- Backward ------------------------------------------------------------------------------------------------------
 
 Operand TrunkWriter::input_for_backward(const Unit& unit) { return unit.input ? unit.input : activation(unit.source); }
 

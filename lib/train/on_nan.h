@@ -1,8 +1,7 @@
 // What a run does about a loss that is not finite (or, before a checkpoint, about weights that are not).
 //   stop         ends the run before the update; nothing is saved
 //   skip:N       leaves that batch's update out and goes on with the next batch; at most N in a row
-//   rollback:N   takes weights and optimizer state of the newest valid checkpoint and goes on with the next batch, so
-//   that
+//   rollback:N   takes weights and optimizer state of the newest valid checkpoint and goes on with the next batch:
 //                no batch since that checkpoint has an update; at most N times in a run
 // Repeating those batches instead would repeat the same numbers up to the same loss: a run is a function of its
 // settings. Either way the order of the data and the learning rate go on as if nothing had been left out, and the

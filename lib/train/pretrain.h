@@ -23,8 +23,8 @@ struct PretrainPlan {
   int64_t test_every = 25;        ///< epochs between monitor runs; 0: only at the end
   int64_t keep_last = 2, keep_every = 0;  ///< CheckpointFolder::prune
   bool use_graph = true;                  ///< record the step once and replay it
-  int64_t steps_ahead =
-      -1;  ///< unfinished steps the host may have enqueued beyond the first; -1: 0 on a CPU, 4 on a device
+  /// Unfinished steps the host may have enqueued beyond the first; -1: 0 on a CPU, 4 on a device.
+  int64_t steps_ahead = -1;
   int max_failed_checkpoints = 3;         ///< consecutive ones, before the run gives up
   OnNan on_nan;
   std::optional<MonitorSettings> monitor;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/extent.h"
 #include "data/batch_input.h"
 #include "data/batch_maker.h"
 
@@ -15,7 +16,7 @@ class Tiles {
  public:
   Tiles(int64_t side, int64_t columns, int64_t count) : side_(side), columns_(columns) {
     image_.width = side * columns;
-    image_.height = side * ((count + columns - 1) / columns);
+    image_.height = side * ceil_div(count, columns);
     image_.rgb.resize(static_cast<size_t>(image_.height * image_.width * 3));
   }
 
