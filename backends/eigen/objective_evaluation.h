@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "core/ops.h"
 #include "core/extent.h"
+#include "core/ops.h"
 #include "eigen/kernels/contrastive.h"
 #include "math/contrastive.h"
 

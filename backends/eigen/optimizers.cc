@@ -35,8 +35,7 @@ void EigenBackend::do_adam(const AdamDesc& d, ConstTensorRef scalars, TensorRef 
 void EigenBackend::do_sgd(const SgdDesc& d, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) {
   const float* step = scalars.as<float>();
   if (step[kApply] == 0) return;
-  const SgdCoefficients c{step[kLearningRate], static_cast<float>(d.momentum),
-                          static_cast<float>(d.weight_decay)};
+  const SgdCoefficients c{step[kLearningRate], static_cast<float>(d.momentum), static_cast<float>(d.weight_decay)};
   parallel_chunks(d.size, kGrain, [&](int64_t begin, int64_t end) {
     kernels::optimizers().sgd(c, d.nesterov, end - begin, w.as<float>() + begin, g.as<float>() + begin,
                               velocity.as<float>() + begin);

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "core/parallel.h"
 #include "core/extent.h"
+#include "core/parallel.h"
 #include "eigen/scratch.h"
 
 namespace dcl {

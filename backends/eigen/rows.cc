@@ -4,9 +4,9 @@
 #include <cmath>
 #include <string>
 
+#include "core/extent.h"
 #include "core/parallel.h"
 #include "eigen/eigen_backend.h"
-#include "core/extent.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/reduce.h"
 

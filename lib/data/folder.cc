@@ -1,5 +1,6 @@
-// Folders of JPEG, PNG and PNM files. Files are read and decoded by all threads, block by block, straight into the pool:
-// memory is that of the pixels, of one block of encoded files and, where images are shrunk, of one whole image a thread.
+// Folders of JPEG, PNG and PNM files. Files are read and decoded by all threads, block by block, straight into the
+// pool: memory is that of the pixels, of one block of encoded files and, where images are shrunk, of one whole image a
+// thread.
 #include <sys/stat.h>
 
 #include <limits>

@@ -12,8 +12,8 @@ enum class IoOp { open, allocate, write, fsync, close, rename, unlink, symlink, 
 
 /// What a failpoint asks of the operation it stands before.
 struct PlantedFault {
-  int error = 0;           ///< errno to report instead of doing it; 0 = none
-  bool cut_short = false;  ///< transfer at most half of the bytes
+  int error = 0;              ///< errno to report instead of doing it; 0 = none
+  bool cut_short = false;     ///< transfer at most half of the bytes
   bool not_a_number = false;  ///< of embeddings
   explicit operator bool() const { return error != 0 || cut_short || not_a_number; }
 };

@@ -22,7 +22,8 @@ struct ObjectiveSettings {
   bool operator==(const ObjectiveSettings&) const = default;
 };
 
-/// "biased", "debiased", "hard", "unbiased"; "mean", "sum"; "none", "down". Parsing throws Error{usage} listing the choices.
+/// "biased", "debiased", "hard", "unbiased"; "mean", "sum"; "none", "down". Parsing throws Error{usage} listing the
+/// choices.
 std::string_view name_of(ObjectiveKind kind);
 std::string_view name_of(NegativeScale scale);
 std::string_view name_of(BetaAnneal anneal);
@@ -40,9 +41,9 @@ void check(const ObjectiveSettings& settings);
 ObjectiveDesc objective_desc(const ObjectiveSettings& settings, int64_t batch, int64_t views, int64_t dim,
                              DType dtype = DType::f32);
 
-/// beta in epoch `epoch` (from 0) of `epochs`. Annealed `down` as the code of Robinson et al. (ICLR 2021) does it: with every
-/// ninth of the epochs that is over, the next of nine values from beta to 0, which are equally far apart. The first of them
-/// is beta itself, so that it stays for two ninths.
+/// beta in epoch `epoch` (from 0) of `epochs`. Annealed `down` as the code of Robinson et al. (ICLR 2021) does it: with
+/// every ninth of the epochs that is over, the next of nine values from beta to 0, which are equally far apart. The
+/// first of them is beta itself, so that it stays for two ninths.
 double beta_in_epoch(const ObjectiveSettings& settings, int64_t epoch, int64_t epochs);
 
 /// 1 / (1 + e^(1/t)): from this tau_plus on, an aligned positive puts the negative term of its anchor on the floor as

@@ -1,6 +1,7 @@
 // The folder of one run: made, locked, tested for writing and freed of a killed run's temporaries before any work
 // starts.
-//   config.toml  cmdline.txt  env.json  .lock  metrics.csv  metrics.jsonl  train.log  checkpoints/  events.out.tfevents.*
+//   config.toml  cmdline.txt  env.json  .lock  metrics.csv  metrics.jsonl  train.log  checkpoints/
+//   events.out.tfevents.*
 #pragma once
 
 #include <exception>

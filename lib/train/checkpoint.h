@@ -1,9 +1,9 @@
 // Checkpoints of a run: two safetensors files a step, in RUN/checkpoints.
 //   step-00001234.safetensors        the model, exactly the tensors of the published class, counters in its metadata
 //   step-00001234.state.safetensors  what continuing needs besides: optimizer state
-// Invariant: the state is written before the model, whose metadata carries the state's checksum; a pair is valid when both
-// files verify and belong together. `latest` is moved after both, old pairs go last, and a file that this program did not
-// just replace is never renamed or deleted except by pruning.
+// Invariant: the state is written before the model, whose metadata carries the state's checksum; a pair is valid when
+// both files verify and belong together. `latest` is moved after both, old pairs go last, and a file that this program
+// did not just replace is never renamed or deleted except by pruning.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ struct RunPosition {
 /// What both files of a checkpoint say in their metadata, but for the accuracy.
 struct CheckpointFacts {
   RunPosition position;
-  /// Percent, of exactly these weights; "dcl.knn_top1" of the model alone: when a step is saved again with its accuracy,
-  /// its state stays the same to the byte, and the old model valid until the new one is there.
+  /// Percent, of exactly these weights; "dcl.knn_top1" of the model alone: when a step is saved again with its
+  /// accuracy, its state stays the same to the byte, and the old model valid until the new one is there.
   std::optional<double> knn_top1;
   std::map<std::string, std::string> settings;  ///< those that shape the trajectory; "dcl.config.NAME"
   std::map<std::string, std::string> machine;   ///< what its bits depend on besides; "dcl.machine.NAME"
@@ -59,9 +59,9 @@ class CheckpointFolder {
   std::filesystem::path model_path(int64_t step) const;
   std::filesystem::path state_path(int64_t step) const;
 
-  /// Writes state, then model, then the link `latest` (like `best` a copy where the file system has no links), and removes
-  /// temporaries of writers that were killed. Creates the folder. Error{io} when anything cannot be written: what was
-  /// there before is untouched. One process at a time.
+  /// Writes state, then model, then the link `latest` (like `best` a copy where the file system has no links), and
+  /// removes temporaries of writers that were killed. Creates the folder. Error{io} when anything cannot be written:
+  /// what was there before is untouched. One process at a time.
   void save(const CheckpointFacts& facts, std::vector<TensorSource> model, std::vector<TensorSource> state) const;
 
   /// Points `best` at the checkpoint of `step`.
@@ -74,9 +74,9 @@ class CheckpointFolder {
   std::optional<Checkpoint> newest_valid(std::vector<PassedOver>& passed_over,
                                          int64_t up_to = std::numeric_limits<int64_t>::max()) const;
 
-  /// Deletes old pairs, keeping the newest `keep_last` (at least 1), steps divisible by `keep_every` (when above 0), and what
-  /// `latest` and `best` point to. Steps beyond `latest` neither count nor are deleted. Never throws: a file that cannot
-  /// be deleted is kept.
+  /// Deletes old pairs, keeping the newest `keep_last` (at least 1), steps divisible by `keep_every` (when above 0),
+  /// and what `latest` and `best` point to. Steps beyond `latest` neither count nor are deleted. Never throws: a file
+  /// that cannot be deleted is kept.
   void prune(int64_t keep_last, int64_t keep_every) const noexcept;
 
   const std::filesystem::path& path() const { return folder_; }
@@ -89,8 +89,8 @@ class CheckpointFolder {
   std::filesystem::path folder_;
 };
 
-/// Opens and verifies the pair of a model file (a link to one, or a run directory: its newest valid one, with a warning for
-/// those that are passed over). Error{data} or Error{io} when it is not a valid pair.
+/// Opens and verifies the pair of a model file (a link to one, or a run directory: its newest valid one, with a warning
+/// for those that are passed over). Error{data} or Error{io} when it is not a valid pair.
 Checkpoint open_checkpoint(const std::filesystem::path& path);
 
 /// What `--resume` means: "auto" (the newest valid checkpoint of `folder`, or none), "never" (none; Error{usage} when

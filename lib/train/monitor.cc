@@ -9,18 +9,20 @@ namespace {
 
 /// Normalised features of `images` in backend memory, [images, dim]; nothing when stopped.
 std::optional<Buffer> features_of(Backend& backend, FeatureExtractor& extractor, const Dataset& dataset,
-                                  std::span<const int32_t> images, int64_t eval_size, const std::function<bool()>& stop) {
+                                  std::span<const int32_t> images, int64_t eval_size,
+                                  const std::function<bool()>& stop) {
   const int64_t dim = extractor.dim();
   Buffer all(backend, images.size() * static_cast<size_t>(dim) * sizeof(float));
   std::vector<float> rows;
   size_t offset = 0;
-  const bool whole = extractor.extract(dataset, images, evaluation_views(eval_size), 0, [&](std::span<const float> features) {
-    rows.assign(features.begin(), features.end());
-    normalize_rows(rows, dim);
-    backend.copy_in(all.view({static_cast<int64_t>(rows.size()) / dim, dim}, DType::f32, offset), rows.data());
-    offset += rows.size() * sizeof(float);
-    return !stop || !stop();
-  });
+  const bool whole =
+      extractor.extract(dataset, images, evaluation_views(eval_size), 0, [&](std::span<const float> features) {
+        rows.assign(features.begin(), features.end());
+        normalize_rows(rows, dim);
+        backend.copy_in(all.view({static_cast<int64_t>(rows.size()) / dim, dim}, DType::f32, offset), rows.data());
+        offset += rows.size() * sizeof(float);
+        return !stop || !stop();
+      });
   return whole ? std::optional<Buffer>(std::move(all)) : std::nullopt;
 }
 
@@ -38,7 +40,8 @@ std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore
   const AugmentDesc bank_pixels = evaluation_pixels(bank, settings.eval_size, settings.pixels);
   const AugmentDesc query_pixels = evaluation_pixels(query, settings.eval_size, settings.pixels);
   const auto most = static_cast<int64_t>(std::max(bank_images.size(), query_images.size()));
-  std::optional<FeatureExtractor> extractor(std::in_place, backend, parameters, bank_pixels, most, settings.batch, dtype);
+  std::optional<FeatureExtractor> extractor(std::in_place, backend, parameters, bank_pixels, most, settings.batch,
+                                            dtype);
   const int64_t dim = extractor->dim();
   const auto bank_features = features_of(backend, *extractor, bank, bank_images, settings.eval_size, stop);
   if (!bank_features) return std::nullopt;
@@ -47,13 +50,18 @@ std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore
   if (!query_features) return std::nullopt;
 
   const auto rows = [&](const std::vector<int32_t>& images) { return static_cast<int64_t>(images.size()); };
-  KnnClassifier knn(backend,
-                    {.k = settings.k, .temperature = settings.temperature, .classes = static_cast<int64_t>(bank.classes.size())},
-                    bank_features->view({rows(bank_images), dim}, DType::f32), labels_of(bank, bank_images));
+  KnnClassifier knn(
+      backend,
+      {.k = settings.k, .temperature = settings.temperature, .classes = static_cast<int64_t>(bank.classes.size())},
+      bank_features->view({rows(bank_images), dim}, DType::f32), labels_of(bank, bank_images));
   const KnnAccuracy accuracy =
       knn.accuracy(query_features->view({rows(query_images), dim}, DType::f32), labels_of(query, query_images));
-  return MonitorResult{accuracy.top1, accuracy.top5, rows(bank_images), rows(query_images),
-                       static_cast<int64_t>(bank.classes.size()), std::min(settings.k, rows(bank_images))};
+  return MonitorResult{accuracy.top1,
+                       accuracy.top5,
+                       rows(bank_images),
+                       rows(query_images),
+                       static_cast<int64_t>(bank.classes.size()),
+                       std::min(settings.k, rows(bank_images))};
 }
 
 }  // namespace dcl

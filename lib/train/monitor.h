@@ -1,4 +1,5 @@
-// The kNN monitor: weighted kNN accuracy of an encoder, bank and queries as features in evaluation mode (SEMANTICS 2.6).
+// The kNN monitor: weighted kNN accuracy of an encoder, bank and queries as features in evaluation mode
+// (SEMANTICS 2.6).
 #pragma once
 
 #include <functional>
@@ -22,8 +23,8 @@ struct MonitorResult {
   int64_t bank = 0, queries = 0, classes = 0, k = 0;
 };
 
-/// Evaluates on the labelled images of both sets. Nothing when `stop` (asked between batches; may be empty) returned true.
-/// Error{data} when either set has no labelled image.
+/// Evaluates on the labelled images of both sets. Nothing when `stop` (asked between batches; may be empty) returned
+/// true. Error{data} when either set has no labelled image.
 std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore& parameters, const Dataset& bank,
                                           const Dataset& query, const MonitorSettings& settings, DType dtype,
                                           const std::function<bool()>& stop = {});

@@ -1,6 +1,6 @@
 // Pretraining: the loop around loader, network, objective and optimizer, with checkpoints and the kNN monitor.
-// Invariant: after `step` updates everything that a later step depends on is a function of settings, data and `step`, so a
-// run resumed from a checkpoint continues bit for bit.
+// Invariant: after `step` updates everything that a later step depends on is a function of settings, data and `step`,
+// so a run resumed from a checkpoint continues bit for bit.
 #pragma once
 
 #include <filesystem>
@@ -18,21 +18,21 @@ namespace dcl {
 
 /// What happens around the trajectory without changing it.
 struct PretrainPlan {
-  int64_t max_steps = 0;          ///< stop after this many steps in all; 0: after the epochs
-  int64_t checkpoint_every = 0;   ///< steps; 0: at the end of every epoch
-  int64_t test_every = 25;        ///< epochs between monitor runs; 0: only at the end
+  int64_t max_steps = 0;                  ///< stop after this many steps in all; 0: after the epochs
+  int64_t checkpoint_every = 0;           ///< steps; 0: at the end of every epoch
+  int64_t test_every = 25;                ///< epochs between monitor runs; 0: only at the end
   int64_t keep_last = 2, keep_every = 0;  ///< CheckpointFolder::prune
   bool use_graph = true;                  ///< record the step once and replay it
   /// Unfinished steps the host may have enqueued beyond the first; -1: 0 on a CPU, 4 on a device.
   int64_t steps_ahead = -1;
-  int max_failed_checkpoints = 3;         ///< consecutive ones, before the run gives up
+  int max_failed_checkpoints = 3;  ///< consecutive ones, before the run gives up
   OnNan on_nan;
   std::optional<MonitorSettings> monitor;
 };
 
 struct StepRecord {
-  int64_t step = 0;   ///< updates done, this one included
-  int64_t epoch = 0;  ///< from 1, of this step
+  int64_t step = 0;                                ///< updates done, this one included
+  int64_t epoch = 0;                               ///< from 1, of this step
   int64_t step_in_epoch = 0, steps_per_epoch = 0;  ///< from 1
   double loss = 0, clamp_fraction = 0, mean_positive = 0, mean_negative = 0;
   double lr = 0;

@@ -34,7 +34,8 @@ std::string fingerprint(const Dataset& dataset) {
   }
   sum.add(dataset.labels.data(), dataset.labels.size() * sizeof(int32_t));
   for (const PooledImage& image : dataset.images)
-    sum.add(dataset.pixels.data() + image.offset, size_t{3} * static_cast<size_t>(image.h) * static_cast<size_t>(image.w));
+    sum.add(dataset.pixels.data() + image.offset,
+            size_t{3} * static_cast<size_t>(image.h) * static_cast<size_t>(image.w));
   return sum.text();
 }
 
@@ -42,10 +43,11 @@ std::string fingerprint(const Dataset& dataset) {
 
 void check(const PretrainSettings& s) {
   check(s.objective);
-  require(s.batch >= 2, "batch_size is " + std::to_string(s.batch) + ": a batch needs at least 2 images to have negatives");
+  require(s.batch >= 2,
+          "batch_size is " + std::to_string(s.batch) + ": a batch needs at least 2 images to have negatives");
   require(s.micro_batch == 0 || (s.micro_batch >= 2 && s.batch % s.micro_batch == 0),
-          "micro_batch_size is " + std::to_string(s.micro_batch) + ": expected 0, or 2 or more images that divide batch_size, " +
-              std::to_string(s.batch));
+          "micro_batch_size is " + std::to_string(s.micro_batch) +
+              ": expected 0, or 2 or more images that divide batch_size, " + std::to_string(s.batch));
   require(s.num_positives >= 1 && s.num_positives <= 64, "num_positives must be 1 to 64");
   require(s.num_positives == 1 || has_debiasing_term(s),
           "num_positives above 1 needs a debiasing term: --objective debiased or hard");

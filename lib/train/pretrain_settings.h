@@ -16,11 +16,11 @@ namespace dcl {
 
 struct PretrainSettings {
   ModelConfig model;
-  AugmentSettings augment;   ///< augment.size: height and width of a view
+  AugmentSettings augment;  ///< augment.size: height and width of a view
   ObjectiveSettings objective;
-  int num_positives = 1;     ///< M: positives of the debiasing term; a batch has M + 1 views
-  int64_t batch = 256;       ///< images per step
-  int64_t micro_batch = 0;   ///< images that are in the network at a time, a divisor of batch; 0: all
+  int num_positives = 1;    ///< M: positives of the debiasing term; a batch has M + 1 views
+  int64_t batch = 256;      ///< images per step
+  int64_t micro_batch = 0;  ///< images that are in the network at a time, a divisor of batch; 0: all
   int64_t epochs = 400;
   OptimizerSettings optimizer;
   ScheduleKind schedule = ScheduleKind::constant;
@@ -35,8 +35,8 @@ struct PretrainSettings {
 
 /// Error{usage} naming the first setting that is out of range.
 void check(const PretrainSettings& settings);
-/// Of an objective that knows true negatives by their labels: Error{usage} when no image has one, a warning when some have
-/// none, which are true negatives of every other image.
+/// Of an objective that knows true negatives by their labels: Error{usage} when no image has one, a warning when some
+/// have none, which are true negatives of every other image.
 void check_labels(const PretrainSettings& settings, const Dataset& dataset);
 
 /// The settings and the data as flag names and values: two runs with equal maps, on the same backend, are the same run.

@@ -12,7 +12,8 @@ double Schedule::at(int64_t step) const {
   if (step < warmup_steps) return base * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
   if (kind == ScheduleKind::constant) return base;
   const int64_t last = std::max<int64_t>(total_steps - 1, warmup_steps + 1);
-  const double progress = std::min(1.0, static_cast<double>(step - warmup_steps) / static_cast<double>(last - warmup_steps));
+  const double progress =
+      std::min(1.0, static_cast<double>(step - warmup_steps) / static_cast<double>(last - warmup_steps));
   return final + 0.5 * (base - final) * (1.0 + std::cos(std::numbers::pi * progress));
 }
 

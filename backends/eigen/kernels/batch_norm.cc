@@ -1,6 +1,6 @@
 // A call's rows are read as a few streams, each sequential in memory (row i of every stream, then row i + 1 of every
-// stream): that keeps more of the memory's bandwidth busy than one stream does, and per-channel constants and sums, which
-// lie in the first-level cache, are touched once for all streams.
+// stream): that keeps more of the memory's bandwidth busy than one stream does, and per-channel constants and sums,
+// which lie in the first-level cache, are touched once for all streams.
 #include "eigen/kernels/batch_norm.h"
 
 #include "eigen/kernels/lanes.h"
@@ -64,8 +64,10 @@ void apply_rows(const T* x, const T* residual, T* y, int64_t rows, int64_t chann
         auto value = multiply_add(L::load(x + i) - mean, scale, beta);
         if (kResidual) value += L::load(residual + i);
         if (kRelu) value = relu_of(value);
-        if (kStream) L::stream(y + i, value);
-        else L::store(y + i, value);
+        if (kStream)
+          L::stream(y + i, value);
+        else
+          L::store(y + i, value);
       }
     });
   });
@@ -122,8 +124,8 @@ void backward_sums_of(const T* dy, const T* x, const T* y, T* masked, int64_t ro
 }
 
 template <class T>
-void backward_sums(const T* dy, const T* x, const T* y, T* masked, int64_t rows, int64_t channels, BatchNormAffine affine,
-                   BatchNormMask mask, float* sums) {
+void backward_sums(const T* dy, const T* x, const T* y, T* masked, int64_t rows, int64_t channels,
+                   BatchNormAffine affine, BatchNormMask mask, float* sums) {
   const auto run = [&](auto with_write, auto without) {
     const bool write = masked && !(masked == dy && mask == BatchNormMask::none);
     if (write) return with_write(dy, x, y, masked, rows, channels, affine, sums);
@@ -133,7 +135,8 @@ void backward_sums(const T* dy, const T* x, const T* y, T* masked, int64_t rows,
     case BatchNormMask::none:
       return run(&backward_sums_of<BatchNormMask::none, true, T>, &backward_sums_of<BatchNormMask::none, false, T>);
     case BatchNormMask::recomputed:
-      return run(&backward_sums_of<BatchNormMask::recomputed, true, T>, &backward_sums_of<BatchNormMask::recomputed, false, T>);
+      return run(&backward_sums_of<BatchNormMask::recomputed, true, T>,
+                 &backward_sums_of<BatchNormMask::recomputed, false, T>);
     case BatchNormMask::from_y:
       return run(&backward_sums_of<BatchNormMask::from_y, true, T>, &backward_sums_of<BatchNormMask::from_y, false, T>);
   }
@@ -153,10 +156,13 @@ void backward_data_rows(const T* dy, const T* x, T* dx, int64_t rows, int64_t ch
         const int64_t i = (row + s * part) * channels + c;
         const F centred = L::load(x + i) - mean;
         F g = L::load(dy + i);
-        if (kRecompute) g = where_positive(multiply_add(centred, L::load(affine.scale + c), L::load(affine.beta + c)), g);
+        if (kRecompute)
+          g = where_positive(multiply_add(centred, L::load(affine.scale + c), L::load(affine.beta + c)), g);
         const F value = multiply_add(g, g_factor, multiply_add(centred, x_factor, offset));
-        if (kStream) L::stream(dx + i, value);
-        else L::store(dx + i, value);
+        if (kStream)
+          L::stream(dx + i, value);
+        else
+          L::store(dx + i, value);
       }
     });
   });

@@ -39,9 +39,12 @@ Isa active_isa() {
 
 const char* name_of(Isa isa) {
   switch (isa) {
-    case Isa::v4: return "x86-64-v4 (AVX-512)";
-    case Isa::v3: return "x86-64-v3 (AVX2)";
-    default: return "any processor";
+    case Isa::v4:
+      return "x86-64-v4 (AVX-512)";
+    case Isa::v3:
+      return "x86-64-v3 (AVX2)";
+    default:
+      return "any processor";
   }
 }
 

@@ -55,8 +55,8 @@ DCL_INLINE Vec<float> relu_of(Vec<float> value) {
 #endif
 }
 
-/// a * b + c, one rounding where the instruction set has it: always the same for an instruction set, so that passes that
-/// must agree on a sign do.
+/// a * b + c, one rounding where the instruction set has it: always the same for an instruction set, so that passes
+/// that must agree on a sign do.
 DCL_INLINE float multiply_add(float a, float b, float c) {
 #if defined(__FMA__)
   return __builtin_fmaf(a, b, c);
@@ -74,8 +74,8 @@ DCL_INLINE Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) {
 #endif
 }
 
-/// Stores past the caches; `to` is aligned to the vector. end_streaming() orders such stores before what the thread does
-/// next.
+/// Stores past the caches; `to` is aligned to the vector. end_streaming() orders such stores before what the thread
+/// does next.
 template <class V>
 DCL_INLINE void stream_vector(void* to, V value) {
   static_assert(sizeof(V) == kVectorBytes);
