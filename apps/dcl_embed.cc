@@ -13,7 +13,7 @@
 namespace dcl {
 namespace {
 
-/// row, file name, label (index and class name; empty when unknown) of every image.
+/// row, file name, label (index and class name; -1 and empty when unknown) of every image.
 void write_names(const Dataset& dataset, CsvWriter& csv) {
   for (int64_t i = 0; i < dataset.size(); ++i) {
     const auto at = static_cast<size_t>(i);

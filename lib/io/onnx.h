@@ -31,6 +31,7 @@ class OnnxGraph {
   /// A constant, f32; returns its name.
   std::string constant(TensorSource tensor);
   std::string constant(std::string name, std::vector<int64_t> shape, std::vector<float> values);
+  size_t constants() const { return constants_.size(); }
   /// A node with one result, which is named `result` and also returned. Nodes must come after what they read.
   std::string node(std::string_view op, const std::vector<std::string>& operands, std::string result,
                    const std::vector<Attribute>& attributes = {});

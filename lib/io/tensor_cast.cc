@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "io/convert.h"
+#include "io/csv.h"
 
 namespace dcl {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 void require_finite(const TensorFile& file, const FileTensor& tensor, double before, float after, FileDType type) {
   if (std::isfinite(before) && !std::isfinite(after))
     fail(ErrorKind::data, quoted(file.path()) + ": " + tensor_text(tensor.name) + " has the value " +
-                              std::to_string(before) + ", which " + std::string(name_of(type)) + " cannot hold");
+                              number_text(before) + ", which " + std::string(name_of(type)) + " cannot hold");
 }
 
 void cast(const TensorFile& file, const FileTensor& tensor, FileDType type, const ByteSink& sink) {

@@ -34,9 +34,8 @@ class TrainingPlan {
   const ModelConfig& config() const { return config_; }
   const NetworkShape& shape() const { return shape_; }
 
-  TensorRef input() const {
-    return plan_.tensor(input_);
-  }  ///< [views * batch, h, w, 3] dtype, view-major; the caller fills it
+  /// [views * batch, h, w, 3] dtype, view-major; the caller fills it.
+  TensorRef input() const { return plan_.tensor(input_); }
   TensorRef features() const { return plan_.tensor(features_); }      ///< f32 [views * batch, F], not normalised
   TensorRef embeddings() const { return plan_.tensor(embeddings_); }  ///< f32 [views * batch, D], rows of unit length
   /// f32, like embeddings(): dLoss/dembeddings, which the caller writes between forward() and backward().

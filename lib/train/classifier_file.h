@@ -31,7 +31,7 @@ struct Classifier {
 void write_classifier(const std::filesystem::path& path, const ParameterStore& encoder, const LinearValues& linear,
                       const std::vector<std::string>& classes, FileMetadata metadata = {});
 
-/// The layer's values; Error{data} where they are not finite.
+/// The layer's values; Error{numerical} where they are not finite.
 LinearValues import_linear(const TensorFile& file, const MappedLinear& linear);
 /// The names that `file` has for so many classes; none where it has no or other ones.
 std::vector<std::string> class_names(const TensorFile& file, int64_t classes);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/extent.h"
 #include "data/shuffle.h"
 #include "train/linear_impl.h"
 
@@ -103,7 +104,7 @@ void check(const Dataset& train, const Dataset& test) {
 /// Batch norm in training mode needs two values of every channel, also in the last batch of an epoch and behind the
 /// last convolution.
 void check_batch_norm(const LinearSettings& s, const ModelConfig& encoder, int64_t images) {
-  const int64_t shrink = encoder.stem == Stem::cifar ? 8 : 32, side = (s.augment.size + shrink - 1) / shrink;
+  const int64_t side = ceil_div(s.augment.size, encoder.stem == Stem::cifar ? 8 : 32);
   const int64_t left = images % s.batch, last = left > 0 ? left : std::min(s.batch, images);
   require(
       last * side * side >= 2, ErrorKind::usage,

@@ -104,8 +104,7 @@ size_t write_model_onnx(const TensorFile& file, const std::filesystem::path& out
     if (const auto names = file.metadata().find(kClassesKey); names != file.metadata().end())
       options.metadata.insert(*names);
   }
-  write_onnx(output, store, options);
-  return store.entries().size() + (options.classifier ? 2 : 0);
+  return write_onnx(output, store, options);
 }
 
 void write_tensors(const TensorFile& file, std::vector<TensorSource> sources, const std::filesystem::path& output,

@@ -25,10 +25,10 @@ struct ConvertSettings {
   TensorNames names = TensorNames::keep;
   std::string prefix;        ///< put before every name: "module." for a model inside DataParallel
   std::string model_prefix;  ///< which of several networks (map_state)
-  std::string normalization =
-      "auto";  ///< ONNX: of pixels (normalization_names); auto: as the file says, else published
-  std::optional<FileDType>
-      dtype;  ///< f32, f16 or bf16: of all floating tensors; nothing: as they are (bf16 as f32 in NPZ)
+  /// ONNX: of pixels (normalization_names); auto: as the file says, else published.
+  std::string normalization = "auto";
+  /// f32, f16 or bf16: of all floating tensors; nothing: as they are (bf16 as f32 in NPZ).
+  std::optional<FileDType> dtype;
 };
 
 /// Reads `input`, of any format that open_tensor_file knows, and writes `output` atomically. ONNX holds the computation

@@ -143,14 +143,16 @@ std::string list_text(const float (&values)[3]) {
 
 }  // namespace
 
-void write_onnx(const std::filesystem::path& path, const ParameterStore& store, const OnnxOptions& options) {
+size_t write_onnx(const std::filesystem::path& path, const ParameterStore& store, const OnnxOptions& options) {
   FileMetadata metadata = options.metadata;
   metadata["dcl.arch"] = store.config().arch;
   metadata["dcl.stem"] = name_of(store.config().stem);
   metadata["dcl.input"] = "images: RGB, channels first, pixel / 255; the normalisation is part of the model";
   metadata["dcl.mean"] = list_text(options.normalization.mean);
   metadata["dcl.std"] = list_text(options.normalization.std);
-  Exporter(store, options).graph().write(path, metadata);
+  const Exporter exporter(store, options);
+  exporter.graph().write(path, metadata);
+  return exporter.graph().constants();
 }
 
 }  // namespace dcl

@@ -23,7 +23,7 @@ struct OnnxOptions {
 ///   normalized_features  f32 [N, F], rows of unit length: what dcl-embed writes and kNN compares
 ///   embeddings           f32 [N, D], rows of unit length; with options.head
 ///   logits               f32 [N, classes]; with options.classifier
-/// Error{io} as AtomicFile has them.
-void write_onnx(const std::filesystem::path& path, const ParameterStore& store, const OnnxOptions& options = {});
+/// Error{io} as AtomicFile has them. Returns the number of constants, the tensors that the model holds.
+size_t write_onnx(const std::filesystem::path& path, const ParameterStore& store, const OnnxOptions& options = {});
 
 }  // namespace dcl

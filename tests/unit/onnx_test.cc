@@ -124,9 +124,10 @@ class OnnxExport : public testing::Test {
 
 TEST_F(OnnxExport, FoldsBatchNormInDouble) {
   const ParameterStore store = filled_store(*backend_, {.arch = "resnet18", .feature_dim = 8, .hidden_dim = 16});
-  write_onnx(path("m.onnx"), store, {.head = true});
+  const size_t written = write_onnx(path("m.onnx"), store, {.head = true});
   const Model file(path("m.onnx"));
   const auto constant = constants(file);
+  EXPECT_EQ(written, constant.size());
   for (const auto& [layer, norm] :
        {std::pair{"f.0", "f.1"}, {"f.5.0.downsample.0", "f.5.0.downsample.1"}, {"g.0", "g.1"}}) {
     const auto values = [&](const std::string& name) { return store.export_tensor(store.entry(name)); };
