@@ -130,14 +130,18 @@ CheckpointFacts facts_of(const SafetensorsFile& file) {
   return facts;
 }
 
-fs::path CheckpointFolder::model_path(int64_t step) const { return folder_ / (step_name(step) + std::string(kModelSuffix)); }
-fs::path CheckpointFolder::state_path(int64_t step) const { return folder_ / (step_name(step) + std::string(kStateSuffix)); }
+fs::path CheckpointFolder::model_path(int64_t step) const {
+  return folder_ / (step_name(step) + std::string(kModelSuffix));
+}
+fs::path CheckpointFolder::state_path(int64_t step) const {
+  return folder_ / (step_name(step) + std::string(kStateSuffix));
+}
 
 void CheckpointFolder::point(const char* link, int64_t step) const {
   const fs::path place = folder_ / link;
   if (replace_symlink(model_path(step).filename(), place)) return;
-  // No links here: a copy, which can be opened and outlives pruning all the same. A link from elsewhere must not lead it
-  // into an older checkpoint.
+  // No links here: a copy, which can be opened and outlives pruning all the same. A link from elsewhere must not lead
+  // it into an older checkpoint.
   std::error_code absent;
   if (fs::is_symlink(place, absent)) remove_file(place);
   copy_file_atomically(model_path(step), place);
@@ -263,13 +267,15 @@ Checkpoint open_checkpoint(const fs::path& path) {
 std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const CheckpointFolder& folder) {
   if (resume == "never") {
     if (!folder.steps().empty())
-      fail(ErrorKind::usage, quoted(folder.path()) + " holds checkpoints of an earlier run: continue it with --resume auto or "
+      fail(ErrorKind::usage, quoted(folder.path()) +
+                                 " holds checkpoints of an earlier run: continue it with --resume auto or "
                                  "give another --run_dir");
     return std::nullopt;
   }
   if (resume != "auto" && resume != "must") return asked_for(resume, folder);
   std::optional<Checkpoint> found = newest_of(folder);
-  if (!found && resume == "must") fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
+  if (!found && resume == "must")
+    fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
   return found;
 }
 
