@@ -2,6 +2,7 @@
 #include "common_options.h"
 #include "io/csv.h"
 #include "run/app.h"
+#include "run/progress.h"
 #include "train/monitor.h"
 
 int main(int argc, char** argv) {
@@ -35,7 +36,12 @@ int main(int argc, char** argv) {
     const Dataset bank = load_dataset(data.train), query = data.load_test(bank);
     report(bank);
     report(query);
-    const MonitorResult result = *knn_accuracy(*backend, store, bank, query, settings, device.type());
+    WorkProgress features("Features");
+    const MonitorResult result =
+        *knn_accuracy(*backend, store, bank, query, settings, device.type(), [&](int64_t done, int64_t all) {
+          features(done, all);
+          return true;
+        });
     if (json) {
       nlohmann::ordered_json out{{"knn_top1", result.top1},
                                  {"knn_top5", result.top5},

@@ -100,7 +100,9 @@ int main(int argc, char** argv) {
     report(train);
     report(test);
     Reporter reporter(settings.epochs);
-    const auto [result, classifier] = linear_evaluation(*backend, store, train, test, settings, std::ref(reporter));
+    WorkProgress features("Features");
+    const auto [result, classifier] =
+        linear_evaluation(*backend, store, train, test, settings, std::ref(reporter), std::ref(features));
     if (!out.empty()) {
       write_classifier(out, store, classifier, train.classes,
                        {{"dcl.protocol", protocol},

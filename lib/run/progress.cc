@@ -112,4 +112,10 @@ std::string Progress::plain_text(double elapsed, double rate) const {
                      times_text(done_, total_, elapsed, rate));
 }
 
+void WorkProgress::operator()(int64_t done, int64_t all) {
+  if (!bar_) bar_.emplace(all);
+  bar_->update(done, label_);
+  if (done >= all) bar_.reset();
+}
+
 }  // namespace dcl

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "run/console.h"
 
@@ -39,6 +41,18 @@ class Progress {
   double recent_items_ = 0, recent_seconds_ = 0;  // exponential means; their quotient is the rate
   std::string label_;
   bool finished_ = false;
+};
+
+/// A bar for work that says itself how much there is; it goes when all is done. To be handed on by std::ref.
+class WorkProgress {
+ public:
+  explicit WorkProgress(std::string label) : label_(std::move(label)) {}
+  /// `done` of `all` items are finished.
+  void operator()(int64_t done, int64_t all);
+
+ private:
+  std::string label_;
+  std::optional<Progress> bar_;
 };
 
 }  // namespace dcl

@@ -59,10 +59,14 @@ std::vector<std::string> class_names(const TensorFile& file, int64_t classes) {
   return {};
 }
 
-std::string stored_normalization(const FileMetadata& metadata, const std::string& otherwise) {
-  const std::vector<std::string> known = normalization_names();
+std::string stored_normalization(const FileMetadata& metadata) {
   const auto found = metadata.find(kNormalizationKey);
-  return found != metadata.end() && std::ranges::count(known, found->second) > 0 ? found->second : otherwise;
+  if (found == metadata.end()) return "published";
+  const std::vector<std::string> known = normalization_names();
+  if (std::ranges::find(known, found->second) == known.end())
+    fail(ErrorKind::data, "the file names a normalization that is not known, '" + escaped(found->second) +
+                              "': say with --normalization how its encoder is shown images");
+  return found->second;
 }
 
 Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {

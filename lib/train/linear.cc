@@ -10,13 +10,15 @@
 namespace dcl {
 namespace {
 
-/// Features of the whole images, [images.size(), dim].
+/// Features of images, [images.size(), dim]; calls on_images with how many are done.
 std::vector<float> features_of(FeatureExtractor& extractor, const Dataset& dataset, std::span<const int32_t> images,
-                               const ViewSampler& views, uint32_t epoch) {
+                               const ViewSampler& views, uint32_t epoch,
+                               const std::function<void(int64_t)>& on_images) {
   std::vector<float> all;
   all.reserve(images.size() * static_cast<size_t>(extractor.dim()));
   extractor.extract(dataset, images, views, epoch, [&](std::span<const float> rows) {
     all.insert(all.end(), rows.begin(), rows.end());
+    on_images(std::ssize(all) / extractor.dim());
     return true;
   });
   return all;
@@ -35,20 +37,31 @@ ClassifierSettings classifier_settings(const LinearSettings& s, const ParameterS
 class FrozenEvaluation final : public LinearEvaluation {
  public:
   FrozenEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                   const LinearSettings& settings)
+                   const LinearSettings& settings, const std::function<void(int64_t done, int64_t all)>& on_features)
       : LinearEvaluation(backend, encoder, train, test, settings), order_(train.images.size()) {
     const std::vector<int32_t> images = all_images(train);
+    const int64_t all = std::ssize(images) * std::max(1, settings.views) + std::ssize(test_images_);
+    int64_t before = 0;
+    const auto features = [&](FeatureExtractor& extractor, const Dataset& dataset, std::span<const int32_t> of,
+                              const ViewSampler& views, int copy) {
+      std::vector<float> rows =
+          features_of(extractor, dataset, of, views, static_cast<uint32_t>(copy), [&](int64_t done) {
+            if (on_features) on_features(before + done, all);
+          });
+      before += std::ssize(of);
+      return rows;
+    };
+    const ViewSampler whole = evaluation_views(settings.eval_size);
     if (settings.views == 0) {
-      FeatureExtractor whole = extractor(train);
-      copies_.push_back(features_of(whole, train, images, evaluation_views(settings.eval_size), 0));
+      FeatureExtractor of_train = extractor(train);
+      copies_.push_back(features(of_train, train, images, whole, 0));
     } else {
       FeatureExtractor augmented = extractor(train, augment_desc(settings.augment));
       for (int copy = 0; copy < settings.views; ++copy)
-        copies_.push_back(features_of(augmented, train, images, training_views(settings.augment, settings.seed),
-                                      static_cast<uint32_t>(copy)));
+        copies_.push_back(features(augmented, train, images, training_views(settings.augment, settings.seed), copy));
     }
-    FeatureExtractor whole = extractor(test);
-    test_features_ = features_of(whole, test, test_images_, evaluation_views(settings.eval_size), 0);
+    FeatureExtractor of_test = extractor(test);
+    test_features_ = features(of_test, test, test_images_, whole, 0);
   }
 
  private:
@@ -175,12 +188,12 @@ void check(const LinearSettings& s) {
 }
 
 LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                               const LinearSettings& settings,
-                               const std::function<void(const LinearEpoch&)>& on_epoch) {
+                               const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch,
+                               const std::function<void(int64_t done, int64_t all)>& on_features) {
   check(settings);
   check(train, test);
   if (settings.protocol == LinearProtocol::frozen)
-    return FrozenEvaluation(backend, encoder, train, test, settings).run(on_epoch);
+    return FrozenEvaluation(backend, encoder, train, test, settings, on_features).run(on_epoch);
   check_batch_norm(settings, encoder.config(), train.size());
   if (settings.protocol == LinearProtocol::finetune && encoder.config().head)
     fail(ErrorKind::internal, "finetuning takes an encoder without projection head");

@@ -44,11 +44,13 @@ struct LinearResult {
   LinearValues classifier;  ///< after it
 };
 
-/// Trains and tests; calls on_epoch for each epoch. Protocol batch changes the running statistics in `encoder`,
+/// Trains and tests; calls on_epoch for each epoch and, where given, on_features while features are computed once, with
+/// the number of images that are done of all. Protocol batch changes the running statistics in `encoder`,
 /// finetune all of it, which takes a store without head and with gradients. Error{data} when a training image has no
 /// label or no test image has one; Error{usage} for settings out of range, or a batch too small for batch norm;
 /// Error{numerical} for features or a loss that are not finite.
 LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                               const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch);
+                               const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch,
+                               const std::function<void(int64_t done, int64_t all)>& on_features = {});
 
 }  // namespace dcl

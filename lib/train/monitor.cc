@@ -10,7 +10,7 @@ namespace {
 /// Normalised features of `images` in backend memory, [images, dim]; nothing when stopped.
 std::optional<Buffer> features_of(Backend& backend, FeatureExtractor& extractor, const Dataset& dataset,
                                   std::span<const int32_t> images, int64_t eval_size,
-                                  const std::function<bool()>& stop) {
+                                  const std::function<bool(int64_t done)>& proceed) {
   const int64_t dim = extractor.dim();
   Buffer all(backend, images.size() * static_cast<size_t>(dim) * sizeof(float));
   std::vector<float> rows;
@@ -21,7 +21,7 @@ std::optional<Buffer> features_of(Backend& backend, FeatureExtractor& extractor,
         normalize_rows(rows, dim);
         backend.copy_in(all.view({static_cast<int64_t>(rows.size()) / dim, dim}, DType::f32, offset), rows.data());
         offset += rows.size() * sizeof(float);
-        return !stop || !stop();
+        return proceed(static_cast<int64_t>(offset / sizeof(float)) / dim);
       });
   return whole ? std::optional<Buffer>(std::move(all)) : std::nullopt;
 }
@@ -30,7 +30,7 @@ std::optional<Buffer> features_of(Backend& backend, FeatureExtractor& extractor,
 
 std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore& parameters, const Dataset& bank,
                                           const Dataset& query, const MonitorSettings& settings, DType dtype,
-                                          const std::function<bool()>& stop) {
+                                          const std::function<bool(int64_t done, int64_t all)>& proceed) {
   const std::vector<int32_t> bank_images = labelled_images(bank), query_images = labelled_images(query);
   for (const auto& [set, images] : {std::pair(&bank, &bank_images), std::pair(&query, &query_images)})
     if (images->empty())
@@ -39,29 +39,33 @@ std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore
 
   const AugmentDesc bank_pixels = evaluation_pixels(bank, settings.eval_size, settings.pixels);
   const AugmentDesc query_pixels = evaluation_pixels(query, settings.eval_size, settings.pixels);
-  const auto most = static_cast<int64_t>(std::max(bank_images.size(), query_images.size()));
+  const int64_t most = std::max(std::ssize(bank_images), std::ssize(query_images));
   std::optional<FeatureExtractor> extractor(std::in_place, backend, parameters, bank_pixels, most, settings.batch,
                                             dtype);
   const int64_t dim = extractor->dim();
-  const auto bank_features = features_of(backend, *extractor, bank, bank_images, settings.eval_size, stop);
+  const int64_t all = std::ssize(bank_images) + std::ssize(query_images);
+  const auto go_on = [&](int64_t before) {
+    return [&proceed, all, before](int64_t done) { return !proceed || proceed(before + done, all); };
+  };
+  const auto bank_features = features_of(backend, *extractor, bank, bank_images, settings.eval_size, go_on(0));
   if (!bank_features) return std::nullopt;
   if (!(query_pixels == bank_pixels)) extractor.emplace(backend, parameters, query_pixels, most, settings.batch, dtype);
-  const auto query_features = features_of(backend, *extractor, query, query_images, settings.eval_size, stop);
+  const auto query_features =
+      features_of(backend, *extractor, query, query_images, settings.eval_size, go_on(std::ssize(bank_images)));
   if (!query_features) return std::nullopt;
 
-  const auto rows = [&](const std::vector<int32_t>& images) { return static_cast<int64_t>(images.size()); };
   KnnClassifier knn(
       backend,
       {.k = settings.k, .temperature = settings.temperature, .classes = static_cast<int64_t>(bank.classes.size())},
-      bank_features->view({rows(bank_images), dim}, DType::f32), labels_of(bank, bank_images));
+      bank_features->view({std::ssize(bank_images), dim}, DType::f32), labels_of(bank, bank_images));
   const KnnAccuracy accuracy =
-      knn.accuracy(query_features->view({rows(query_images), dim}, DType::f32), labels_of(query, query_images));
+      knn.accuracy(query_features->view({std::ssize(query_images), dim}, DType::f32), labels_of(query, query_images));
   return MonitorResult{accuracy.top1,
                        accuracy.top5,
-                       rows(bank_images),
-                       rows(query_images),
+                       std::ssize(bank_images),
+                       std::ssize(query_images),
                        static_cast<int64_t>(bank.classes.size()),
-                       std::min(settings.k, rows(bank_images))};
+                       std::min(settings.k, std::ssize(bank_images))};
 }
 
 }  // namespace dcl

@@ -23,10 +23,10 @@ struct MonitorResult {
   int64_t bank = 0, queries = 0, classes = 0, k = 0;
 };
 
-/// Evaluates on the labelled images of both sets. Nothing when `stop` (asked between batches; may be empty) returned
-/// true. Error{data} when either set has no labelled image.
+/// Evaluates on the labelled images of both sets. `proceed`, where given, is asked after every batch, with how many
+/// images of all are done; nothing is returned when it says no. Error{data} when either set has no labelled image.
 std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore& parameters, const Dataset& bank,
                                           const Dataset& query, const MonitorSettings& settings, DType dtype,
-                                          const std::function<bool()>& stop = {});
+                                          const std::function<bool(int64_t done, int64_t all)>& proceed = {});
 
 }  // namespace dcl

@@ -20,7 +20,7 @@ void Pretrainer::Impl::run_monitor(PretrainObserver& observer) {
   std::optional<MonitorResult> result;
   try {
     result = knn_accuracy(backend_, step_.parameters(), *bank_, *query_, *plan_.monitor, settings_.dtype,
-                          [&] { return observer.stop_requested(); });
+                          [&](int64_t, int64_t) { return !observer.stop_requested(); });
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::numerical) throw;  // whether training can go on, its own loss tells
     log(LogLevel::warning, std::string("no kNN accuracy: ") + error.what());

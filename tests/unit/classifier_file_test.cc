@@ -90,6 +90,13 @@ TEST_F(ClassifierFile, NamesOfAnotherNumberOfClassesAreNotTaken) {
   EXPECT_NE(said[0].find("2 names for 3 classes"), std::string::npos) << said[0];
 }
 
+TEST(StoredNormalization, IsPublishedWhereNoneIsNamedAndAnErrorWhereAnUnknownOneIs) {
+  const std::string key(kNormalizationKey);
+  EXPECT_EQ(stored_normalization({}), "published");
+  EXPECT_EQ(stored_normalization({{key, "half"}}), "half");
+  EXPECT_THROW(stored_normalization({{key, "of tomorrow"}}), Error);
+}
+
 TEST_F(ClassifierFile, WithoutOneClassifierItIsRefused) {
   expect_refused(write("", {}), ErrorKind::data, "not one classifier on its 512 features");
   expect_refused(write("", {"fc", "linear"}), ErrorKind::data, "not one classifier");

@@ -10,6 +10,7 @@
 #include "eigen/eigen_backend.h"
 #include "math/philox.h"
 #include "nn/network.h"
+#include "train/monitor.h"
 
 namespace dcl {
 namespace {
@@ -45,6 +46,50 @@ TEST(Linear, AForwardPassHasNoMoreImagesThanThereAre) {
     linear_evaluation(backend, encoder, train, test, settings, [](const LinearEpoch&) {});
     EXPECT_EQ(backend.most_images, expected) << "protocol " << static_cast<int>(protocol) << ", views " << views;
   }
+}
+
+TEST(Linear, FeaturesThatAreComputedOnceAreCounted) {
+  const Dataset data = load_dataset({.shapes_count = 9, .shapes_size = 16});
+  for (const int views : {0, 2}) {
+    EigenBackend backend;
+    ParameterStore encoder(backend, {.arch = "resnet18", .head = false}, false);
+    encoder.initialise(1);
+    LinearSettings settings;
+    settings.protocol = LinearProtocol::frozen, settings.views = views;
+    settings.epochs = 1, settings.eval_batch = 8, settings.augment.size = 16;
+    std::vector<int64_t> done;
+    const int64_t expected = 9 * std::max(1, views) + 9;
+    linear_evaluation(
+        backend, encoder, data, data, settings, [](const LinearEpoch&) {},
+        [&](int64_t images, int64_t all) {
+          EXPECT_EQ(all, expected);
+          done.push_back(images);
+        });
+    EXPECT_EQ(done, views == 0 ? (std::vector<int64_t>{5, 9, 14, 18}) : (std::vector<int64_t>{5, 9, 14, 18, 23, 27}));
+  }
+}
+
+TEST(Knn, ImagesAreCountedAndItStopsWhenItIsTold) {
+  const Dataset data = load_dataset({.shapes_count = 9, .shapes_size = 16});
+  EigenBackend backend;
+  ParameterStore encoder(backend, {.arch = "resnet18", .head = false}, false);
+  encoder.initialise(1);
+  const MonitorSettings settings{.k = 1, .batch = 8};
+  std::vector<int64_t> done;
+  const auto until = [&](int64_t end) {
+    done.clear();
+    return knn_accuracy(backend, encoder, data, data, settings, DType::f32, [&](int64_t images, int64_t all) {
+      EXPECT_EQ(all, 18);
+      done.push_back(images);
+      return images < end;
+    });
+  };
+  EXPECT_TRUE(until(19));
+  EXPECT_EQ(done, (std::vector<int64_t>{5, 9, 14, 18}));
+  EXPECT_FALSE(until(14)) << "among the queries";
+  EXPECT_EQ(done, (std::vector<int64_t>{5, 9, 14}));
+  EXPECT_FALSE(until(5)) << "in the bank";
+  EXPECT_EQ(done, (std::vector<int64_t>{5}));
 }
 
 TEST(Features, TheLastForwardPassIsAsFullAsTheOthers) {
