@@ -65,8 +65,8 @@ size_t left_in_groups(const std::filesystem::path& root) {
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1), name = line.substr(second + 1);
     if (controllers.empty()) least = std::min(least, left_in_all(root / "sys/fs/cgroup", name, kSecondVersion));
-    if (controllers == "memory")
-      least = std::min(least, left_in_all(root / "sys/fs/cgroup/memory", name, kFirstVersion));
+    if (("," + controllers + ",").find(",memory,") != std::string::npos)  // perhaps mounted with others
+      least = std::min(least, left_in_all(root / "sys/fs/cgroup" / controllers, name, kFirstVersion));
   }
   return least;
 }

@@ -69,6 +69,16 @@ TEST_F(HostMemory, KnowsGroupsOfTheFirstVersion) {
   EXPECT_EQ(available(), 22 * kMiB);
 }
 
+TEST_F(HostMemory, KnowsMemoryThatIsMountedWithOtherControllers) {
+  write("proc/meminfo", "MemAvailable: 1048576 kB\n");
+  write("proc/self/cgroup", "4:hugetlb,memory:/job\n5:memoryless:/job\n");
+  write("sys/fs/cgroup/hugetlb,memory/job/memory.limit_in_bytes", std::to_string(64 * kMiB));
+  write("sys/fs/cgroup/hugetlb,memory/job/memory.usage_in_bytes", std::to_string(44 * kMiB));
+  write("sys/fs/cgroup/memoryless/job/memory.limit_in_bytes", "0");
+  write("sys/fs/cgroup/memoryless/job/memory.usage_in_bytes", "0");
+  EXPECT_EQ(available(), 20 * kMiB);
+}
+
 TEST_F(HostMemory, WhatIsNotThereIsRefused) {
   write("proc/meminfo", "MemAvailable: " + std::to_string(100 << 10) + " kB\n");
   EXPECT_NO_THROW(require_host_memory(100 * kMiB, root_.path()));
