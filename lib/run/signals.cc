@@ -22,7 +22,7 @@ namespace {
 std::atomic<bool> stop{false}, interrupted{false}, requeue{false}, checkpoint{false}, installed{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 std::array<struct sigaction, kSignals.size()> previous;
 
 void say(std::string_view text) {
@@ -71,7 +71,10 @@ Signals::Signals() {
   action.sa_handler = handle;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &previous[i]);
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], &action, &previous[i]);
+    if (kSignals[i] == SIGHUP && previous[i].sa_handler == SIG_IGN) ::sigaction(SIGHUP, &previous[i], nullptr);  // nohup
+  }
 }
 
 Signals::~Signals() {

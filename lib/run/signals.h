@@ -1,5 +1,6 @@
 // What a person or a scheduler asks of a running job, read between steps.
 //   first SIGINT, SIGTERM   finish the step, save a checkpoint, end with 75; a second SIGINT ends at once with 130
+//   SIGHUP                  the same, since the terminal is gone; under nohup it stays ignored
 //   SIGUSR1                 the same, and hand the job back to Slurm when that was asked for
 //   SIGUSR2                 save a checkpoint and go on
 #pragma once

@@ -153,15 +153,30 @@ TEST_F(Pretrain, BatchesInPartsAreARunOfTheirOwnThatResumes) {
 }
 
 TEST_F(Pretrain, TerminatedRunSavesAndContinues) {
-  const std::string dir = fresh("terminated");
-  Background running(tiny_run(dir, {"--checkpoint_every", "1"}));
-  while (running.running() && !std::filesystem::exists(file_of(dir, 1))) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  running.send(SIGTERM);
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    const std::string dir = fresh("terminated" + std::to_string(signal));
+    Background running(tiny_run(dir, {"--checkpoint_every", "1"}));
+    while (running.running() && !std::filesystem::exists(file_of(dir, 1)))
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    running.send(signal);
+    const Outcome outcome = running.wait();
+    ASSERT_EQ(outcome.exit_code, 75) << outcome.err;
+    const Outcome again = run(tiny_run(dir, {"--checkpoint_every", "1"}));
+    ASSERT_EQ(again.exit_code, 0) << again.err;
+    expect_same_end(whole(), dir);
+  }
+}
+
+TEST_F(Pretrain, RunUnderNohupOutlivesItsTerminal) {
+  const std::string dir = fresh("nohup");
+  std::vector<std::string> argv = tiny_run(dir, {"--checkpoint_every", "1"});
+  argv.insert(argv.begin(), {"/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh"});
+  Background running(argv);
+  while (running.running() && !std::filesystem::exists(file_of(dir, 1)))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  running.send(SIGHUP);
   const Outcome outcome = running.wait();
-  ASSERT_EQ(outcome.exit_code, 75) << outcome.err;
-  const Outcome again = run(tiny_run(dir, {"--checkpoint_every", "1"}));
-  ASSERT_EQ(again.exit_code, 0) << again.err;
-  expect_same_end(whole(), dir);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
 }
 
 TEST_F(Pretrain, ThreadCountDoesNotMatterOnEigen) {
