@@ -66,7 +66,8 @@ class Pretrain : public testing::Test {
 };
 
 TEST_F(Pretrain, LeavesWhatTheDocumentsSay) {
-  for (const char* name : {"config.toml", "env.json", "cmdline.txt", "metrics.csv", "metrics.jsonl", "checkpoints/latest", "checkpoints/best"})
+  for (const char* name : {"config.toml", "env.json", "cmdline.txt", "metrics.csv", "metrics.jsonl",
+                           "checkpoints/latest", "checkpoints/best"})
     EXPECT_TRUE(std::filesystem::exists(whole() + "/" + name)) << name;
   const auto loss = losses(whole());
   ASSERT_EQ(loss.size(), static_cast<size_t>(kTinySteps));
@@ -74,7 +75,8 @@ TEST_F(Pretrain, LeavesWhatTheDocumentsSay) {
   bool monitored = false;
   for (const json& record : records(whole())) {
     if (record.at("split") == "train") {
-      for (const char* key : {"epoch", "lr", "clamp_fraction", "mean_positive", "mean_negative", "images_per_second", "wait_fraction"})
+      for (const char* key :
+           {"epoch", "lr", "clamp_fraction", "mean_positive", "mean_negative", "images_per_second", "wait_fraction"})
         EXPECT_TRUE(record.contains(key)) << key << " in " << record;
     } else {
       monitored = true;
@@ -237,12 +239,14 @@ TEST_F(Pretrain, SettingsThatChangeTheTrajectoryAreRefusedOnResume) {
   ASSERT_EQ(run(tiny_run(dir, {"--max_steps", "1"})).exit_code, 0);
   const Outcome outcome = run(tiny_run(dir, {"--tau_plus", "0.05", "--lr", "0.01"}));
   EXPECT_EQ(outcome.exit_code, 2);
-  for (const char* word : {"tau_plus", "0.1", "0.05", "lr", "0.01"}) EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
+  for (const char* word : {"tau_plus", "0.1", "0.05", "lr", "0.01"})
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
   const Outcome knowingly = run(tiny_run(dir, {"--tau_plus", "0.05", "--lr", "0.01", "--resume_override"}));
   EXPECT_EQ(knowingly.exit_code, 0) << knowingly.err;
   for (const char* word : {"warning: ", "lr 0.001 -> 0.01", "tau_plus 0.1 -> 0.05"})
     EXPECT_NE(knowingly.err.find(word), std::string::npos) << knowingly.err;
-  EXPECT_EQ(run(tiny_run(dir, {"--resume", "never"})).exit_code, 2) << "a run directory with checkpoints is not written over";
+  EXPECT_EQ(run(tiny_run(dir, {"--resume", "never"})).exit_code, 2)
+      << "a run directory with checkpoints is not written over";
   EXPECT_EQ(run(tiny_run(fresh("nothing"), {"--resume", "must"})).exit_code, 3);
 }
 
@@ -366,9 +370,14 @@ TEST_F(Pretrain, NumbersBeyondCountingAreRefused) {
 
 TEST_F(Pretrain, EveryObjectiveAndOptimizerTrains) {
   const std::vector<std::vector<std::string>> variants = {
-      {"--no-debiased"}, {"--debiased", "false"}, {"--objective", "hard", "--beta", "0.5"}, {"--objective", "unbiased"},
-      {"--num_positives", "2"}, {"--optimizer", "sgd", "--lr", "0.05", "--schedule", "cosine", "--warmup_epochs", "1"},
-      {"--optimizer", "lars", "--lr", "0.2"}, {"--dtype", "bf16"}};
+      {"--no-debiased"},
+      {"--debiased", "false"},
+      {"--objective", "hard", "--beta", "0.5"},
+      {"--objective", "unbiased"},
+      {"--num_positives", "2"},
+      {"--optimizer", "sgd", "--lr", "0.05", "--schedule", "cosine", "--warmup_epochs", "1"},
+      {"--optimizer", "lars", "--lr", "0.2"},
+      {"--dtype", "bf16"}};
   std::vector<std::vector<double>> curves;
   for (size_t i = 0; i < variants.size(); ++i) {
     const std::string dir = fresh("variant" + std::to_string(i));
@@ -410,7 +419,8 @@ TEST_F(Pretrain, AnnealedBetaIsThatOfTheEpoch) {
 
 TEST_F(Pretrain, UnbiasedNeedsLabels) {
   const TemporaryFolder images;
-  for (int i = 0; i < 8; ++i) write_text(images / (std::to_string(i) + ".ppm"), "P3 1 1 255 9 80 " + std::to_string(30 * i));
+  for (int i = 0; i < 8; ++i)
+    write_text(images / (std::to_string(i) + ".ppm"), "P3 1 1 255 9 80 " + std::to_string(30 * i));
   const auto outcome = [&](const std::string& name) {
     return run(tiny_run(fresh(name), {"--dataset", "folder", "--data", images.path(), "--objective", "unbiased",
                                       "--max_steps", "1", "--no-knn"}));
