@@ -7,48 +7,17 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "nn/resnet.h"
+#include "train/state_difference.h"
 
 namespace dcl {
 namespace {
 
-constexpr size_t kListedNames = 10, kListedGroups = 6;
+constexpr size_t kListedGroups = 6;
 constexpr int64_t kMaxHeadWidth = 1 << 20;
-
-// ---- Words ----------------------------------------------------------------------------------------------------------
-
-/// `"a", "b" and 12 more`
-std::string name_list(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kListedNames); ++i)
-    text += (i ? ", \"" : "\"") + escaped(names[i]) + "\"";
-  if (names.size() > kListedNames) text += " and " + std::to_string(names.size() - kListedNames) + " more";
-  return text;
-}
-
-std::string torch_size(std::span<const int64_t> shape) { return "torch.Size(" + shape_text(shape) + ")"; }
 
 std::string count_text(size_t count, const std::string& what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
-
-/// How the file's tensors and the model's differ.
-struct StateDifference {
-  std::vector<std::string> missing, unexpected, mismatched;  ///< mismatched: PyTorch's sentence per tensor
-
-  bool empty() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
-  /// PyTorch's words, on one line.
-  std::string text(const std::string& model) const {
-    std::string text = "Error(s) in loading state_dict for " + model + ":";
-    if (!missing.empty()) text += " Missing key(s) in state_dict: " + name_list(missing) + ".";
-    if (!unexpected.empty()) text += " Unexpected key(s) in state_dict: " + name_list(unexpected) + ".";
-    for (size_t i = 0; i < std::min(mismatched.size(), kListedNames); ++i) text += " " + mismatched[i];
-    if (mismatched.size() > kListedNames)
-      text += " And " + std::to_string(mismatched.size() - kListedNames) + " more of another size.";
-    return text;
-  }
-};
-
-// ---- One file -------------------------------------------------------------------------------------------------------
 
 std::string_view last_component(std::string_view name) {
   const size_t dot = name.rfind('.');
@@ -165,19 +134,16 @@ void Mapper::map_entries(std::span<const ParameterEntry> entries) {
     const bool counter = entry.kind == ParameterKind::batches_tracked;
     result_.tensors.push_back({entry, source});
     if (!source) {
-      counter ? void(++missing_counters_) : difference_.missing.push_back(name);
+      counter ? void(++missing_counters_) : difference_.add_missing(name);
       continue;
     }
     used_.insert(source);
     // num_batches_tracked is [] in PyTorch; files of the first releases that had it store [1].
     const bool fits = source->shape == entry.shape || (counter && source->shape == std::vector<int64_t>{1});
     if (!fits)
-      difference_.mismatched.push_back("size mismatch for " + escaped(name) + ": copying a param with shape " +
-                                       torch_size(source->shape) + " from checkpoint, the shape in current model is " +
-                                       torch_size(entry.shape) + ".");
+      difference_.add_size(*source, entry.shape);
     else if (!counter && !is_floating(source->dtype))
-      difference_.mismatched.push_back(escaped(name) + " is " + std::string(name_of(source->dtype)) +
-                                       ", expected a floating type.");
+      difference_.add_type(*source);
   }
 }
 
@@ -272,7 +238,7 @@ void Mapper::sort_out_the_rest() {
       continue;
     }
     if (is_unexpected(name)) {
-      difference_.unexpected.emplace_back(name);
+      difference_.add_unexpected(name);
       continue;
     }
     // Named by the first component in which it leaves the path to the trunk.
