@@ -12,6 +12,7 @@
 #include "io/csv.h"
 #include "run/console.h"
 #include "run/version.h"
+#include "train/classifier_file.h"
 #include "train/model_file.h"
 
 namespace dcl {
@@ -105,16 +106,14 @@ void add_model_prefix(Options& options, std::string* prefix) {
               "which of several encoders in the file: what stands before its tensors' names; .: nothing");
 }
 
-void add_normalization(Options& options, std::string* normalization, bool automatic) {
+void add_normalization(Options& options, std::string* normalization) {
   std::vector<std::string> names = normalization_names();
-  std::string help =
-      "of pixels, as the encoder was trained: published (CIFAR-10's mean and deviation), imagenet (torchvision's "
-      "weights), half (to [-1, 1]), none (to [0, 1])";
-  if (automatic) {
-    names.insert(names.begin(), "auto");
-    help += "; auto: as the file says, published where it says nothing";
-  }
-  options.add("normalization", normalization, help).choices(names);
+  names.insert(names.begin(), "auto");
+  options
+      .add("normalization", normalization,
+           "of pixels, as the encoder was trained: published (CIFAR-10's mean and deviation), imagenet (torchvision's "
+           "weights), half (to [-1, 1]), none (to [0, 1]); auto: as the file says, published where it says nothing")
+      .choices(names);
 }
 
 void EncoderOptions::add_to(Options& options) {
@@ -129,13 +128,15 @@ void EncoderOptions::add_to(Options& options) {
   options.add("seed", &seed, "of random weights, order and views");
 }
 
-ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) const {
+ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) {
   if (untrained != model_path.empty()) fail(ErrorKind::usage, "give either --model_path FILE or --untrained");
+  const auto file = untrained ? nullptr : open_model_file(model_path);
+  if (normalization == "auto") normalization = stored_normalization(file ? file->metadata() : FileMetadata{});
   ParameterStore store =
-      untrained ? untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed, with_gradients)
-                : load_encoder(backend, model_path, model_prefix, with_gradients);
+      file ? load_encoder(backend, *file, model_prefix, with_gradients)
+           : untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed, with_gradients);
   log(LogLevel::info, "encoder: " + store.config().arch + ", " + std::string(name_of(store.config().stem)) + " stem, " +
-                          (untrained ? "untrained" : model_path.string()) + ", normalization " + normalization);
+                          (file ? model_path.string() : "untrained") + ", normalization " + normalization);
   return store;
 }
 

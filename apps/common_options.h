@@ -48,22 +48,22 @@ struct DeviceOptions {
 /// --model_prefix, of programs that look for an encoder in a file.
 void add_model_prefix(Options& options, std::string* prefix);
 
-/// --normalization, of programs that show images to an encoder; with `automatic`, "auto" is a choice: what the file
-/// says.
-void add_normalization(Options& options, std::string* normalization, bool automatic = false);
+/// --normalization, of programs that show images to an encoder; "auto" is what its file says (stored_normalization).
+void add_normalization(Options& options, std::string* normalization);
 
 /// Which encoder: a file, or random weights to compare with.
 struct EncoderOptions {
   std::filesystem::path model_path;
   std::string model_prefix;
   bool untrained = false;
-  std::string arch = "resnet50", stem = "cifar", normalization = "published";
+  std::string arch = "resnet50", stem = "cifar", normalization = "auto";
   uint64_t seed = 0;
 
   void add_to(Options& options);
-  /// Error{usage} unless exactly one of the two is asked for. Logs what it is.
-  ParameterStore open(Backend& backend, bool with_gradients = false) const;
-  /// How it is shown images; of no extent.
+  /// Error{usage} unless exactly one of the two is asked for. Logs what it is. The normalization is that of the file
+  /// afterwards where it was "auto".
+  ParameterStore open(Backend& backend, bool with_gradients = false);
+  /// How it is shown images; of no extent. After open().
   AugmentDesc pixels() const { return {.normalization = normalization_of(normalization)}; }
 };
 

@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
   options.add("prefix", &settings.prefix, "put before every name; module. for a model inside DataParallel");
   options.add("dtype", &dtype, "of floating tensors").choices({"keep", "f32", "f16", "bf16"});
   add_model_prefix(options, &settings.model_prefix);
-  add_normalization(options, &settings.normalization, /*automatic=*/true);
+  add_normalization(options, &settings.normalization);
 
   return run_app(argc, argv, options, [&] {
     settings.format = format_from(to, legacy, output);

@@ -30,9 +30,9 @@ int main(int argc, char** argv) {
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
-    settings.pixels = encoder.pixels();
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
+    settings.pixels = encoder.pixels();
     const Dataset bank = load_dataset(data.train), query = data.load_test(bank);
     report(bank);
     report(query);

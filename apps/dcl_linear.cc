@@ -90,12 +90,12 @@ int main(int argc, char** argv) {
     data.resolve("train");
     settings.protocol = protocol_of(protocol);
     settings.seed = encoder.seed;
-    settings.augment.normalization = normalization_of(encoder.normalization);
     settings.dtype = device.type();
     check(settings);
     check_output(out, encoder.model_path);
     const auto backend = device.open();
     ParameterStore store = encoder.open(*backend, settings.protocol == LinearProtocol::finetune);
+    settings.augment.normalization = encoder.pixels().normalization;
     const Dataset train = load_dataset(data.train), test = data.load_test(train);
     report(train);
     report(test);

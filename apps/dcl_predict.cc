@@ -26,7 +26,7 @@ struct PredictOptions {
              "file with encoder and classifier, such as dcl-linear --out writes, or a PyTorch checkpoint")
         .required();
     add_model_prefix(options, &model_prefix);
-    add_normalization(options, &normalization, /*automatic=*/true);
+    add_normalization(options, &normalization);
     options.group("Prediction");
     options.add("out", &out, "the table, CSV: row, name, class where known, predicted class, probability").required();
     options.add("top", &top, "likeliest classes, with their probabilities").range(1, 1e6);

@@ -114,10 +114,13 @@ ParameterStore import_encoder(Backend& backend, const TensorFile& file, const St
 
 ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path, const std::string& prefix,
                             bool with_gradients) {
-  const std::unique_ptr<TensorFile> file = open_model_file(path);
-  const StateMapping mapping = map_model(*file, prefix);
+  return load_encoder(backend, *open_model_file(path), prefix, with_gradients);
+}
+
+ParameterStore load_encoder(Backend& backend, const TensorFile& file, const std::string& prefix, bool with_gradients) {
+  const StateMapping mapping = map_model(file, prefix);
   log(LogLevel::info, mapping.notices);
-  return import_encoder(backend, *file, mapping, with_gradients);
+  return import_encoder(backend, file, mapping, with_gradients);
 }
 
 ParameterStore untrained_encoder(Backend& backend, ModelConfig config, uint64_t seed, bool with_gradients) {

@@ -107,6 +107,23 @@ TEST_F(Predict, EncodersThatChangedMeanwhileAreKeptAsTheyWere) {
   }
 }
 
+/// Whoever uses the file shows images to its encoder as they were when the classifier learned.
+TEST_F(Predict, TheNormalizationIsThatOfTheFile) {
+  const std::string file = *folder_ / "half.safetensors", out = *folder_ / "features.npy";
+  const json result =
+      json_of(linear({"--protocol", "frozen", "--epochs", "5", "--normalization", "half", "--out", file}));
+  EXPECT_EQ(json_of(predict(file, {"--json"})).at("top1"), result.at("top1"));
+  const auto features = [&](const std::vector<std::string>& more) {
+    const Outcome outcome = run(joined({app("dcl-embed"), "--dataset", "shapes", "--shapes_count", "4", "--shapes_size",
+                                        "16", "--model_path", file, "--out", out},
+                                       more));
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return read_npy_f32(out).values;
+  };
+  EXPECT_EQ(features({}), features({"--normalization", "half"}));
+  EXPECT_NE(features({}), features({"--normalization", "published"}));
+}
+
 TEST_F(Predict, ImagesAreSeenAtTheSizeOfTheTest) {
   const std::string file = *folder_ / "sized.safetensors";
   const json result = json_of(linear({"--protocol", "frozen", "--epochs", "5", "--eval_size", "24", "--out", file}));
