@@ -1,17 +1,10 @@
 // From what a descriptor says to the types a kernel is compiled for. Included by .cu files only.
 #pragma once
 
-#include "core/dtype.h"
+#include "core/with_type.h"
 #include "cuda/vector.h"
 
 namespace dcl::cuda {
-
-/// Calls body with a value of an activation's storage type.
-template <class Body>
-void with_type(DType dtype, Body&& body) {
-  if (dtype == DType::bf16) return body(bf16{});
-  body(0.0f);
-}
 
 /// Elements that a thread handles at a time.
 template <int N>

@@ -8,10 +8,11 @@
 
 #include "core/extent.h"
 #include "core/parallel.h"
+#include "core/with_type.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/isa.h"
+#include "eigen/kernels/table.h"
 #include "eigen/scratch.h"
-#include "eigen/with_type.h"
 
 DCL_DISPATCH(BatchNormTable, batch_norm)
 
@@ -77,7 +78,7 @@ void statistics(const BatchNormDesc& d, const T* x, const TensorRef& saved, floa
   const Cut cut(d);
   float* shift = scratch(cut.partial_floats() + d.channels);
   float* partial = shift + d.channels;
-  const auto& kernel = kernels::batch_norm_for<T>();
+  const auto& kernel = kernels::of_type<T>(kernels::batch_norm());
   const double count = static_cast<double>(cut.rows);
   const double unbiased = count / (count - 1);
   for (int64_t group = 0; group < d.groups; ++group) {
@@ -116,7 +117,7 @@ void apply(const BatchNormDesc& d, const T* x, const ConstTensorRef& saved, cons
            const T* residual, T* y) {
   const Cut cut(d);
   float* scale = scratch(d.channels);
-  const auto& kernel = kernels::batch_norm_for<T>();
+  const auto& kernel = kernels::of_type<T>(kernels::batch_norm());
   const bool stream = worth_streaming(d, y, x, residual);
   for (int64_t group = d.groups - 1; group >= 0; --group) {
     const BatchNormAffine affine = affine_of(d, saved, gamma, beta, group, scale);
@@ -144,7 +145,7 @@ void backward(const BatchNormDesc& d, const Backward<T>& b, const ConstTensorRef
   float* scale = scratch(cut.partial_floats() + 4 * channels);
   float *g_factor = scale + channels, *x_factor = g_factor + channels, *offset = x_factor + channels;
   float* partial = offset + channels;
-  const auto& kernel = kernels::batch_norm_for<T>();
+  const auto& kernel = kernels::of_type<T>(kernels::batch_norm());
   const double count = static_cast<double>(cut.rows);
   const BatchNormMask mask = !d.relu      ? BatchNormMask::none
                              : d.residual ? BatchNormMask::from_y

@@ -9,12 +9,13 @@
 
 #include "core/extent.h"
 #include "core/parallel.h"
+#include "core/with_type.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
+#include "eigen/kernels/table.h"
 #include "eigen/scratch.h"
 #include "eigen/winograd.h"
-#include "eigen/with_type.h"
 
 DCL_DISPATCH(ConvolutionTable, convolution)
 
@@ -30,7 +31,7 @@ constexpr int64_t kFilterRows = 192;     // filter gradient: block of output cha
 constexpr int64_t kFilterColumns = 256;  // ... by entries of the inner axis
 constexpr int64_t kTasks = 32;           // wanted at least, so that cores finish together
 
-const kernels::GemmKernels<float>& product() { return kernels::gemm_for<float>(); }
+const kernels::GemmKernels<float>& product() { return kernels::of_type<float>(kernels::gemm()); }
 
 GatherGeometry forward_geometry(const ConvDesc& d) {
   return {d.h,      d.w, d.c,       d.out_h(), d.out_w(), d.r, d.s, -d.pad, -d.pad,
@@ -118,12 +119,12 @@ void run_tile(const GatherGeometry& g, const T* source, const float* packed, int
   if (depth == 0) std::fill(tile, tile + count * columns, 0.0f);
   for (int64_t begin = 0; begin < depth; begin += kGemmDepth) {
     const int64_t k = std::min(kGemmDepth, depth - begin);
-    kernels::convolution_for<T>().gather(g, source, first, count, begin, begin + k, rows);
+    kernels::of_type<T>(kernels::convolution()).gather(g, source, first, count, begin, begin + k, rows);
     product().pack_a(rows, k, 1, count, k, packed_rows);
     product().multiply(count, columns, k, packed_rows, packed + packed_floats(begin, g.out_c) + channel * k, tile,
                        columns, begin > 0);
   }
-  kernels::convolution_for<T>().scatter(g, tile, first, count, channel, columns, epilogue, out);
+  kernels::of_type<T>(kernels::convolution()).scatter(g, tile, first, count, channel, columns, epilogue, out);
 }
 
 template <class T>
@@ -168,9 +169,9 @@ void run_filter_block(const ConvDesc& d, const FilterCut& cut, const T* x, const
   float *packed_b = packed_a + a_floats, *rows = packed_b + b_floats;
   for (int64_t chunk = cut.first_chunk(piece); chunk < cut.first_chunk(piece + 1); ++chunk) {
     const int64_t first = chunk * kGemmDepth, k = std::min(kGemmDepth, cut.positions - first);
-    kernels::convolution_for<T>().widen(dy + first * d.k + row, d.k, k, m, rows);
+    kernels::of_type<T>(kernels::convolution()).widen(dy + first * d.k + row, d.k, k, m, rows);
     product().pack_a(rows, 1, m, m, k, packed_a);
-    kernels::convolution_for<T>().gather(g, x, first, k, column, column + n, rows);
+    kernels::of_type<T>(kernels::convolution()).gather(g, x, first, k, column, column + n, rows);
     product().pack_b(rows, n, 1, k, n, packed_b);
     product().multiply(m, n, k, packed_a, packed_b, sums + row * cut.depth + column, cut.depth,
                        add || chunk > cut.first_chunk(piece));

@@ -8,6 +8,7 @@
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
+#include "eigen/kernels/table.h"
 #include "eigen/scratch.h"
 
 DCL_DISPATCH(GemmTable, gemm)
@@ -46,7 +47,7 @@ void add_bias(const MatrixProduct<T>& g, int64_t row, int64_t row_end, int64_t c
 /// The columns [slab, slab + columns) of C for the slice [depth, depth + k) of the inner extent.
 template <class T>
 void multiply_slab(const MatrixProduct<T>& g, int64_t slab, int64_t columns, int64_t depth, int64_t k, T* packed_b) {
-  const auto& kernel = kernels::gemm_for<T>();
+  const auto& kernel = kernels::of_type<T>(kernels::gemm());
   const int64_t pack_grain = 4 * kernel.nr;
   parallel_chunks(columns, pack_grain, [&](int64_t begin, int64_t end) {
     kernel.pack_b(g.b + depth * g.b_k + (slab + begin) * g.b_column, g.b_k, g.b_column, k, end - begin,
@@ -85,7 +86,7 @@ void run(const GemmDesc& d, ConstTensorRef a, ConstTensorRef b, ConstTensorRef b
 
 template <class T>
 void multiply(const MatrixProduct<T>& g) {
-  const auto& kernel = kernels::gemm_for<T>();
+  const auto& kernel = kernels::of_type<T>(kernels::gemm());
   const int64_t slab_columns =
       kSlabBytes / (kernels::kGemmDepth * static_cast<int64_t>(sizeof(T))) / kernel.nr * kernel.nr;
   const int64_t widest = std::min(slab_columns, round_up(g.n, kernel.nr));

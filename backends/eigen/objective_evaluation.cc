@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
+#include "eigen/kernels/table.h"
 #include "eigen/scratch.h"
 
 DCL_DISPATCH(ContrastiveTable, contrastive)
@@ -64,7 +65,7 @@ ObjectiveEvaluation<T>::ObjectiveEvaluation(const ObjectiveDesc& d, Carver& memo
       anchors_(2 * d.batch),
       block_(block_rows<T>(anchors_)),
       blocks_(ceil_div(anchors_, block_)) {
-  const auto& gemm = kernels::gemm_for<T>();
+  const auto& gemm = kernels::of_type<T>(kernels::gemm());
   a_block_ = gemm.packed_a(block_, d.dim);
   bt_block_ = gemm.packed_b(d.dim, block_);
   b_block_ = gemm.packed_b(block_, d.dim);
@@ -105,7 +106,7 @@ void ObjectiveEvaluation<T>::run(const T* z, const int32_t* labels, double* resu
 
 template <class T>
 void ObjectiveEvaluation<T>::pack() {
-  const auto& gemm = kernels::gemm_for<T>();
+  const auto& gemm = kernels::of_type<T>(kernels::gemm());
   parallel_for(blocks_, [&](int64_t block) {
     const T* z = row(begin(block));
     const int64_t count = rows_of(block);
@@ -158,7 +159,7 @@ void ObjectiveEvaluation<T>::find_positives() {
 /// Cosines of the blocks i and j in this thread's scratch, followed by room for a packed tile.
 template <class T>
 kernels::SimilarityTile<T> ObjectiveEvaluation<T>::similarities(int64_t i, int64_t j) const {
-  const auto& gemm = kernels::gemm_for<T>();
+  const auto& gemm = kernels::of_type<T>(kernels::gemm());
   kernels::SimilarityTile<T> tile{};
   tile.ld = round_up(block_, kernels::kTilePadding);
   tile.rows = rows_of(i), tile.columns = rows_of(j);
@@ -180,8 +181,8 @@ void ObjectiveEvaluation<T>::forward(int64_t i, int64_t j) {
   const kernels::TileSums rows{weighted_ + begin(i), importance_sum_ + begin(i)};
   const kernels::TileSums columns{weighted_ + begin(j), importance_sum_ + begin(j)};
   const bool diagonal = i == j;
-  const double cosines =
-      kernels::contrastive_for<T>().forward(tile, rows, diagonal ? kernels::TileSums{} : columns, beside(tile));
+  const double cosines = kernels::of_type<T>(kernels::contrastive())
+                             .forward(tile, rows, diagonal ? kernels::TileSums{} : columns, beside(tile));
   block_cosines_[i] += cosines;
   if (!diagonal) block_cosines_[j] += cosines;
 }
@@ -219,10 +220,10 @@ void ObjectiveEvaluation<T>::report(double* result) const {
 
 template <class T>
 void ObjectiveEvaluation<T>::backward(int64_t i, int64_t j, T* dz) const {
-  const auto& gemm = kernels::gemm_for<T>();
+  const auto& gemm = kernels::of_type<T>(kernels::gemm());
   const auto tile = similarities(i, j);
-  kernels::contrastive_for<T>().backward(tile, {negative_ + begin(i), importance_ + begin(i)},
-                                         {negative_ + begin(j), importance_ + begin(j)});
+  kernels::of_type<T>(kernels::contrastive())
+      .backward(tile, {negative_ + begin(i), importance_ + begin(i)}, {negative_ + begin(j), importance_ + begin(j)});
   T* packed = beside(tile);
   // Diagonal tiles come first and set dz; the others add to both of their blocks.
   gemm.pack_a(tile.s, tile.ld, 1, tile.rows, tile.columns, packed);

@@ -2,9 +2,10 @@
 #include "eigen/kernels/pooling.h"
 
 #include "core/parallel.h"
+#include "core/with_type.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/isa.h"
-#include "eigen/with_type.h"
+#include "eigen/kernels/table.h"
 
 DCL_DISPATCH(PoolingTable, pooling)
 
@@ -22,7 +23,7 @@ void EigenBackend::do_max_pool_forward(const MaxPoolDesc& d, ConstTensorRef x, T
   const int64_t in = g.h * g.w * g.c, out = g.out_h * g.out_w * g.c;
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
-    const auto& kernel = kernels::pooling_for<T>();
+    const auto& kernel = kernels::of_type<T>(kernels::pooling());
     parallel_for(d.n, [&](int64_t n) {
       kernel.max_forward(g, x.as<T>() + n * in, y.as<T>() + n * out, argmax.as<uint8_t>() + n * out);
     });
@@ -34,7 +35,7 @@ void EigenBackend::do_max_pool_backward(const MaxPoolDesc& d, ConstTensorRef dy,
   const int64_t in = g.h * g.w * g.c, out = g.out_h * g.out_w * g.c;
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
-    const auto& kernel = kernels::pooling_for<T>();
+    const auto& kernel = kernels::of_type<T>(kernels::pooling());
     parallel_for(d.n, [&](int64_t n) {
       kernel.max_backward(g, dy.as<T>() + n * out, argmax.as<uint8_t>() + n * out, dx.as<T>() + n * in);
     });
@@ -44,7 +45,7 @@ void EigenBackend::do_max_pool_backward(const MaxPoolDesc& d, ConstTensorRef dy,
 void EigenBackend::do_average_pool_forward(const AveragePoolDesc& d, ConstTensorRef x, TensorRef y) {
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
-    const auto& kernel = kernels::pooling_for<T>();
+    const auto& kernel = kernels::of_type<T>(kernels::pooling());
     parallel_for(d.n, [&](int64_t n) {
       kernel.average_forward(x.as<T>() + n * d.h * d.w * d.c, d.h * d.w, d.c, y.as<float>() + n * d.c);
     });
@@ -54,7 +55,7 @@ void EigenBackend::do_average_pool_forward(const AveragePoolDesc& d, ConstTensor
 void EigenBackend::do_average_pool_backward(const AveragePoolDesc& d, ConstTensorRef dy, TensorRef dx) {
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
-    const auto& kernel = kernels::pooling_for<T>();
+    const auto& kernel = kernels::of_type<T>(kernels::pooling());
     parallel_for(d.n, [&](int64_t n) {
       kernel.average_backward(dy.as<float>() + n * d.c, d.h * d.w, d.c, dx.as<T>() + n * d.h * d.w * d.c);
     });

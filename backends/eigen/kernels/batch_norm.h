@@ -50,12 +50,4 @@ struct BatchNormTable {
 };
 const BatchNormTable& batch_norm();
 
-template <class T>
-const BatchNormKernels<T>& batch_norm_for() {
-  if constexpr (sizeof(T) == sizeof(float))
-    return batch_norm().f32;
-  else
-    return batch_norm().bf16_;
-}
-
 }  // namespace dcl::kernels

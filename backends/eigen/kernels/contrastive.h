@@ -51,12 +51,4 @@ struct ContrastiveTable {
 
 const ContrastiveTable& contrastive();
 
-template <class T>
-const ContrastiveKernels<T>& contrastive_for() {
-  if constexpr (sizeof(T) == sizeof(double))
-    return contrastive().f64;
-  else
-    return contrastive().f32;
-}
-
 }  // namespace dcl::kernels

@@ -50,12 +50,4 @@ struct ConvolutionTable {
 };
 const ConvolutionTable& convolution();
 
-template <class T>
-const ConvolutionKernels<T>& convolution_for() {
-  if constexpr (sizeof(T) == sizeof(float))
-    return convolution().f32;
-  else
-    return convolution().bf16_;
-}
-
 }  // namespace dcl::kernels

@@ -38,12 +38,4 @@ struct GemmTable {
 /// The table of the best instruction set of this processor.
 const GemmTable& gemm();
 
-template <class T>
-const GemmKernels<T>& gemm_for() {
-  if constexpr (sizeof(T) == sizeof(double))
-    return gemm().f64;
-  else
-    return gemm().f32;
-}
-
 }  // namespace dcl::kernels

@@ -29,12 +29,4 @@ struct PoolingTable {
 };
 const PoolingTable& pooling();
 
-template <class T>
-const PoolingKernels<T>& pooling_for() {
-  if constexpr (sizeof(T) == sizeof(float))
-    return pooling().f32;
-  else
-    return pooling().bf16_;
-}
-
 }  // namespace dcl::kernels
