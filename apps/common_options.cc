@@ -131,7 +131,7 @@ void EncoderOptions::add_to(Options& options) {
 ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) {
   if (untrained != model_path.empty()) fail(ErrorKind::usage, "give either --model_path FILE or --untrained");
   const auto file = untrained ? nullptr : open_model_file(model_path);
-  if (normalization == "auto") normalization = stored_normalization(file ? file->metadata() : FileMetadata{});
+  normalization = normalization_for(normalization, file ? file->metadata() : FileMetadata{});
   ParameterStore store =
       file ? load_encoder(backend, *file, model_prefix, with_gradients)
            : untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed, with_gradients);

@@ -48,7 +48,7 @@ struct DeviceOptions {
 /// --model_prefix, of programs that look for an encoder in a file.
 void add_model_prefix(Options& options, std::string* prefix);
 
-/// --normalization, of programs that show images to an encoder; "auto" is what its file says (stored_normalization).
+/// --normalization, of programs that show images to an encoder; "auto" is what its file says (normalization_for).
 void add_normalization(Options& options, std::string* normalization);
 
 /// Which encoder: a file, or random weights to compare with.

@@ -56,20 +56,16 @@ int64_t eval_size_of(const Classifier& classifier, int64_t wanted) {
 void predict(Backend& backend, const Classifier& classifier, const Dataset& dataset, const PredictOptions& options,
              DType dtype, Predictions& predictions, NpyWriter* logits) {
   const int64_t eval_size = eval_size_of(classifier, options.eval_size);
-  const std::string normalization =
-      options.normalization == "auto" ? stored_normalization(classifier.metadata) : options.normalization;
-  const AugmentDesc pixels{.normalization = normalization_of(normalization)};
+  const AugmentDesc pixels{.normalization =
+                               normalization_of(normalization_for(options.normalization, classifier.metadata))};
   FeatureExtractor extractor(backend, classifier.encoder, evaluation_pixels(dataset, eval_size, pixels), dataset.size(),
                              options.batch, dtype);
-  const int64_t dim = extractor.dim(), classes = classifier.linear.classes();
-  LinearClassifier linear(backend, {.dim = dim, .classes = classes, .max_rows = options.batch});
+  const int64_t classes = classifier.linear.classes();
+  LinearClassifier linear(backend, {.dim = extractor.dim(), .classes = classes, .max_rows = options.batch});
   linear.set(classifier.linear);
-  const Buffer rows(backend, static_cast<size_t>(options.batch * dim) * sizeof(float));
   Progress progress(dataset.size());
   extractor.extract(dataset, all_images(dataset), evaluation_views(eval_size), 0, [&](std::span<const float> features) {
-    const TensorRef x = rows.view({std::ssize(features) / dim, dim}, DType::f32);
-    backend.copy_in(x, features.data());
-    const std::vector<float> all = linear.logits(x);
+    const std::vector<float> all = linear.logits(linear.upload(features));
     for (size_t at = 0; at < all.size(); at += static_cast<size_t>(classes))
       predictions.add(std::span(all).subspan(at, static_cast<size_t>(classes)));
     if (logits) logits->append(std::span<const float>(all));

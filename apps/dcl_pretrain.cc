@@ -81,7 +81,8 @@ void PretrainOptions::add_to(Options& options) {
   options.add("knn", &knn, "kNN monitor (labelled images of --split against --test_split)");
   options.add("k", &monitor.k, "its neighbours").range(1, 1e6);
   options.add("knn_temperature", &knn_temperature, "its temperature; 0: --temperature, as published").range(0, 1e6);
-  options.add("eval_size", &monitor.eval_size, "height and width it evaluates at; 0: the images' own").range(0, kMostEvalSize);
+  options.add("eval_size", &monitor.eval_size, "height and width it evaluates at; 0: the images' own")
+      .range(0, kMostEvalSize);
   options.add("keep_last", &plan.keep_last, "newest checkpoints that pruning keeps").range(1, 1e9);
   options.add("keep_every", &plan.keep_every, "checkpoints at multiples of N steps are kept too; 0: none").range(0, 1e15);
   options.add("graph", &plan.use_graph, "record the step once and replay it, on a GPU as one CUDA graph");

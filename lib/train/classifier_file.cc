@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "augment/augment.h"
 #include "core/error.h"
@@ -59,7 +60,8 @@ std::vector<std::string> class_names(const TensorFile& file, int64_t classes) {
   return {};
 }
 
-std::string stored_normalization(const FileMetadata& metadata) {
+std::string normalization_for(const std::string& wanted, const FileMetadata& metadata) {
+  if (wanted != "auto") return wanted;
   const auto found = metadata.find(kNormalizationKey);
   if (found == metadata.end()) return "published";
   const std::vector<std::string> known = normalization_names();
@@ -77,11 +79,12 @@ Classifier load_classifier(Backend& backend, const std::filesystem::path& path, 
     fail(ErrorKind::data, quoted(path) + " has an encoder, but not one classifier on its " +
                               std::to_string(feature_width(mapping.config)) +
                               " features (fc, classifier or linear): dcl-linear --out writes one");
-  Classifier all{import_encoder(backend, *file, mapping), import_linear(*file, mapping.linear),
-                 class_names(*file, mapping.linear.classes()), true, file->metadata()};
-  all.named = !all.classes.empty();
-  for (int64_t i = 0; !all.named && i < all.linear.classes(); ++i) all.classes.push_back(std::to_string(i));
-  return all;
+  const int64_t count = mapping.linear.classes();
+  std::vector<std::string> classes = class_names(*file, count);
+  const bool named = !classes.empty();
+  for (int64_t i = 0; !named && i < count; ++i) classes.push_back(std::to_string(i));
+  return {import_encoder(backend, *file, mapping), import_linear(*file, mapping.linear), std::move(classes), named,
+          file->metadata()};
 }
 
 }  // namespace dcl

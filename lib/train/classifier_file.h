@@ -36,9 +36,9 @@ LinearValues import_linear(const TensorFile& file, const MappedLinear& linear);
 /// The names that `file` has for so many classes; none where it has no or other ones.
 std::vector<std::string> class_names(const TensorFile& file, int64_t classes);
 
-/// The normalisation that the file names (normalization_names), "published" where it names none. Error{data} for
-/// another name.
-std::string stored_normalization(const FileMetadata& metadata);
+/// `wanted`, a name of normalization_names or "auto": what the file's metadata names, "published" where it names none.
+/// Error{data} when that is an unknown name.
+std::string normalization_for(const std::string& wanted, const FileMetadata& metadata);
 
 /// From any file that map_state understands. Logs what was assumed of it; Error{data} when it holds no classifier.
 Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix = "");

@@ -10,15 +10,14 @@
 namespace dcl {
 namespace {
 
-/// Features of images, [images.size(), dim]; calls on_images with how many are done.
+/// Features of images, [images.size(), dim]; calls on_batch with the number of images of each.
 std::vector<float> features_of(FeatureExtractor& extractor, const Dataset& dataset, std::span<const int32_t> images,
-                               const ViewSampler& views, uint32_t epoch,
-                               const std::function<void(int64_t)>& on_images) {
+                               const ViewSampler& views, uint32_t epoch, const std::function<void(int64_t)>& on_batch) {
   std::vector<float> all;
   all.reserve(images.size() * static_cast<size_t>(extractor.dim()));
   extractor.extract(dataset, images, views, epoch, [&](std::span<const float> rows) {
     all.insert(all.end(), rows.begin(), rows.end());
-    on_images(std::ssize(all) / extractor.dim());
+    on_batch(std::ssize(rows) / extractor.dim());
     return true;
   });
   return all;
@@ -41,27 +40,23 @@ class FrozenEvaluation final : public LinearEvaluation {
       : LinearEvaluation(backend, encoder, train, test, settings), order_(train.images.size()) {
     const std::vector<int32_t> images = all_images(train);
     const int64_t all = std::ssize(images) * std::max(1, settings.views) + std::ssize(test_images_);
-    int64_t before = 0;
-    const auto features = [&](FeatureExtractor& extractor, const Dataset& dataset, std::span<const int32_t> of,
-                              const ViewSampler& views, int copy) {
-      std::vector<float> rows =
-          features_of(extractor, dataset, of, views, static_cast<uint32_t>(copy), [&](int64_t done) {
-            if (on_features) on_features(before + done, all);
-          });
-      before += std::ssize(of);
-      return rows;
+    int64_t done = 0;
+    const auto count = [&](int64_t of_batch) {
+      done += of_batch;
+      if (on_features) on_features(done, all);
     };
     const ViewSampler whole = evaluation_views(settings.eval_size);
     if (settings.views == 0) {
       FeatureExtractor of_train = extractor(train);
-      copies_.push_back(features(of_train, train, images, whole, 0));
+      copies_.push_back(features_of(of_train, train, images, whole, 0, count));
     } else {
       FeatureExtractor augmented = extractor(train, augment_desc(settings.augment));
       for (int copy = 0; copy < settings.views; ++copy)
-        copies_.push_back(features(augmented, train, images, training_views(settings.augment, settings.seed), copy));
+        copies_.push_back(features_of(augmented, train, images, training_views(settings.augment, settings.seed),
+                                      static_cast<uint32_t>(copy), count));
     }
     FeatureExtractor of_test = extractor(test);
-    test_features_ = features(of_test, test, test_images_, whole, 0);
+    test_features_ = features_of(of_test, test, test_images_, whole, 0, count);
   }
 
  private:
@@ -80,9 +75,7 @@ class FrozenEvaluation final : public LinearEvaluation {
         gathered.insert(gathered.end(), &features[image * width], &features[image * width] + width);
         labels.push_back(train_.labels[image]);
       }
-      const TensorRef rows = rows_.view({static_cast<int64_t>(labels.size()), dim()}, DType::f32);
-      backend_.copy_in(rows, gathered.data());
-      loss += train_on(rows, labels) * static_cast<double>(labels.size());
+      loss += train_on(classifier_.upload(gathered), labels) * static_cast<double>(labels.size());
     }
     return loss / static_cast<double>(order_.size());
   }
@@ -135,7 +128,6 @@ LinearEvaluation::LinearEvaluation(Backend& backend, ParameterStore& encoder, co
       test_(test),
       settings_(settings),
       classifier_(backend, classifier_settings(settings, encoder, train)),
-      rows_(backend, static_cast<size_t>(std::max(settings.batch, settings.eval_batch) * dim()) * sizeof(float)),
       labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
       test_images_(labelled_images(test)),
       test_labels_(labels_of(test, test_images_)) {}
@@ -171,9 +163,7 @@ double LinearEvaluation::train_on(ConstTensorRef features, std::span<const int32
 }
 
 void LinearEvaluation::append_logits(std::span<const float> features, std::vector<float>& scores) {
-  const TensorRef rows = rows_.view({static_cast<int64_t>(features.size()) / dim(), dim()}, DType::f32);
-  backend_.copy_in(rows, features.data());
-  const std::vector<float> logits = classifier_.logits(rows);
+  const std::vector<float> logits = classifier_.logits(classifier_.upload(features));
   scores.insert(scores.end(), logits.begin(), logits.end());
 }
 

@@ -16,6 +16,7 @@ LinearClassifier::LinearClassifier(Backend& backend, const ClassifierSettings& s
       gradients_(backend, values_.bytes()),
       exp_avg_(backend, values_.bytes()),
       exp_avg_sq_(backend, values_.bytes()),
+      rows_(backend, static_cast<size_t>(settings.max_rows * settings.dim) * sizeof(float)),
       logits_(backend, static_cast<size_t>(settings.max_rows * settings.classes) * sizeof(float)),
       dlogits_(backend, logits_.bytes()),
       loss_(backend, static_cast<size_t>(settings.max_rows) * sizeof(float)),
@@ -69,6 +70,12 @@ std::vector<float> LinearClassifier::logits(ConstTensorRef x) {
     fail(ErrorKind::numerical, "the classifier's scores are not finite after update " + std::to_string(updates_) +
                                    "; lower the learning rate or check the encoder");
   return host;
+}
+
+TensorRef LinearClassifier::upload(std::span<const float> features) {
+  const TensorRef x = rows_.view({std::ssize(features) / settings_.dim, settings_.dim}, DType::f32);
+  backend_.copy_in(x, features.data());
+  return x;
 }
 
 LinearValues LinearClassifier::values() const {

@@ -34,6 +34,10 @@ class LinearClassifier {
   /// dx, where given, f32 like x: becomes the gradient of that loss.
   double train(ConstTensorRef x, ConstTensorRef labels, TensorRef dx = {});
 
+  /// Features on the host, [rows, dim], rows <= max_rows, as x of what follows: in backend memory until the next
+  /// upload.
+  TensorRef upload(std::span<const float> features);
+
   LinearValues values() const;
   /// Error{internal} when they are of another size.
   void set(const LinearValues& values);
@@ -50,7 +54,7 @@ class LinearClassifier {
   ClassifierSettings settings_;
   int64_t size_;
   Buffer values_, gradients_, exp_avg_, exp_avg_sq_;  // weight [classes, dim], then bias [classes]
-  Buffer logits_, dlogits_, loss_;                    // of max_rows
+  Buffer rows_, logits_, dlogits_, loss_;             // of max_rows
   std::vector<float> host_loss_;
   StepScalars scalars_;
   int64_t updates_ = 0;

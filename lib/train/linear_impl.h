@@ -35,7 +35,7 @@ class LinearEvaluation {
   const Dataset &train_, &test_;
   const LinearSettings& settings_;
   LinearClassifier classifier_;
-  Buffer rows_, labels_;
+  Buffer labels_;
   std::vector<int32_t> test_images_, test_labels_;
 };
 

@@ -95,8 +95,7 @@ size_t write_model_onnx(const TensorFile& file, const std::filesystem::path& out
   ParameterStore store(*backend, mapping.config, /*with_gradients=*/false);
   import_model(file, mapping, store);
   OnnxOptions options{.head = mapping.config.head};
-  options.normalization = normalization_of(settings.normalization == "auto" ? stored_normalization(file.metadata())
-                                                                            : settings.normalization);
+  options.normalization = normalization_of(normalization_for(settings.normalization, file.metadata()));
   LinearValues classifier;
   if (mapping.linear.weight) {
     classifier = import_linear(file, mapping.linear);

@@ -10,7 +10,7 @@ namespace {
 /// Normalised features of `images` in backend memory, [images, dim]; nothing when stopped.
 std::optional<Buffer> features_of(Backend& backend, FeatureExtractor& extractor, const Dataset& dataset,
                                   std::span<const int32_t> images, int64_t eval_size,
-                                  const std::function<bool(int64_t done)>& proceed) {
+                                  const std::function<bool(int64_t images)>& proceed) {
   const int64_t dim = extractor.dim();
   Buffer all(backend, images.size() * static_cast<size_t>(dim) * sizeof(float));
   std::vector<float> rows;
@@ -21,7 +21,7 @@ std::optional<Buffer> features_of(Backend& backend, FeatureExtractor& extractor,
         normalize_rows(rows, dim);
         backend.copy_in(all.view({static_cast<int64_t>(rows.size()) / dim, dim}, DType::f32, offset), rows.data());
         offset += rows.size() * sizeof(float);
-        return proceed(static_cast<int64_t>(offset / sizeof(float)) / dim);
+        return proceed(std::ssize(rows) / dim);
       });
   return whole ? std::optional<Buffer>(std::move(all)) : std::nullopt;
 }
@@ -44,14 +44,15 @@ std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore
                                             dtype);
   const int64_t dim = extractor->dim();
   const int64_t all = std::ssize(bank_images) + std::ssize(query_images);
-  const auto go_on = [&](int64_t before) {
-    return [&proceed, all, before](int64_t done) { return !proceed || proceed(before + done, all); };
+  int64_t done = 0;
+  const auto go_on = [&](int64_t images) {
+    done += images;
+    return !proceed || proceed(done, all);
   };
-  const auto bank_features = features_of(backend, *extractor, bank, bank_images, settings.eval_size, go_on(0));
+  const auto bank_features = features_of(backend, *extractor, bank, bank_images, settings.eval_size, go_on);
   if (!bank_features) return std::nullopt;
   if (!(query_pixels == bank_pixels)) extractor.emplace(backend, parameters, query_pixels, most, settings.batch, dtype);
-  const auto query_features =
-      features_of(backend, *extractor, query, query_images, settings.eval_size, go_on(std::ssize(bank_images)));
+  const auto query_features = features_of(backend, *extractor, query, query_images, settings.eval_size, go_on);
   if (!query_features) return std::nullopt;
 
   KnnClassifier knn(

@@ -90,11 +90,12 @@ TEST_F(ClassifierFile, NamesOfAnotherNumberOfClassesAreNotTaken) {
   EXPECT_NE(said[0].find("2 names for 3 classes"), std::string::npos) << said[0];
 }
 
-TEST(StoredNormalization, IsPublishedWhereNoneIsNamedAndAnErrorWhereAnUnknownOneIs) {
+TEST(NormalizationOfAFile, IsPublishedWhereNoneIsNamedAndAnErrorWhereAnUnknownOneIs) {
   const std::string key(kNormalizationKey);
-  EXPECT_EQ(stored_normalization({}), "published");
-  EXPECT_EQ(stored_normalization({{key, "half"}}), "half");
-  EXPECT_THROW(stored_normalization({{key, "of tomorrow"}}), Error);
+  EXPECT_EQ(normalization_for("auto", {}), "published");
+  EXPECT_EQ(normalization_for("auto", {{key, "half"}}), "half");
+  EXPECT_THROW(normalization_for("auto", {{key, "of tomorrow"}}), Error);
+  EXPECT_EQ(normalization_for("none", {{key, "of tomorrow"}}), "none");
 }
 
 TEST_F(ClassifierFile, WithoutOneClassifierItIsRefused) {

@@ -1,5 +1,4 @@
-// PyTorch files of both formats: views, containers and scalars, every rule against hostile files, truncation, and the
-// round trip through our own writers.
+// PyTorch files of both formats: views, containers, scalars, hostile files, truncation, and our own writers' round trip.
 #include "io/torch/torch_file.h"
 
 #include <gtest/gtest.h>
