@@ -39,13 +39,14 @@ struct Running {
 
 /// Where statistics go, group after group, which is the order of the running updates.
 struct StatisticsOutput {
-  int groups;
+  int groups, running_every;
   int64_t channels;
   double count, eps, momentum;                // count: rows of a group
   float *saved, *running_mean, *running_var;  // running ones: null for none
 
   StatisticsOutput(const BatchNormDesc& d, TensorRef to, TensorRef mean, TensorRef var)
       : groups(static_cast<int>(d.groups)),
+        running_every(static_cast<int>(d.running_every)),
         channels(d.channels),
         count(static_cast<double>(d.rows / d.groups)),
         eps(d.eps),
@@ -66,6 +67,7 @@ struct StatisticsOutput {
     const double var = spread < 0 ? 0.0 : spread;  // NaN stays NaN
     saved[group * channels + c] = static_cast<float>(mean);
     saved[(groups + group) * channels + c] = static_cast<float>(1.0 / sqrt(var + eps));
+    if (group % running_every != 0) return;
     const double keep = 1 - momentum, unbiased = count / (count - 1);
     running.mean = static_cast<float>(keep * static_cast<double>(running.mean) + momentum * mean);
     running.var = static_cast<float>(keep * static_cast<double>(running.var) + momentum * unbiased * var);

@@ -97,7 +97,7 @@ void statistics(const BatchNormDesc& d, const T* x, const TensorRef& saved, floa
       const double var = spread < 0 ? 0.0 : spread;  // rounding only; NaN stays NaN
       mean[c] = static_cast<float>(exact_mean);
       inv_std[c] = static_cast<float>(1.0 / std::sqrt(var + d.eps));
-      if (!running_mean) return;
+      if (!running_mean || group % d.running_every != 0) return;
       running_mean[c] = static_cast<float>((1 - d.momentum) * running_mean[c] + d.momentum * exact_mean);
       running_var[c] = static_cast<float>((1 - d.momentum) * running_var[c] + d.momentum * unbiased * var);
     });

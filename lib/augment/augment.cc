@@ -115,6 +115,17 @@ Normalization normalization_of(const std::string& name) {
   fail(ErrorKind::usage, "unknown normalization '" + name + "': expected published, imagenet, half or none");
 }
 
+std::string name_of(const Normalization& normalization) {
+  for (const auto& [name, values] : kNormalizations)
+    if (values == normalization) return std::string(name);
+  return "";
+}
+
+void set_jitter_strength(AugmentSettings& settings, double strength) {
+  settings.brightness = settings.contrast = settings.saturation = 0.8 * strength;
+  settings.hue = 0.2 * strength;
+}
+
 AugmentDesc augment_desc(const AugmentSettings& settings) {
   AugmentDesc desc;
   desc.h = desc.w = settings.size;

@@ -34,10 +34,17 @@ struct AugmentSettings {
 /// Throws Error{usage} naming the setting that is out of range.
 void check(const AugmentSettings& settings);
 
+/// Colour jitter as SimCLR scales it (Chen et al., ICML 2020, appendix A): brightness, contrast and saturation 0.8 S, hue
+/// 0.2 S. S = 0.5 are the published values; hue limits S to 2.5.
+inline constexpr double kPublishedJitterStrength = 0.5, kMostJitterStrength = 2.5;
+void set_jitter_strength(AugmentSettings& settings, double strength);
+
 /// The normalisations that encoders were trained with: "published", "imagenet" (torchvision's weights), "half" (pixels
 /// in [-1, 1]), "none" (in [0, 1]). Error{usage} for another name.
 std::vector<std::string> normalization_names();
 Normalization normalization_of(const std::string& name);
+/// The name of one of these; "" of other values.
+std::string name_of(const Normalization& normalization);
 
 /// What Backend::augment needs besides the views.
 AugmentDesc augment_desc(const AugmentSettings& settings);

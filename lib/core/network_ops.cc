@@ -23,6 +23,7 @@ void check_batch_norm(const char* op, const BatchNormDesc& d) {
   expect_activation_type(op, d.dtype);
   require(d.rows > 0 && d.channels > 0 && d.groups > 0 && d.rows % d.groups == 0, op,
           "rows must be a positive multiple of groups");
+  require(d.running_every > 0 && d.groups % d.running_every == 0, op, "groups must be a multiple of running_every");
 }
 
 /// What batch norm reads, forward and backward.

@@ -60,6 +60,7 @@ struct BatchNormDesc {
   bool relu = false;
   bool residual = false;
   double eps = 1e-5, momentum = 0.1;
+  int64_t running_every = 1;  ///< running statistics move with groups 0, running_every, 2 running_every, ...
 
   Shape x_shape() const { return {rows, channels}; }
   Shape signs_shape() const { return {rows, channels / 8}; }   ///< u8, of batch_norm_apply

@@ -8,16 +8,15 @@ namespace {
 /// Linear(F,H) - BatchNorm1d(H) - ReLU - Linear(H,D) - normalize; all f32.
 class HeadWriter {
  public:
-  HeadWriter(Plan& plan, TrunkWriter& trunk, const ModelConfig& config, int64_t images, int64_t groups, bool keep)
+  HeadWriter(Plan& plan, TrunkWriter& trunk, const ModelConfig& config, const NetworkShape& shape)
       : plan_(plan),
         trunk_(trunk),
-        keep_(keep),
-        n_(images),
+        keep_(shape.backward),
+        n_(shape.images()),
         f_(feature_width(config)),
         h_(config.hidden_dim),
-        d_(config.feature_dim) {
-    norm_ = {.rows = n_, .channels = h_, .groups = groups, .relu = true};
-  }
+        d_(config.feature_dim),
+        norm_(shape.norm_desc(1, h_, DType::f32)) {}
 
   void forward(Operand features, Operand embeddings) {
     features_ = features, embeddings_ = embeddings;
@@ -68,14 +67,12 @@ class HeadWriter {
 };
 
 NetworkShape checked(const ModelConfig& config, NetworkShape shape) {
-  if (shape.norm_groups == 0) shape.norm_groups = shape.views;
-  const int64_t images = shape.batch * shape.views;
-  if (shape.batch < 1 || shape.views < 1 || shape.height < 1 || shape.width < 1 || shape.norm_groups < 1 ||
-      images % shape.norm_groups != 0)
+  if (shape.batch < 1 || shape.views < 1 || shape.height < 1 || shape.width < 1 || shape.bn_groups < 1 ||
+      shape.batch % shape.bn_groups != 0)
     fail(ErrorKind::internal,
-         "a network's batch, views and image size must be positive, the images divisible by norm_groups");
+         "a network's batch, views and image size must be positive, the batch divisible by bn_groups");
   if (shape.backward && shape.norm != NormMode::batch) fail(ErrorKind::internal, "backward needs batch statistics");
-  if (config.head && shape.norm == NormMode::batch && images / shape.norm_groups < 2)
+  if (config.head && shape.norm == NormMode::batch && shape.batch / shape.bn_groups < 2)
     fail(ErrorKind::usage, "batch size 1 cannot be normalised with batch statistics: use a batch of 2 or more");
   return shape;
 }
@@ -94,11 +91,11 @@ TrainingPlan::TrainingPlan(Backend& backend, const ModelConfig& config, const Ne
 }
 
 void TrainingPlan::write(bool keep_activations) {
-  const int64_t images = shape_.batch * shape_.views;
+  const int64_t images = shape_.images();
   input_ = plan_.pinned({images, shape_.height, shape_.width, 3}, shape_.dtype);
   features_ = plan_.pinned({images, feature_width(config_)}, DType::f32);
   TrunkWriter trunk(plan_, config_, shape_, keep_activations);
-  HeadWriter head(plan_, trunk, config_, images, shape_.norm_groups, shape_.backward);
+  HeadWriter head(plan_, trunk, config_, shape_);
   trunk.forward(input_, features_);
   if (config_.head) {
     embeddings_ = plan_.pinned({images, config_.feature_dim}, DType::f32);
@@ -123,7 +120,7 @@ void TrainingPlan::enqueue_forward(ParameterStore& store, bool update_running) c
 }
 
 void TrainingPlan::count_batches(ParameterStore& store, int64_t times) const {
-  store.count_batches(times * shape_.norm_groups, config_.head ? "" : "f.");
+  store.count_batches(times * shape_.views, config_.head ? "" : "f.");
 }
 
 void TrainingPlan::backward(ParameterStore& store, Accum gradients) const {

@@ -20,10 +20,23 @@ struct NetworkShape {
   int64_t views = 2;
   int64_t height = 32, width = 32;
   DType dtype = DType::f32;         ///< of images and activations; features, head and parameters are always f32
-  int64_t norm_groups = 0;          ///< parts of the batch normalised separately; 0: one per view (SEMANTICS 2.4-14)
+  /// Consecutive parts of a view's images that are normalised separately, as on so many GPUs under PyTorch's
+  /// DataParallel; the first of each view moves the running statistics (SEMANTICS 2.4-14, 2.4-15).
+  int64_t bn_groups = 1;
   bool backward = true;             ///< false: forward only, with a fraction of the memory
   NormMode norm = NormMode::batch;  ///< running: only without backward
   Activations activations = Activations::recompute;
+
+  int64_t images() const { return batch * views; }
+  /// Batch norm and ReLU over the images' rows of `channels`, so many rows an image.
+  BatchNormDesc norm_desc(int64_t rows_per_image, int64_t channels, DType of) const {
+    return {.rows = images() * rows_per_image,
+            .channels = channels,
+            .groups = views * bn_groups,
+            .dtype = of,
+            .relu = true,
+            .running_every = bn_groups};
+  }
 };
 
 class TrainingPlan {
@@ -44,7 +57,7 @@ class TrainingPlan {
   TensorRef feature_gradients() const { return plan_.tensor(output_gradients_); }
 
   /// The store's model must be `config` (a store with head serves a plan without). With update_running the running
-  /// statistics move once per group, in group order, and num_batches_tracked grows by the number of groups.
+  /// statistics move once per view, in order, and num_batches_tracked grows by the number of views.
   void forward(ParameterStore& store, bool update_running = true) const;
   /// forward() is these two: the ops, which a step graph may hold, and the counters of the host.
   void enqueue_forward(ParameterStore& store, bool update_running = true) const;

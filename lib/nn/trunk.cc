@@ -5,18 +5,14 @@ namespace dcl {
 TrunkWriter::TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkShape& shape, bool keep_activations)
     : plan_(plan),
       spec_(resnet_spec(config)),
-      dtype_(shape.dtype),
-      norm_mode_(shape.norm),
-      backward_(shape.backward),
-      keep_activations_(keep_activations),
-      images_(shape.batch * shape.views),
-      groups_(shape.norm_groups) {}
+      shape_(shape),
+      keep_activations_(keep_activations) {}
 
 // ---- Forward -------------------------------------------------------------------------------------------------------
 
 void TrunkWriter::statistics(const BatchNormDesc& desc, const std::string& name, Operand x, Operand saved) {
   const Operand mean = plan_.parameter(name + ".running_mean"), var = plan_.parameter(name + ".running_var");
-  if (norm_mode_ == NormMode::batch)
+  if (shape_.norm == NormMode::batch)
     plan_.batch_norm_statistics(desc, x, saved, mean, var);
   else
     plan_.batch_norm_running(desc, mean, var, saved);
@@ -26,7 +22,7 @@ void TrunkWriter::convolution(const Unit& unit, Operand x) {
   const Operand filter = plan_.filter(unit.names.conv + ".weight");
   const Operand mean = plan_.parameter(unit.names.norm + ".running_mean");
   const Operand var = plan_.parameter(unit.names.norm + ".running_var");
-  if (norm_mode_ == NormMode::batch)
+  if (shape_.norm == NormMode::batch)
     return plan_.conv_forward_statistics(unit.conv, unit.norm, x, filter, unit.y, unit.saved, mean, var);
   plan_.conv_forward(unit.conv, x, filter, unit.y);
   plan_.batch_norm_running(unit.norm, mean, var, unit.saved);
@@ -35,15 +31,11 @@ void TrunkWriter::convolution(const Unit& unit, Operand x) {
 int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
   Unit unit;
   unit.names = spec;
-  unit.conv = conv_desc(spec, x.shape, dtype_);
-  unit.norm = {.rows = images_ * unit.conv.out_h() * unit.conv.out_w(),
-               .channels = spec.out,
-               .groups = groups_,
-               .dtype = dtype_,
-               .relu = true};
+  unit.conv = conv_desc(spec, x.shape, shape_.dtype);
+  unit.norm = shape_.norm_desc(unit.conv.out_h() * unit.conv.out_w(), spec.out, shape_.dtype);
   unit.input = source < 0 || keep_activations_ ? x : Operand{};
   unit.source = source;
-  unit.y = plan_.slot(unit.conv.y_shape(), dtype_);
+  unit.y = plan_.slot(unit.conv.y_shape(), shape_.dtype);
   unit.saved = plan_.slot(unit.norm.saved_shape(), DType::f32);
   convolution(unit, x);
   units_.push_back(unit);
@@ -68,7 +60,7 @@ void TrunkWriter::apply(const Unit& unit, Operand residual, Operand y, Operand s
 
 Operand TrunkWriter::activation(int index) {
   const Unit& unit = units_[static_cast<size_t>(index)];
-  const Operand y = backward_ ? plan_.slot(unit.y.shape, dtype_) : unit.y;
+  const Operand y = shape_.backward ? plan_.slot(unit.y.shape, shape_.dtype) : unit.y;
   apply(unit, {}, y);
   return y;
 }
@@ -82,7 +74,7 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
     units_.back().norm.relu = false;
     BatchNormDesc added = units_.back().norm;
     added.relu = added.residual = true;
-    block.paired = backward_ && plan_.backend().keeps_signs(added);
+    block.paired = shape_.backward && plan_.backend().keeps_signs(added);
     if (!block.paired) residual = activation(block.downsample);
   }
   for (const ConvNormSpec& unit_spec : spec.main) {
@@ -94,9 +86,9 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
   Unit& last = units_.back();
   last.norm.residual = true;
   // The residual's memory takes the result unless backward needs it: the input of a block is an input of convolutions.
-  const bool in_place = !block.paired && (spec.downsample || !backward_);
-  block.output = in_place ? residual : plan_.slot(last.y.shape, dtype_);
-  if (backward_ && plan_.backend().keeps_signs(last.norm)) block.signs = plan_.slot(last.norm.signs_shape(), DType::u8);
+  const bool in_place = !block.paired && (spec.downsample || !shape_.backward);
+  block.output = in_place ? residual : plan_.slot(last.y.shape, shape_.dtype);
+  if (shape_.backward && plan_.backend().keeps_signs(last.norm)) block.signs = plan_.slot(last.norm.signs_shape(), DType::u8);
   if (block.paired)
     plan_.batch_norm_pair_apply(last.norm,
                                 {norm_of(last, {}), norm_of(units_[static_cast<size_t>(block.downsample)], {})},
@@ -108,12 +100,12 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
 }
 
 void TrunkWriter::forward(Operand images, Operand features) {
-  plan_.round_filters(dtype_);
+  plan_.round_filters(shape_.dtype);
   int source = add_unit(spec_.stem, images, -1);
   Operand x = activation(source);
   if (spec_.max_pool) {
-    max_pool_ = stem_pool_desc(x.shape, dtype_);
-    const Operand pooled = plan_.slot(max_pool_.y_shape(), dtype_);
+    max_pool_ = stem_pool_desc(x.shape, shape_.dtype);
+    const Operand pooled = plan_.slot(max_pool_.y_shape(), shape_.dtype);
     argmax_ = plan_.slot(max_pool_.y_shape(), DType::u8);
     plan_.max_pool_forward(max_pool_, x, pooled, argmax_);
     x = pooled;
@@ -123,7 +115,7 @@ void TrunkWriter::forward(Operand images, Operand features) {
     x = add_block(block, x, source);
     source = -1;
   }
-  average_pool_ = {.n = images_, .h = x.shape[1], .w = x.shape[2], .c = x.shape[3], .dtype = dtype_};
+  average_pool_ = {.n = shape_.images(), .h = x.shape[1], .w = x.shape[2], .c = x.shape[3], .dtype = shape_.dtype};
   plan_.average_pool_forward(average_pool_, x, features);
 }
 
@@ -149,7 +141,7 @@ void TrunkWriter::data_backward(const Unit& unit, Operand dy, Operand dx, Accum 
 
 Operand TrunkWriter::block_backward(const Block& block, Operand dout) {
   const auto unit = [&](int index) -> const Unit& { return units_[static_cast<size_t>(index)]; };
-  Operand d = plan_.slot(dout.shape, dtype_);
+  Operand d = plan_.slot(dout.shape, shape_.dtype);
   const Unit& last = unit(block.main.back());
   if (block.paired)  // dout is then the gradient of the downsampling convolution's output
     plan_.batch_norm_pair_backward(last.norm, dout.as(last.norm.x_shape()), block.signs,
@@ -160,7 +152,7 @@ Operand TrunkWriter::block_backward(const Block& block, Operand dout) {
     const Unit& upper = unit(block.main[i]);
     // The filter gradient comes first: the recomputed activation is gone before the gradient of its size appears.
     filter_backward(upper, input_for_backward(upper), d);
-    const Operand below = plan_.slot(upper.conv.x_shape(), dtype_);
+    const Operand below = plan_.slot(upper.conv.x_shape(), shape_.dtype);
     data_backward(upper, d, below, Accum::overwrite);
     norm_backward(unit(block.main[i - 1]), below, {}, below, {});
     d = below;
@@ -172,7 +164,7 @@ Operand TrunkWriter::block_backward(const Block& block, Operand dout) {
     data_backward(first, d, dout, Accum::add);
     return dout;
   }
-  const Operand dx = plan_.slot(first.conv.x_shape(), dtype_);
+  const Operand dx = plan_.slot(first.conv.x_shape(), shape_.dtype);
   data_backward(first, d, dx, Accum::overwrite);
   const Unit& downsample = unit(block.downsample);
   if (!block.paired) norm_backward(downsample, dout, {}, dout, {});
@@ -185,7 +177,7 @@ void TrunkWriter::stem_backward(Operand dy) {
   const Unit& stem = units_[0];
   Operand d = dy;
   if (spec_.max_pool) {
-    d = plan_.slot(max_pool_.x_shape(), dtype_);
+    d = plan_.slot(max_pool_.x_shape(), shape_.dtype);
     plan_.max_pool_backward(max_pool_, dy, argmax_, d);
   }
   norm_backward(stem, d, {}, d, {});
@@ -193,7 +185,7 @@ void TrunkWriter::stem_backward(Operand dy) {
 }
 
 void TrunkWriter::backward(Operand dfeatures) {
-  Operand d = plan_.slot({average_pool_.n, average_pool_.h, average_pool_.w, average_pool_.c}, dtype_);
+  Operand d = plan_.slot({average_pool_.n, average_pool_.h, average_pool_.w, average_pool_.c}, shape_.dtype);
   plan_.average_pool_backward(average_pool_, dfeatures, d);
   for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) d = block_backward(*block, d);
   stem_backward(d);

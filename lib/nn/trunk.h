@@ -59,11 +59,8 @@ class TrunkWriter {
 
   Plan& plan_;
   ResNetSpec spec_;
-  DType dtype_;
-  NormMode norm_mode_;
-  bool backward_;          ///< follows, and reads the convolutions' outputs
+  NetworkShape shape_;     ///< with backward, which reads the convolutions' outputs
   bool keep_activations_;  ///< so that it reads these too
-  int64_t images_, groups_;
   std::vector<Unit> units_;  ///< [0] is the stem
   std::vector<Block> blocks_;
   MaxPoolDesc max_pool_;

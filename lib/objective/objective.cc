@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 
@@ -58,6 +59,15 @@ std::string_view name_of(BetaAnneal anneal) { return name_in(anneal, kAnneals); 
 ObjectiveKind parse_objective_kind(std::string_view name) { return parse("objective", name, kKinds); }
 NegativeScale parse_negative_scale(std::string_view name) { return parse("negative scale", name, kScales); }
 BetaAnneal parse_beta_anneal(std::string_view name) { return parse("beta annealing", name, kAnneals); }
+
+std::optional<double> parse_tau_plus(const std::string& text) {
+  if (text == "auto") return std::nullopt;
+  double value = 0;
+  const char *begin = text.data() + text.starts_with('+'), *end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(begin, end, value);
+  if (error == std::errc() && rest == end) return value;
+  fail(ErrorKind::usage, "tau_plus is '" + text + "', expected a number in [0, 1) or auto");
+}
 
 void check(const ObjectiveSettings& s) {
   require(s.tau_plus >= 0 && s.tau_plus < 1, "tau_plus", s.tau_plus, "a value in [0, 1)");

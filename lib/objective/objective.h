@@ -2,6 +2,7 @@
 // reports. The arithmetic is in math/contrastive.h, the op in core/backend.h.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,9 @@ std::string_view name_of(BetaAnneal anneal);
 ObjectiveKind parse_objective_kind(std::string_view name);
 NegativeScale parse_negative_scale(std::string_view name);
 BetaAnneal parse_beta_anneal(std::string_view name);
+
+/// The number of "0.1"; nothing of "auto", which stands for that of the data. Error{usage} for another text.
+std::optional<double> parse_tau_plus(const std::string& text);
 
 /// Whether tau_plus counts.
 bool debiases(ObjectiveKind kind);

@@ -12,6 +12,7 @@
 #include "io/csv.h"
 #include "io/fault.h"
 #include "io/file.h"
+#include "train/classifier_file.h"
 
 namespace dcl {
 namespace {
@@ -74,6 +75,8 @@ FileMetadata metadata_of(const CheckpointFacts& facts) {
                    {"dcl.step_in_epoch", std::to_string(facts.position.step_in_epoch)}};
   if (facts.knn_top1) all[kKnn] = number_text(*facts.knn_top1);
   for (const auto& [name, value] : facts.settings) all[std::string(kConfig) + name] = value;
+  if (const auto found = facts.settings.find("normalization"); found != facts.settings.end())
+    all[std::string(kNormalizationKey)] = found->second;  // where evaluation looks for it (normalization_for)
   for (const auto& [name, value] : facts.machine) all[std::string(kMachine) + name] = value;
   for (const auto& [key, member] : kLeftOut)
     if (facts.left_out.*member != 0) all[key] = std::to_string(facts.left_out.*member);

@@ -15,10 +15,6 @@ void require(bool holds, const std::string& message) {
   if (!holds) fail(ErrorKind::usage, message);
 }
 
-bool has_debiasing_term(const PretrainSettings& s) {
-  return s.objective.kind == ObjectiveKind::debiased || s.objective.kind == ObjectiveKind::hard;
-}
-
 /// More passes than any run makes, and few enough for the number of steps to be counted.
 constexpr int64_t kMostEpochs = 1'000'000'000;
 
@@ -39,6 +35,24 @@ std::string fingerprint(const Dataset& dataset) {
   return sum.text();
 }
 
+/// What of the views is not as published; checkpoints from before these could be set have none of them.
+void add_changed_views(const AugmentSettings& now, std::map<std::string, std::string>& all) {
+  const AugmentSettings published;
+  const auto number = [&](const char* name, double AugmentSettings::*member) {
+    if (now.*member != published.*member) all[name] = number_text(now.*member);
+  };
+  number("crop_min_scale", &AugmentSettings::scale_min);
+  number("flip_probability", &AugmentSettings::flip_probability);
+  number("jitter_probability", &AugmentSettings::jitter_probability);
+  number("brightness", &AugmentSettings::brightness);
+  number("contrast", &AugmentSettings::contrast);
+  number("saturation", &AugmentSettings::saturation);
+  number("hue", &AugmentSettings::hue);
+  number("gray_probability", &AugmentSettings::gray_probability);
+  number("blur_probability", &AugmentSettings::blur_probability);
+  if (now.normalization != published.normalization) all["normalization"] = name_of(now.normalization);
+}
+
 }  // namespace
 
 void check(const PretrainSettings& s) {
@@ -48,8 +62,11 @@ void check(const PretrainSettings& s) {
   require(s.micro_batch == 0 || (s.micro_batch >= 2 && s.batch % s.micro_batch == 0),
           "micro_batch_size is " + std::to_string(s.micro_batch) +
               ": expected 0, or 2 or more images that divide batch_size, " + std::to_string(s.batch));
+  require(s.bn_groups >= 1 && s.part() % s.bn_groups == 0 && s.part() / s.bn_groups >= 2,
+          "bn_groups is " + std::to_string(s.bn_groups) + ": expected parts of 2 or more images of " +
+              std::to_string(s.part()) + ", all of one size");
   require(s.num_positives >= 1 && s.num_positives <= 64, "num_positives must be 1 to 64");
-  require(s.num_positives == 1 || has_debiasing_term(s),
+  require(s.num_positives == 1 || debiases(s.objective.kind),
           "num_positives above 1 needs a debiasing term: --objective debiased or hard");
   require(s.epochs >= 1 && s.epochs <= kMostEpochs, "epochs must be 1 to " + std::to_string(kMostEpochs));
   require(positive(s.lr), "lr is " + number_text(s.lr) + ", expected a positive number");
@@ -94,10 +111,12 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
       {"images", std::to_string(dataset.size())},
       {"images_hash", fingerprint(dataset)},
   };
-  if (has_debiasing_term(s)) {
+  add_changed_views(s.augment, all);
+  if (debiases(s.objective.kind)) {
     all["tau_plus"] = number_text(o.tau_plus);
     all["num_positives"] = std::to_string(s.num_positives);
   }
+  if (s.bn_groups != 1) all["bn_groups"] = std::to_string(s.bn_groups);
   if (s.part() != s.batch) all["micro_batch_size"] = std::to_string(s.part());
   if (o.kind == ObjectiveKind::hard) {
     all["beta"] = number_text(o.beta);
@@ -135,13 +154,13 @@ std::string differences(const std::map<std::string, std::string>& saved,
   for (const auto& [name, value] : saved) {
     const auto found = now.find(name);
     if (found == now.end()) {
-      add(name, value, "(unused)");
+      add(name, value, "(not set)");
     } else if (found->second != value) {
       add(name, value, found->second);
     }
   }
   for (const auto& [name, value] : now)
-    if (!saved.contains(name)) add(name, "(unused)", value);
+    if (!saved.contains(name)) add(name, "(not set)", value);
   return text;
 }
 

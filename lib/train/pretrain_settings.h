@@ -21,6 +21,7 @@ struct PretrainSettings {
   int num_positives = 1;    ///< M: positives of the debiasing term; a batch has M + 1 views
   int64_t batch = 256;      ///< images per step
   int64_t micro_batch = 0;  ///< images that are in the network at a time, a divisor of batch; 0: all
+  int64_t bn_groups = 1;    ///< NetworkShape::bn_groups
   int64_t epochs = 400;
   OptimizerSettings optimizer;
   ScheduleKind schedule = ScheduleKind::constant;

@@ -19,6 +19,7 @@ NetworkShape part_of(const PretrainSettings& settings) {
           .height = settings.augment.size,
           .width = settings.augment.size,
           .dtype = settings.dtype,
+          .bn_groups = settings.bn_groups,
           .activations = Activations::keep_if_roomy};
 }
 

@@ -144,7 +144,7 @@ TEST_F(Pretrain, BatchesInPartsAreARunOfTheirOwnThatResumes) {
   const Outcome other = run(tiny_run(stopped));
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_LT(mebibytes_of(in_parts), mebibytes_of(other));
-  EXPECT_NE(other.err.find("micro_batch_size 4 -> (unused)"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("micro_batch_size 4 -> (not set)"), std::string::npos) << other.err;
   ASSERT_EQ(run(tiny_run(stopped, parts)).exit_code, 0);
   expect_same_end(dir, stopped);
   for (const char* wrong : {"1", "3", "9", "-4"}) {

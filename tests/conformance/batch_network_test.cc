@@ -36,8 +36,8 @@ class BatchInParts : public testing::TestWithParam<std::string> {
     input_->upload(*loader_->next());
   }
 
-  static NetworkShape part(int64_t images, int64_t norm_groups = 0) {
-    return {.batch = images, .views = kViews, .height = kSize, .width = kSize, .norm_groups = norm_groups};
+  static NetworkShape part(int64_t images, int64_t bn_groups = 1) {
+    return {.batch = images, .views = kViews, .height = kSize, .width = kSize, .bn_groups = bn_groups};
   }
   std::vector<float> values(ConstTensorRef tensor) const {
     std::vector<float> host(static_cast<size_t>(tensor.shape.elements()));
@@ -65,9 +65,9 @@ class BatchInParts : public testing::TestWithParam<std::string> {
     network.backward(*input_, parameters);
     return {values(network.embeddings()), values(parameters.gradients()), values(parameters.statistics())};
   }
-  Outcome at_once(int64_t norm_groups) const {
+  Outcome at_once(int64_t bn_groups) const {
     ParameterStore parameters = store();
-    const TrainingPlan network(*backend_, settings_.model, part(kBatch, norm_groups));
+    const TrainingPlan network(*backend_, settings_.model, part(kBatch, bn_groups));
     input_->make_views(network.input());
     network.forward(parameters);
     objective(network.embeddings(), network.embedding_gradients());
@@ -93,7 +93,7 @@ class BatchInParts : public testing::TestWithParam<std::string> {
 // A part's convolutions may add up in another order than the whole batch's, and normalising groups of three rows and
 // rectifying amplify that.
 TEST_P(BatchInParts, HaveTheGradientsOfTheWhole) {
-  const Outcome parts = in_parts(kPart), whole = at_once(kViews * kBatch / kPart);
+  const Outcome parts = in_parts(kPart), whole = at_once(kBatch / kPart);
   EXPECT_LE(difference(parts.embeddings, whole.embeddings), 1e-4);
   EXPECT_LE(difference(parts.gradients, whole.gradients), 1e-2);
 }
@@ -108,9 +108,19 @@ TEST_P(BatchInParts, MoveTheRunningStatisticsPartAfterPart) {
   EXPECT_TRUE(in_parts(kPart).statistics == values(parameters.statistics()));
 }
 
+/// As PyTorch's DataParallel, of whose replicas the first alone keeps its running statistics.
+TEST_P(BatchInParts, GroupsMoveTheRunningStatisticsByTheFirstOfEveryView) {
+  ParameterStore parameters = store();
+  const TrainingPlan first(*backend_, settings_.model, part(kPart));
+  input_->make_views(first.input(), 0);
+  first.forward(parameters);
+  EXPECT_LE(difference(at_once(kBatch / kPart).statistics, values(parameters.statistics())), 1e-4);
+  EXPECT_GT(difference(in_parts(kPart).statistics, values(parameters.statistics())), 1e-3);
+}
+
 TEST_P(BatchInParts, OfOnePartAreThePlanItself) {
   if (backend_->info().name != "eigen") GTEST_SKIP() << "no backend has a share in this";
-  const Outcome parts = in_parts(kBatch), whole = at_once(0);
+  const Outcome parts = in_parts(kBatch), whole = at_once(1);
   EXPECT_TRUE(parts.embeddings == whole.embeddings);
   EXPECT_TRUE(parts.gradients == whole.gradients);
   EXPECT_TRUE(parts.statistics == whole.statistics);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "support/backends.h"
 #include "support/op_run.h"
@@ -16,7 +17,8 @@ struct Extents {
 };
 // Sums over a power of two of integers stay exact, mean and all.
 constexpr Extents kExtents[] = {{2, 1, 1},    {4, 3, 2},     {64, 64, 1},   {128, 256, 2}, {16, 17, 2}, {49, 33, 2},
-                                {1030, 16, 3}, {2048, 64, 2}, {32, 2048, 2}, {1, 5, 1},     {7, 130, 1}, {1025, 8, 1}};
+                                {1030, 16, 3}, {2048, 64, 2}, {32, 2048, 2}, {1, 5, 1},     {7, 130, 1}, {1025, 8, 1},
+                                {6, 24, 6}};
 
 bool power_of_two(int64_t n) { return (n & (n - 1)) == 0; }
 
@@ -41,6 +43,13 @@ class BatchNorm : public testing::TestWithParam<std::string> {
   }
 };
 
+/// Of running_every: with every group, with every second one, with the first alone.
+std::set<int64_t> strides_of(const BatchNormDesc& d) {
+  std::set<int64_t> strides{1, d.groups};
+  if (d.groups % 2 == 0) strides.insert(d.groups / 2);
+  return strides;
+}
+
 /// x shifted by a different constant for each channel, up to 1000 standard deviations away from zero.
 Values shifted(const BatchNormDesc& d, uint32_t which) {
   Values x = filled(d.x_shape(), d.dtype, Fill::uniform, which);
@@ -53,19 +62,23 @@ TEST_P(BatchNorm, StatisticsAndRunningStatistics) {
   each_desc([&](BatchNormDesc d) {
     if (d.relu || d.residual || d.rows == d.groups) return;
     d.momentum = 0.25;
-    OpRun run(*backend_);
     const Values values = shifted(d, 1), mean = filled({d.channels}, DType::f32, Fill::uniform, 2);
     Values var = filled({d.channels}, DType::f32, Fill::uniform, 3);
     for (double& v : var.v) v = std::abs(v);
-    const auto x = run.input(values);
-    const auto saved = run.output(d.saved_shape(), DType::f32);
-    const auto running_mean = run.in_out(mean), running_var = run.in_out(var);
-    run.run([&] { backend_->batch_norm_statistics(d, x, saved, running_mean, running_var); });
-    const BatchNormStatistics expected = oracle_batch_norm_statistics(d, values, mean, var);
-    const Precision precision{DType::f32, d.rows / d.groups + 4};
-    EXPECT_EQ(compare(run.result(saved), expected.saved, precision), "");
-    EXPECT_EQ(compare(run.result(running_mean), expected.running_mean, precision), "");
-    EXPECT_EQ(compare(run.result(running_var), expected.running_var, precision), "");
+    for (const int64_t every : strides_of(d)) {
+      SCOPED_TRACE("running_every " + std::to_string(every));
+      d.running_every = every;
+      OpRun run(*backend_);
+      const auto x = run.input(values);
+      const auto saved = run.output(d.saved_shape(), DType::f32);
+      const auto running_mean = run.in_out(mean), running_var = run.in_out(var);
+      run.run([&] { backend_->batch_norm_statistics(d, x, saved, running_mean, running_var); });
+      const BatchNormStatistics expected = oracle_batch_norm_statistics(d, values, mean, var);
+      const Precision precision{DType::f32, d.rows / d.groups + 4};
+      EXPECT_EQ(compare(run.result(saved), expected.saved, precision), "");
+      EXPECT_EQ(compare(run.result(running_mean), expected.running_mean, precision), "");
+      EXPECT_EQ(compare(run.result(running_var), expected.running_var, precision), "");
+    }
   });
 }
 

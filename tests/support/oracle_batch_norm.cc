@@ -58,6 +58,7 @@ BatchNormStatistics oracle_batch_norm_statistics(const BatchNormDesc& d, const V
       set(out.saved, at, m.mean, std::abs(m.mean) + 2 * spread);
       // Deviations from any row of the group have a mean square of about 2 var, 4 var for a row two sigma out.
       set(out.saved, d.groups * d.channels + at, inv_std, inv_std * (1 + 4 * m.var / (m.var + d.eps)));
+      if (group % d.running_every != 0) continue;
       mean = (1 - d.momentum) * mean + d.momentum * m.mean;
       var = (1 - d.momentum) * var + d.momentum * m.var * count / (count - 1);
       mean_scale += std::abs(m.mean) + 2 * spread;

@@ -70,6 +70,24 @@ TEST(AugmentSampling, FactorsAreUniform) {
     expect_share(views, (shift == -25 ? 0.5 : 1.0) / 51.0, [&](const ViewParams& v) { return v.hue_shift == shift; });
 }
 
+TEST(AugmentSampling, JitterStrengthIsThatOfSimclr) {
+  AugmentSettings settings;
+  set_jitter_strength(settings, kPublishedJitterStrength);
+  EXPECT_EQ(settings, AugmentSettings{});
+  set_jitter_strength(settings, 1);  // color_jitter(strength=1.0) of the code of Chen et al.: 0.8, 0.8, 0.8, 0.2
+  EXPECT_EQ(settings.brightness, 0.8);
+  EXPECT_EQ(settings.contrast, 0.8);
+  EXPECT_EQ(settings.saturation, 0.8);
+  EXPECT_EQ(settings.hue, 0.2);
+  set_jitter_strength(settings, kMostJitterStrength);
+  EXPECT_NO_THROW(check(settings));
+}
+
+TEST(AugmentSampling, NormalizationsHaveNames) {
+  for (const std::string& name : normalization_names()) EXPECT_EQ(name_of(normalization_of(name)), name);
+  EXPECT_EQ(name_of(Normalization{{0, 0, 0}, {1, 1, 2}}), "");
+}
+
 TEST(AugmentSampling, EveryOrderOfJitterIsEquallyLikely) {
   AugmentSettings settings;
   settings.jitter_probability = 1;

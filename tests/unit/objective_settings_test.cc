@@ -75,6 +75,13 @@ TEST(ObjectiveSettingsTest, BetaFallsToZeroInNineSteps) {
   EXPECT_EQ(beta_in_epoch(s, 399, 400), 2);
 }
 
+TEST(ObjectiveSettingsTest, TauPlusIsANumberOrThatOfTheData) {
+  EXPECT_EQ(parse_tau_plus("0.1"), 0.1);
+  EXPECT_EQ(parse_tau_plus("+5e-2"), 0.05);
+  EXPECT_EQ(parse_tau_plus("auto"), std::nullopt);
+  for (const char* wrong : {"", "+", "0.1x", " 0.1", "0,1", "Auto", "++1"}) EXPECT_THROW(parse_tau_plus(wrong), Error) << wrong;
+}
+
 TEST(ObjectiveSettingsTest, TheLimitOfTauPlusIsThePublishedTable) {
   EXPECT_NEAR(tau_plus_limit(0.5), 0.119, 5e-4);  // SEMANTICS 1.7
   EXPECT_NEAR(tau_plus_limit(1.0), 0.269, 5e-4);

@@ -1,0 +1,97 @@
+// Options of dcl-pretrain whose effect outlives the program: what they make of a run, and what its files say of it.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "support/tiny_run.h"
+
+namespace dcl::test {
+namespace {
+
+class PretrainOptionsTest : public testing::Test {
+ protected:
+  /// One step; the JSON that dcl-inspect has of its model file.
+  nlohmann::json model_after(const std::string& name, std::vector<std::string> more) {
+    more.insert(more.end(), {"--no_knn", "--max_steps", "1"});
+    outcome_ = run(tiny_run(folder_ / name, more));
+    EXPECT_EQ(outcome_.exit_code, 0) << outcome_.err;
+    return nlohmann::json::parse(run({app("dcl-inspect"), model_of(folder_ / name), "--json"}).out);
+  }
+  void expect_refused(const std::vector<std::string>& more, const std::string& line) {
+    const Outcome refused = run(tiny_run(folder_ / "refused", more));
+    EXPECT_EQ(refused.exit_code, 2) << refused.err;
+    EXPECT_NE(refused.err.find(line), std::string::npos) << refused.err;
+  }
+
+  TemporaryFolder folder_;
+  Outcome outcome_;
+};
+
+// Thirty images of ten classes, drawn in turn: two others of 29 have an image's class.
+TEST_F(PretrainOptionsTest, TauPlusOfTheLabels) {
+  const auto model = model_after("labels", {"--tau_plus", "auto"});
+  EXPECT_DOUBLE_EQ(std::stod(model.at("metadata").at("dcl.config.tau_plus").get<std::string>()), 2.0 / 29);
+  const auto same = model_after("number", {"--tau_plus", "0.06896551724137931"});
+  EXPECT_EQ(same.at("metadata").at("dcl.state"), model.at("metadata").at("dcl.state"));
+  expect_refused({"--tau_plus", "automatic"}, "tau_plus is 'automatic', expected a number in [0, 1) or auto");
+  expect_refused({"--tau_plus", "1"}, "tau_plus is 1, expected");
+}
+
+TEST_F(PretrainOptionsTest, TauPlusOfImagesWithoutLabelsHasToBeGiven) {
+  const std::string images = folder_ / "images";
+  std::filesystem::create_directories(images + "/train");
+  for (int i = 0; i < 8; ++i)
+    std::ofstream(images + "/train/" + std::to_string(i) + ".ppm", std::ios::binary) << "P6 16 16 255\n"
+                                                                                     << std::string(768, char('a' + i));
+  const Outcome refused =
+      run({app("dcl-pretrain"), "--dataset", "folder", "--data", images, "--split", "train", "--tau_plus", "auto",
+           "--batch_size", "4", "--arch", "resnet18", "--run_dir", folder_ / "run"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("--tau_plus auto takes the probability from labels"), std::string::npos) << refused.err;
+}
+
+TEST_F(PretrainOptionsTest, EvaluationShowsImagesAsTrainingDid) {
+  const auto model = model_after("half", {"--normalization", "half"});
+  EXPECT_EQ(model.at("metadata").at("dcl.normalization"), "half");
+  const auto accuracy = [&](std::vector<std::string> more) {
+    std::vector<std::string> argv = {
+        app("dcl-knn"), "--dataset", "shapes", "--shapes_count", "30",           "--shapes_size",
+        "16",           "--k",       "5",      "--json",         "--model_path", model_of(folder_ / "half")};
+    argv.insert(argv.end(), more.begin(), more.end());
+    return nlohmann::json::parse(run(argv).out);
+  };
+  EXPECT_EQ(accuracy({}).at("normalization"), "half");
+  EXPECT_EQ(accuracy({"--normalization", "imagenet"}).at("normalization"), "imagenet");
+  EXPECT_FALSE(model_after("published", {}).at("metadata").contains("dcl.normalization"));
+}
+
+TEST_F(PretrainOptionsTest, ViewsShapeTheTrajectory) {
+  const auto published = model_after("views", {});
+  for (const std::string option : {"--crop_min_scale", "--flip_probability", "--jitter_probability",
+                                   "--jitter_strength", "--gray_probability", "--blur_probability"}) {
+    const auto other = model_after("views" + option, {option, "0.9"});
+    EXPECT_NE(other.at("metadata").at("dcl.state"), published.at("metadata").at("dcl.state")) << option;
+  }
+  const auto same =
+      model_after("again", {"--jitter_strength", "0.5", "--normalization", "published", "--bn_groups", "1"});
+  EXPECT_EQ(same.at("metadata"), published.at("metadata"));
+
+  const Outcome refused = run(tiny_run(folder_ / "views", {"--crop_min_scale", "0.2", "--jitter_strength", "1"}));
+  EXPECT_EQ(refused.exit_code, 2);
+  for (const char* what : {"crop_min_scale (not set) -> 0.2", "brightness (not set) -> 0.8", "hue (not set) -> 0.2"})
+    EXPECT_NE(refused.err.find(what), std::string::npos) << refused.err;
+}
+
+TEST_F(PretrainOptionsTest, GroupsOfBatchNorm) {
+  const auto whole = model_after("whole", {}), groups = model_after("groups", {"--bn_groups", "2"});
+  EXPECT_NE(groups.at("metadata").at("dcl.state"), whole.at("metadata").at("dcl.state"));
+  EXPECT_EQ(groups.at("metadata").at("dcl.config.bn_groups"), "2");
+  for (const char* wrong : {"0", "3", "8", "-2"}) expect_refused({"--bn_groups", wrong}, "bn_groups is");
+  expect_refused({"--bn_groups", "4", "--micro_batch_size", "4"},
+                 "bn_groups is 4: expected parts of 2 or more images of 4");
+}
+
+}  // namespace
+}  // namespace dcl::test
