@@ -4,6 +4,7 @@
 
 #include "core/file.h"
 #include "core/log.h"
+#include "pretrain_estimate.h"
 #include "pretrain_options.h"
 #include "run/app.h"
 #include "run/metrics.h"
@@ -110,11 +111,29 @@ std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& tra
   }
 }
 
+/// What a run learns from and is watched with.
+struct Sources {
+  std::unique_ptr<Backend> backend;
+  Dataset train;
+  std::optional<Dataset> query;
+
+  /// skipped: the list of unreadable images; empty: none. Options that the data decides become what it says.
+  Sources(PretrainOptions& o, const Options& options, const std::filesystem::path& skipped)
+      : backend(o.device.open()), train(load_dataset(o.data.train)) {
+    report(train, skipped);
+    o.resolve_tau_plus(train);
+    query = load_queries(o, train, options.given("knn"));
+    if (query) o.plan.monitor = o.monitor;
+    o.knn = query.has_value();  // config.toml, which would otherwise ask for a monitor that there cannot be
+  }
+};
+
 /// The run, with the memory that it needs.
-std::unique_ptr<Pretrainer> make_pretrainer(Backend& backend, const Dataset& train, const Dataset* query,
-                                            const PretrainOptions& o, const RunDirectory& run) {
+std::unique_ptr<Pretrainer> make_pretrainer(const Sources& sources, const PretrainOptions& o,
+                                            const std::filesystem::path& checkpoints) {
   try {
-    return std::make_unique<Pretrainer>(backend, train, &train, query, o.settings, o.plan, run.checkpoints());
+    return std::make_unique<Pretrainer>(*sources.backend, sources.train, &sources.train,
+                                        sources.query ? &*sources.query : nullptr, o.settings, o.plan, checkpoints);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::out_of_memory) throw;
     fail(error.kind(), std::string(error.what()) +
@@ -122,20 +141,20 @@ std::unique_ptr<Pretrainer> make_pretrainer(Backend& backend, const Dataset& tra
   }
 }
 
+int estimate(PretrainOptions& o, const Options& options) {
+  const Sources sources(o, options, {});
+  const auto pretrainer = make_pretrainer(sources, o, o.run_dir / "checkpoints");
+  print_estimate(pretrainer->estimate(kEstimateSeconds), o.settings);
+  return 0;
+}
+
 int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) {
   RunDirectory run(o.run_dir, o.data.train.name + "_" + o.objective + "_b" + std::to_string(o.settings.batch));
   Signals signals;
-  const auto backend = o.device.open();
-  const Dataset train = load_dataset(o.data.train);
-  report(train, run.path() / "skipped_images.csv");
-  o.resolve_tau_plus(train);
-  const std::optional<Dataset> query = load_queries(o, train, options.given("knn"));
-  if (query) o.plan.monitor = o.monitor;
-  o.knn = query.has_value();  // config.toml, which would otherwise ask for a monitor that there cannot be
-
+  const Sources sources(o, options, run.path() / "skipped_images.csv");
   const CheckpointFolder folder(run.checkpoints());
   const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);
-  const auto made = make_pretrainer(*backend, train, query ? &*query : nullptr, o, run);
+  const auto made = make_pretrainer(sources, o, run.checkpoints());
   Pretrainer& pretrainer = *made;
   if (checkpoint) pretrainer.resume(*checkpoint, o.resume_override);
   if (const int64_t step = pretrainer.position().step, last = pretrainer.total_steps(); step > last) {
@@ -143,13 +162,13 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
                             " and these settings end at step " + std::to_string(last));
     return 0;
   }
-  const BackendInfo info = backend->info();
+  const BackendInfo info = sources.backend->info();
   run.record(options, argc, argv, {{"backend", info.name}, {"device", info.device}});
   MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);
   log(LogLevel::info, "run directory " + run.path().string() + ": " + (checkpoint ? "continuing after step " : "starting after step ") +
                           std::to_string(pretrainer.position().step) + " of " + std::to_string(pretrainer.total_steps()));
 
-  const auto tensorboard = open_tensorboard(o, run, *backend, train, pretrainer.position().step);
+  const auto tensorboard = open_tensorboard(o, run, *sources.backend, sources.train, pretrainer.position().step);
   Reporter reporter(metrics, tensorboard.get(), pretrainer, signals, o.settings.epochs);
   if (pretrainer.run(reporter) == PretrainEnd::finished) return 0;
   if (signals.requeue_requested() && o.slurm_requeue) requeue_slurm_job();
@@ -171,6 +190,6 @@ int main(int argc, char** argv) {
   pretrain.add_to(options);
   return dcl::run_app(argc, argv, options, [&] {
     pretrain.resolve(options);
-    return dcl::pretrain(pretrain, options, argc, argv);
+    return pretrain.estimate ? dcl::estimate(pretrain, options) : dcl::pretrain(pretrain, options, argc, argv);
   });
 }

@@ -75,6 +75,8 @@ void PretrainOptions::add_to(Options& options) {
   options.add("max_failed_checkpoints", &plan.max_failed_checkpoints, "in a row, before the run gives up").range(0, 1e6);
   options.add("tensorboard", &tensorboard, "also write a TensorBoard event file into the run directory");
   options.add("slurm_requeue", &slurm_requeue, "after SIGUSR1, hand the job back to Slurm").transient();
+  options.add("estimate", &estimate, "take a few steps, say how long the run will be and what it needs, and leave nothing")
+      .transient();
   device.add_to(options);
 }
 

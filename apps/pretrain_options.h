@@ -19,7 +19,8 @@ struct PretrainOptions {
   std::string arch = "resnet50", stem = "cifar", objective = "debiased", tau_plus = "0.1", beta_anneal = "none",
               negative_scale = "mean", optimizer = "adam", schedule = "constant", luma = "pillow7",
               normalization = "published", resume = "auto", on_nan = "stop";
-  bool debiased = true, knn = true, tensorboard = false, slurm_requeue = false, resume_override = false;
+  bool debiased = true, knn = true, tensorboard = false, slurm_requeue = false, resume_override = false,
+       estimate = false;
   double knn_temperature = 0, jitter_strength = kPublishedJitterStrength;
   std::filesystem::path run_dir;
 

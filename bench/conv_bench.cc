@@ -141,7 +141,7 @@ std::string beside_floor(double seconds, double floor) {
 void run(const Options& options) {
   const auto backend = make_backend(options.backend);
   double ours[3] = {}, floors[3] = {};
-  for (const CountedConv& conv : convolutions(bench_network(), options.batch, options.size, options.dtype)) {
+  for (const CountedConv& conv : counted_convolutions(bench_network(), options.batch, options.size, options.dtype)) {
     const double gflop = flops_of(conv.desc) * 1e-9;
     std::printf("%-32s x%d", text_of(conv.desc).c_str(), conv.count);
     for (int pass = 0; pass < (options.inference ? 1 : 3); ++pass) {

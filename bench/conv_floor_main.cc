@@ -17,7 +17,7 @@ constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, Conv
 void print_floor(int64_t batch, int64_t size, bool inference) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     double seconds[3] = {}, flops = 0;
-    for (const CountedConv& conv : convolutions(bench_network(), batch, size, dtype))
+    for (const CountedConv& conv : counted_convolutions(bench_network(), batch, size, dtype))
       for (int pass = 0; pass < (inference ? 1 : 3); ++pass) {
         if (!has_pass(conv.desc, kPasses[pass])) continue;
         FloorConv floor(conv.desc, kPasses[pass], inference);

@@ -1,6 +1,7 @@
 // Which network and which images a benchmark takes, and the network's distinct convolutions.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <sstream>
@@ -49,31 +50,14 @@ struct CountedConv {
 };
 
 /// For `batch` square images of `size` pixels; in the order of the network.
-inline std::vector<CountedConv> convolutions(const ModelConfig& network, int64_t batch, int64_t size, DType dtype) {
-  std::vector<CountedConv> convs;
-  const auto add = [&](const ConvNormSpec& unit, const Shape& x) {
-    const ConvDesc d = conv_desc(unit, x, dtype);
-    for (CountedConv& known : convs)
-      if (known.desc == d) {
-        ++known.count;
-        return d.y_shape();
-      }
-    convs.push_back({d, 1});
-    return d.y_shape();
-  };
-  const ResNetSpec spec = resnet_spec(network);
-  Shape x = add(spec.stem, {batch, size, size, 3});
-  if (spec.max_pool) x = stem_pool_desc(x, dtype).y_shape();
-  for (const BlockSpec& block : spec.blocks) {
-    if (block.downsample) add(*block.downsample, x);
-    for (const ConvNormSpec& unit : block.main) x = add(unit, x);
+inline std::vector<CountedConv> counted_convolutions(const ModelConfig& network, int64_t batch, int64_t size,
+                                                     DType dtype) {
+  std::vector<CountedConv> counted;
+  for (const ConvDesc& d : convolutions(network, {batch, size, size, 3}, dtype)) {
+    const auto known = std::ranges::find(counted, d, &CountedConv::desc);
+    known == counted.end() ? void(counted.push_back({d, 1})) : void(++known->count);
   }
-  return convs;
-}
-
-/// Multiplications and additions, those with padding included.
-inline double flops_of(const ConvDesc& d) {
-  return 2.0 * static_cast<double>(d.n * d.out_h() * d.out_w() * d.k * d.r * d.s * d.c);
+  return counted;
 }
 
 /// The first convolution's input is the images: no gradient is wanted there.

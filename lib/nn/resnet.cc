@@ -93,4 +93,29 @@ MaxPoolDesc stem_pool_desc(const Shape& x, DType dtype) {
   return {.n = x[0], .h = x[1], .w = x[2], .c = x[3], .window = 3, .stride = 2, .pad = 1, .dtype = dtype};
 }
 
+std::vector<ConvDesc> convolutions(const ModelConfig& config, const Shape& images, DType dtype) {
+  std::vector<ConvDesc> all;
+  const auto add = [&](const ConvNormSpec& unit, const Shape& x) {
+    return all.emplace_back(conv_desc(unit, x, dtype)).y_shape();
+  };
+  const ResNetSpec spec = resnet_spec(config);
+  Shape x = add(spec.stem, images);
+  if (spec.max_pool) x = stem_pool_desc(x, dtype).y_shape();
+  for (const BlockSpec& block : spec.blocks) {
+    if (block.downsample) add(*block.downsample, x);
+    for (const ConvNormSpec& unit : block.main) x = add(unit, x);
+  }
+  return all;
+}
+
+double flops_of(const ConvDesc& d) {
+  return 2.0 * static_cast<double>(d.n * d.out_h() * d.out_w() * d.k * d.r * d.s * d.c);
+}
+
+double training_flops(const ModelConfig& config, const Shape& images) {
+  double flops = 0;
+  for (const ConvDesc& conv : convolutions(config, images, DType::f32)) flops += (flops == 0 ? 2 : 3) * flops_of(conv);
+  return flops;
+}
+
 }  // namespace dcl

@@ -51,4 +51,11 @@ ConvDesc conv_desc(const ConvNormSpec& spec, const Shape& x, DType dtype);
 /// The max-pool behind the ImageNet stem.
 MaxPoolDesc stem_pool_desc(const Shape& x, DType dtype);
 
+/// Every convolution of the network on images [n,h,w,3], in the order of its units.
+std::vector<ConvDesc> convolutions(const ModelConfig& config, const Shape& images, DType dtype);
+/// Multiplications and additions of one pass, those with padding included.
+double flops_of(const ConvDesc& desc);
+/// Of all convolutions in a training step: forward, gradients of data (those of the images are not wanted) and filters.
+double training_flops(const ModelConfig& config, const Shape& images);
+
 }  // namespace dcl

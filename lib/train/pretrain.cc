@@ -213,5 +213,6 @@ const RunPosition& Pretrainer::position() const { return impl_->position(); }
 const ParameterStore& Pretrainer::parameters() const { return impl_->parameters(); }
 int64_t Pretrainer::total_steps() const { return impl_->total_steps(); }
 PretrainEnd Pretrainer::run(PretrainObserver& observer) { return impl_->run(observer); }
+RunEstimate Pretrainer::estimate(double seconds) { return impl_->estimate(seconds); }
 
 }  // namespace dcl

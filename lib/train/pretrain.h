@@ -62,6 +62,23 @@ class PretrainObserver {
   virtual bool take_checkpoint_request() { return false; }
 };
 
+/// What a run takes, by a few of its steps.
+struct RunEstimate {
+  int64_t steps_per_epoch = 0, steps = 0;  ///< steps: in all
+  int64_t timed_steps = 0;
+  double step_seconds = 0;             ///< mean of the timed steps
+  double step_flops = 0;               ///< of the network's convolutions
+  size_t memory = 0, free_memory = 0;  ///< of the backend, bytes: what steps take, and what is left (0: not known)
+  int64_t monitors = 0, monitor_images = 0;
+  double monitor_seconds = 0;  ///< of one, by some of its images
+  int64_t checkpoints = 0;     ///< that are there at the end
+  uint64_t checkpoint_bytes = 0;
+
+  double seconds() const {
+    return static_cast<double>(steps) * step_seconds + static_cast<double>(monitors) * monitor_seconds;
+  }
+};
+
 enum class PretrainEnd { finished, interrupted };
 
 class Pretrainer {
@@ -86,6 +103,10 @@ class Pretrainer {
   /// when a loss or the weights are not finite and plan.on_nan does not go on: that step updated nothing, no checkpoint
   /// is written over.
   PretrainEnd run(PretrainObserver& observer);
+
+  /// In place of run(): takes its first steps for about `seconds`, after those in which a backend prepares itself, and
+  /// times them. Writes no file.
+  RunEstimate estimate(double seconds);
 
  private:
   class Impl;

@@ -1,5 +1,5 @@
 // The loop behind Pretrainer: pretrain.cc takes the steps, pretrain_recovery.cc goes on after a loss that is not
-// finite, pretrain_keeping.cc tests the network and writes checkpoints.
+// finite, pretrain_keeping.cc tests the network and writes checkpoints, pretrain_estimate.cc says beforehand what it takes.
 #pragma once
 
 #include <algorithm>
@@ -35,6 +35,7 @@ class Pretrainer::Impl {
   }
 
   PretrainEnd run(PretrainObserver& observer);
+  RunEstimate estimate(double seconds);
 
  private:
   /// A step that was enqueued and not reported.
@@ -65,6 +66,12 @@ class Pretrainer::Impl {
   bool checkpoint_due() const;
   void run_monitor(PretrainObserver& observer);
   void save(PretrainObserver& observer, bool must_succeed);
+
+  // pretrain_estimate.cc
+  void time_steps(double seconds, RunEstimate& estimate);
+  double time_monitor() const;
+  int64_t monitors_of_run() const;
+  int64_t checkpoints_of_run() const;
 
   /// The step that it would be, had all epochs been as long as they are now.
   int64_t scheduled_step() const {

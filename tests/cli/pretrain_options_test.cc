@@ -84,6 +84,27 @@ TEST_F(PretrainOptionsTest, ViewsShapeTheTrajectory) {
     EXPECT_NE(refused.err.find(what), std::string::npos) << refused.err;
 }
 
+TEST_F(PretrainOptionsTest, EstimateSaysWhatTheRunWouldTakeAndLeavesNothing) {
+  const std::string dir = folder_ / "estimate";
+  const Outcome outcome =
+      run(tiny_run(dir, {"--estimate", "--epochs", "30", "--test_every", "7", "--keep_every", "20"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_FALSE(std::filesystem::exists(dir));
+  const auto expect_line = [&](const std::string& what, const std::string& value) {
+    const std::string line = "\n" + what + std::string(12 - what.size(), ' ') + value;
+    EXPECT_NE(("\n" + outcome.out).find(line), std::string::npos) << line << " in " << outcome.out;
+  };
+  expect_line("steps", "3 an epoch, 90 in all\n");
+  // The newest two, the best one, and steps 20, 40, 60 and 80: of 11,497,664 parameters and Adam's two averages.
+  expect_line("disk", "921 MiB: 7 checkpoints of 132 MiB\n");
+  EXPECT_NE(outcome.out.find("5 of 36 images, "), std::string::npos) << outcome.out;
+  for (const char* what : {"step", "memory", "training", "kNN", "in all"}) expect_line(what, "");
+
+  const Outcome short_run = run(tiny_run(dir, {"--estimate", "--no_knn", "--max_steps", "5"}));
+  EXPECT_NE(short_run.out.find("3 an epoch, 5 in all\n"), std::string::npos) << short_run.out;
+  EXPECT_EQ(short_run.out.find("kNN"), std::string::npos) << short_run.out;
+}
+
 TEST_F(PretrainOptionsTest, GroupsOfBatchNorm) {
   const auto whole = model_after("whole", {}), groups = model_after("groups", {"--bn_groups", "2"});
   EXPECT_NE(groups.at("metadata").at("dcl.state"), whole.at("metadata").at("dcl.state"));
