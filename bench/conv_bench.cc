@@ -8,8 +8,8 @@
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "network.h"
+#include "ops.h"
 #include "timing.h"
-#include "values.h"
 #ifdef DCL_HAVE_FLOOR
 #include "conv_floor.h"
 #endif
@@ -57,74 +57,21 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-/// One convolution with memory of its own.
-class OpConv {
- public:
-  OpConv(Backend& backend, const ConvDesc& d, ConvPass pass, bool inference)
-      : backend_(backend),
-        d_(d),
-        pass_(pass),
-        fused_{d, true, false},
-        x_(backend, bytes(d.x_shape(), d.dtype)),
-        y_(backend, bytes(d.y_shape(), d.dtype)),
-        filter_(backend, bytes(d.filter_shape(), DType::f32)),
-        inference_(inference) {
-    fill_uniform(backend, x());
-    fill_uniform(backend, y());
-    fill_uniform(backend, filter());
-    if (inference) {
-      packed_ = Buffer(backend, backend.packed_filter_bytes(fused_));
-      bias_ = Buffer(backend, bytes({d.k}, DType::f32));
-      backend.pack_filter(fused_, filter(), packed());
-    }
-    workspace_ = Buffer(backend, inference ? backend.fused_conv_workspace(fused_) : backend.conv_workspace(d, pass));
-  }
-
-  void run() {
-    const Workspace workspace{workspace_.data(), workspace_.bytes()};
-    if (inference_)
-      backend_.fused_conv(fused_, x(), packed(), bias_.view({d_.k}, DType::f32), {}, y(), workspace);
-    else if (pass_ == ConvPass::forward)
-      backend_.conv_forward(d_, x(), filter(), y(), workspace);
-    else if (pass_ == ConvPass::backward_data)
-      backend_.conv_backward_data(d_, y(), filter(), x(), Accum::overwrite, workspace);
-    else
-      backend_.conv_backward_filter(d_, x(), y(), filter(), Accum::overwrite, workspace);
-    backend_.synchronize();
-  }
-
- private:
-  static size_t bytes(const Shape& shape, DType dtype) {
-    return static_cast<size_t>(shape.elements()) * size_of(dtype);
-  }
-  TensorRef x() { return x_.view(d_.x_shape(), d_.dtype); }
-  TensorRef y() { return y_.view(d_.y_shape(), d_.dtype); }
-  TensorRef filter() { return filter_.view(d_.filter_shape(), DType::f32); }
-  TensorRef packed() { return packed_.view({static_cast<int64_t>(packed_.bytes())}, DType::u8); }
-
-  Backend& backend_;
-  ConvDesc d_;
-  ConvPass pass_;
-  FusedConvDesc fused_;
-  Buffer x_, y_, filter_, packed_, bias_, workspace_;
-  bool inference_;
-};
-
 #ifdef DCL_HAVE_FLOOR
-void best_of_both(int repeats, OpConv& op, const ConvDesc& d, ConvPass pass, bool inference, double& ours,
+void best_of_both(int repeats, const Run& op, const ConvDesc& d, ConvPass pass, bool inference, double& ours,
                   double& floor) {
   FloorConv reference(d, pass, inference);
-  op.run();
+  op();
   reference.run();
   ours = floor = 1e9;
   for (int i = 0; i < repeats; ++i) {
     floor = std::min(floor, seconds_of([&] { reference.run(); }));
-    ours = std::min(ours, seconds_of([&] { op.run(); }));
+    ours = std::min(ours, seconds_of([&] { op(); }));
   }
 }
 #else
-void best_of_both(int repeats, OpConv& op, const ConvDesc&, ConvPass, bool, double& ours, double& floor) {
-  ours = best_seconds(repeats, [&] { op.run(); });
+void best_of_both(int repeats, const Run& op, const ConvDesc&, ConvPass, bool, double& ours, double& floor) {
+  ours = best_seconds(repeats, [&] { op(); });
   floor = 0;
 }
 #endif
@@ -148,7 +95,8 @@ void run(const Options& options) {
       if (!has_pass(conv.desc, kPasses[pass])) continue;
       if (!options.only_pass.empty() && options.only_pass != kPassNames[pass]) continue;
       double mine = 0, floor = 0;
-      OpConv op(*backend, conv.desc, kPasses[pass], options.inference);
+      const Run enqueue = conv_run(*backend, conv.desc, kPasses[pass], options.inference);
+      const Run op = [&] { enqueue(), backend->synchronize(); };
       best_of_both(options.repeats, op, conv.desc, kPasses[pass], options.inference, mine, floor);
       ours[pass] += conv.count * mine;
       floors[pass] += conv.count * floor;

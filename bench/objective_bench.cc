@@ -2,14 +2,13 @@
 // bench/peers/objective.py runs objective/debiased beside the published formulation in PyTorch.
 #include <benchmark/benchmark.h>
 
-#include <fstream>
-#include <string>
 #include <vector>
 
 #include "core/buffer.h"
 #include "core/registry.h"
 #include "device.h"
 #include "math/philox.h"
+#include "measure.h"
 #include "timing.h"
 
 namespace dcl {
@@ -18,15 +17,6 @@ namespace {
 constexpr double kMiB = 1 << 20;
 constexpr double kLong = 1e-3;  // seconds: so much longer than waiting for a GPU takes
 
-/// A figure of /proc/self/status in MiB; 0 where there is none.
-double process_memory(const std::string& key) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with(key + ":")) return std::stod(line.substr(key.size() + 1)) / 1024;
-  return 0;
-}
-void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << 5; }
-
 std::vector<float> random_values(int64_t count) {
   RandomStream stream(1, RandomPurpose::test);
   std::vector<float> values(static_cast<size_t>(count));
@@ -34,38 +24,14 @@ std::vector<float> random_values(int64_t count) {
   return values;
 }
 
-/// A buffer that holds `values`, as a tensor.
-template <class T>
-struct Held {
-  Held(Backend& backend, Shape shape, const std::vector<T>& values)
-      : buffer(backend, values.size() * sizeof(T)), tensor(buffer.view(shape, dtype_of<T>)) {
-    backend.copy_in(tensor, values.data());
-  }
-  Buffer buffer;
-  TensorRef tensor;
-};
-
-/// Forward and backward; `beyond_MiB` is the peak of the process above what it holds with z and dz in place, on a GPU
-/// the workspace. A GPU is waited for after several, which one alone would wait for longer than it takes.
+/// Forward and backward; `beyond_MiB` is what it needs besides the rows and their gradients. A GPU is waited for after
+/// several, which one alone would wait for longer than it takes.
 void objective(benchmark::State& state, ObjectiveKind kind, double temperature) {
   const auto backend = bench::bench_backend("eigen");
-  ObjectiveDesc d;
-  d.kind = kind, d.batch = state.range(0), d.dim = state.range(1), d.temperature = temperature;
-  const int64_t rows = d.z_shape()[0];
-  std::vector<int32_t> classes;
-  for (int64_t i = 0; i < d.batch; ++i) classes.push_back(static_cast<int32_t>(i % 10));
-  const Held<float> z(*backend, d.z_shape(), random_values(rows * d.dim)),
-      dz(*backend, d.z_shape(), std::vector<float>(static_cast<size_t>(rows * d.dim))),
-      norms(*backend, {rows}, std::vector<float>(static_cast<size_t>(rows)));
-  const Held<int32_t> labels(*backend, {d.batch}, classes);
-  const Held<double> result(*backend, {kObjectiveResults}, std::vector<double>(kObjectiveResults));
-  backend->l2_normalize_forward(z.tensor, z.tensor, norms.tensor);
-  reset_peak_memory();
-  const double before = process_memory("VmRSS");
-  const Buffer workspace(*backend, backend->objective_workspace(d));
-  const auto run = [&] {
-    backend->objective(d, z.tensor, labels.tensor, result.tensor, dz.tensor, {workspace.data(), workspace.bytes()});
-  };
+  const int64_t batch = state.range(0), dim = state.range(1);
+  const bench::MemoryGrowth growth(*backend);
+  const bench::Run run =
+      bench::objective_operation({.kind = kind, .temperature = temperature}, batch, dim).prepare(*backend);
   run();
   backend->synchronize();
   const auto graph = backend->capture(run);
@@ -78,11 +44,8 @@ void objective(benchmark::State& state, ObjectiveKind kind, double temperature) 
     });
     state.SetIterationTime(seconds / together);
   }
-  const double workspace_mib = static_cast<double>(workspace.bytes()) / kMiB;
-  state.counters["beyond_MiB"] = bench::on_gpu(*backend) ? workspace_mib : process_memory("VmHWM") - before;
-  double values[kObjectiveResults];
-  backend->copy_out(values, result.tensor);
-  state.counters["loss"] = values[kLoss];
+  const double rows_and_gradients = 2.0 * 2 * static_cast<double>(batch * dim * int64_t{sizeof(float)});
+  state.counters["beyond_MiB"] = (growth.bytes() - rows_and_gradients) / kMiB;
 }
 
 void all_sizes(benchmark::internal::Benchmark* bench) {
