@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "io/atomic_file.h"
 #include "io/csv.h"
+#include "linear_folds.h"
 #include "run/app.h"
 #include "run/progress.h"
 #include "train/classifier_file.h"
@@ -12,22 +13,30 @@
 namespace dcl {
 namespace {
 
-/// A line for each tested epoch, progress for the others.
+std::string accuracies(const LinearEpoch& epoch) {
+  char text[64];
+  std::snprintf(text, sizeof text, "top-1 %.2f%%, top-5 %.2f%%", *epoch.top1, *epoch.top5);
+  return text;
+}
+
+/// A line for each tested epoch, progress for the others; of a fold with its number.
 class Reporter {
  public:
-  explicit Reporter(int64_t epochs) : progress_(epochs) {}
+  /// fold: "", or "fold 3: ".
+  Reporter(int64_t epochs, std::string fold) : fold_(std::move(fold)), progress_(epochs) {}
 
   void operator()(const LinearEpoch& epoch) {
     char text[160];
-    std::snprintf(text, sizeof text, "Linear Epoch: Loss: %.4f", epoch.loss);
+    std::snprintf(text, sizeof text, "%sLinear Epoch: Loss: %.4f", fold_.c_str(), epoch.loss);
     progress_.update(epoch.epoch, text);
     if (!epoch.top1) return;
-    std::snprintf(text, sizeof text, "linear epoch %lld: loss %.4f, top-1 %.2f%%, top-5 %.2f%%",
-                  static_cast<long long>(epoch.epoch), epoch.loss, *epoch.top1, *epoch.top5);
-    log(LogLevel::info, text);
+    std::snprintf(text, sizeof text, "%slinear epoch %lld: loss %.4f, ", fold_.c_str(),
+                  static_cast<long long>(epoch.epoch), epoch.loss);
+    log(LogLevel::info, text + accuracies(epoch));
   }
 
  private:
+  std::string fold_;
   Progress progress_;
 };
 
@@ -35,14 +44,45 @@ LinearProtocol protocol_of(const std::string& name) {
   return name == "batch" ? LinearProtocol::batch : name == "frozen" ? LinearProtocol::frozen : LinearProtocol::finetune;
 }
 
-/// Before hours of work: that the file can be written, and replaces nothing that is needed.
-void check_output(const std::filesystem::path& out, const std::filesystem::path& model) {
+/// Before hours of work: that the file can be written, holds the only classifier, and replaces nothing that is needed.
+void check_output(const std::filesystem::path& out, const std::filesystem::path& model, size_t folds) {
   if (out.empty()) return;
+  if (folds > 1)
+    fail(ErrorKind::usage, "--out keeps one classifier, and --folds trains " + std::to_string(folds) +
+                               ": give it one fold, or train on all images without it");
   if (out.extension() != ".safetensors")
     fail(ErrorKind::usage, "--out must end in .safetensors; dcl-convert makes other formats of it");
   if (std::error_code ignored; std::filesystem::equivalent(out, model, ignored))
     fail(ErrorKind::usage, quoted(out.string()) + " is the encoder itself: give the result another name");
   AtomicFile{out};
+}
+
+/// For the line of the result.
+std::string named(const FoldChoice& choice) {
+  const size_t count = choice.numbers.size();
+  return count == 0   ? ""
+         : count == 1 ? ", fold " + std::to_string(choice.numbers[0])
+                      : ", " + std::to_string(count) + " folds";
+}
+
+/// One result, or one for each fold, which is then also a line on standard output when print_folds says so.
+std::vector<LinearResult> evaluate(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
+                                   const FoldChoice& choice, const LinearSettings& settings, bool print_folds) {
+  WorkProgress features("Features");
+  std::optional<Reporter> reporter;
+  if (choice.numbers.empty()) {
+    reporter.emplace(settings.epochs, "");
+    return {linear_evaluation(backend, encoder, train, test, settings, std::ref(*reporter), std::ref(features))};
+  }
+  const auto on_epoch = [&](size_t i, const LinearEpoch& epoch) {
+    const std::string fold = "fold " + std::to_string(choice.numbers[i]) + ": ";
+    if (epoch.epoch == 1) reporter.emplace(settings.epochs, fold);
+    (*reporter)(epoch);
+    if (epoch.epoch < settings.epochs) return;
+    reporter.reset();
+    if (print_folds) print(fold + accuracies(epoch) + "\n");
+  };
+  return linear_evaluations(backend, encoder, train, test, choice.images, settings, on_epoch, std::ref(features));
 }
 
 }  // namespace
@@ -53,13 +93,14 @@ int main(int argc, char** argv) {
   Options options(
       "dcl-linear", "Trains a linear classifier on an encoder, or both, and tests; the last epoch is the result.",
       {"dcl-linear --dataset stl10 --data data/stl10_binary --model_path runs/stl10/checkpoints/latest",
+       "dcl-linear --dataset stl10 --data data/stl10_binary --folds all --protocol frozen --model_path encoder.pth",
        "dcl-linear --dataset folder --data photos --protocol frozen --model_path encoder.pth --out photos.safetensors",
        "dcl-linear --dataset shapes --protocol frozen --untrained --arch resnet18 --json"});
   DataOptions data;
   EncoderOptions encoder;
   DeviceOptions device;
   LinearSettings settings;
-  std::string protocol = "batch";
+  std::string protocol = "batch", folds;
   std::filesystem::path out;
   bool json = false;
   data.add_to(options);
@@ -81,6 +122,10 @@ int main(int argc, char** argv) {
   options.add("eval_size", &settings.eval_size, "height and width of whole images; 0: their own, as published")
       .range(0, kMostEvalSize);
   options.add("eval_every", &settings.eval_every, "test after every N epochs; 0: after the last").range(0, 1e9);
+  options.add(
+      "folds", &folds,
+      "stl10: a classifier for each predefined fold of 1,000 training images, their mean is the result; all, or "
+      "numbers of folds, such as 0,3,7");
   options.add("out", &out, "the trained classifier with its encoder, for dcl-predict, dcl-convert and PyTorch")
       .transient();
   options.add("json", &json, "one JSON object on standard output").transient();
@@ -92,36 +137,34 @@ int main(int argc, char** argv) {
     settings.seed = encoder.seed;
     settings.dtype = device.type();
     check(settings);
-    check_output(out, encoder.model_path);
+    const FoldChoice choice = choose_folds(folds, data.train);
+    check_output(out, encoder.model_path, choice.numbers.size());
     const auto backend = device.open();
     ParameterStore store = encoder.open(*backend, settings.protocol == LinearProtocol::finetune);
     settings.augment.normalization = encoder.pixels().normalization;
     const Dataset train = load_dataset(data.train), test = data.load_test(train);
     report(train);
     report(test);
-    Reporter reporter(settings.epochs);
-    WorkProgress features("Features");
-    const auto [result, classifier] =
-        linear_evaluation(*backend, store, train, test, settings, std::ref(reporter), std::ref(features));
+    const std::vector<LinearResult> results = evaluate(*backend, store, train, test, choice, settings, !json);
     if (!out.empty()) {
-      write_classifier(out, store, classifier, train.classes,
-                       {{"dcl.protocol", protocol},
-                        {"dcl.dataset", train.name},
-                        {std::string(kNormalizationKey), encoder.normalization},
-                        {std::string(kEvalSizeKey), std::to_string(settings.eval_size)},
-                        {"dcl.top1", number_text(*result.top1)}});
+      FileMetadata metadata{{"dcl.protocol", protocol},
+                            {"dcl.dataset", train.name},
+                            {std::string(kNormalizationKey), encoder.normalization},
+                            {std::string(kEvalSizeKey), std::to_string(settings.eval_size)},
+                            {"dcl.top1", number_text(*results[0].last.top1)}};
+      if (!choice.numbers.empty()) metadata["dcl.fold"] = std::to_string(choice.numbers[0]);
+      const LinearValues& classifier = results[0].classifier;
+      write_classifier(out, store, classifier, train.classes, metadata);
       log(LogLevel::info,
           "wrote " + out.string() + ": encoder and classifier of " + std::to_string(classifier.classes()) + " classes");
     }
+    LinearFigures figures(choice, results);
     if (json) {
-      nlohmann::ordered_json out{{"top1", *result.top1}, {"top5", *result.top5}, {"loss", result.loss}};
-      add_context(out, options, train, test, encoder, store, device, *backend);
-      print_json(out);
+      add_context(figures.json, options, train, test, encoder, store, device, *backend);
+      print_json(figures.json);
     } else {
-      char line[160];
-      std::snprintf(line, sizeof line, "linear (protocol %s, %lld epochs): top-1 %.2f%%, top-5 %.2f%%\n",
-                    protocol.c_str(), static_cast<long long>(settings.epochs), *result.top1, *result.top5);
-      print(line);
+      print("linear (protocol " + protocol + ", " + std::to_string(settings.epochs) + " epochs" + named(choice) +
+            "): top-1 " + figures.top1.text() + ", top-5 " + figures.top5.text() + "\n");
     }
     return 0;
   });

@@ -16,8 +16,6 @@
 namespace dcl {
 namespace {
 
-int64_t bytes_of(const PooledImage& image) { return int64_t{3} * image.h * image.w; }
-
 /// Of the `count` largest images, so that one that is far larger than the others does not count for all.
 size_t bytes_of_largest(const Dataset& dataset, int64_t count) {
   std::vector<int64_t> bytes;
@@ -113,7 +111,7 @@ void BatchMaker::make(const Slot& slot, int64_t first, int64_t last) const {
     if (!streams_) continue;
     const PooledImage& source = dataset_.images[sample];
     std::memcpy(pixels(slot) + slot.offsets[image], dataset_.pixels.data() + source.offset,
-                static_cast<size_t>(source.h) * static_cast<size_t>(source.w) * 3);
+                static_cast<size_t>(bytes_of(source)));
   }
   std::array<ViewParams, kSliceViews> drawn;
   const std::span views = std::span(drawn).first(static_cast<size_t>(last - first));

@@ -47,6 +47,23 @@ std::optional<double> Dataset::same_class_probability() const {
   return all < 2 ? std::nullopt : std::optional(pairs / (all * (all - 1)));
 }
 
+Dataset Dataset::subset(std::span<const int32_t> indices) const {
+  Dataset out{.name = name, .split = split, .folder = folder, .classes = classes};
+  int64_t bytes = 0;
+  for (const int32_t index : indices) {
+    if (index < 0 || index >= size()) fail(ErrorKind::internal, "a subset of images that there are not");
+    const auto i = static_cast<size_t>(index);
+    out.images.push_back({bytes, images[i].h, images[i].w});
+    out.labels.push_back(labels[i]);
+    out.names.push_back(names[i]);
+    bytes += bytes_of(images[i]);
+  }
+  out.pixels.resize(bytes);
+  for (size_t i = 0; i < indices.size(); ++i)
+    std::copy_n(image(indices[i]), bytes_of(out.images[i]), out.pixels.data() + out.images[i].offset);
+  return out;
+}
+
 std::vector<int64_t> select_images(const DatasetSpec& spec, std::span<const int32_t> labels) {
   const bool any_label =
       std::any_of(labels.begin(), labels.end(), [](int32_t label) { return label != kUnknownLabel; });

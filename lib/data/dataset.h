@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@
 namespace dcl {
 
 inline constexpr int32_t kUnknownLabel = -1;
+
+/// Of its pixels.
+inline int64_t bytes_of(const PooledImage& image) { return int64_t{3} * image.h * image.w; }
 
 struct SkippedImage {
   std::string file;    ///< relative to the data directory
@@ -44,6 +48,9 @@ struct Dataset {
   /// How likely another labelled image has the class of a labelled one: what tau_plus stands for (Chuang et al., 2020,
   /// section 3). Nothing of fewer than two labelled images.
   std::optional<double> same_class_probability() const;
+  /// A data set of these images, in this order, with the same classes; their pixels are copied. Error{internal} for one
+  /// that there is not.
+  Dataset subset(std::span<const int32_t> indices) const;
 };
 
 struct DatasetSpec {

@@ -37,7 +37,10 @@ struct RecordFile {
 /// `dir`/`folder`/`name` when that folder exists, else `dir`/`name`.
 std::string data_path(const std::string& dir, const std::string& folder, const std::string& name);
 
-/// Opens `path` for `set`; a missing file is told with how to get it. When the size differs from `published_bytes`
+/// Error{data} with how to get it when `set` has no file `path`.
+void require_data_file(const std::string& set, const std::string& path);
+
+/// Opens `path` for `set`, which must be there. When the size differs from `published_bytes`
 /// (of the original distribution) this is logged as a warning.
 std::unique_ptr<InputFile> open_data_file(const std::string& set, const std::string& path, int64_t published_bytes);
 

@@ -41,13 +41,17 @@ std::string data_path(const std::string& dir, const std::string& folder, const s
   return ((std::filesystem::is_directory(inner, ignored) ? inner : std::filesystem::path(dir)) / name).string();
 }
 
-std::unique_ptr<InputFile> open_data_file(const std::string& set, const std::string& path, int64_t published_bytes) {
+void require_data_file(const std::string& set, const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
     fail(ErrorKind::data, set + ": there is no file " + quoted(path) +
                               "; give the folder that holds it as the data directory, or get it with 'tools/download " +
                               set + "'");
   }
+}
+
+std::unique_ptr<InputFile> open_data_file(const std::string& set, const std::string& path, int64_t published_bytes) {
+  require_data_file(set, path);
   auto file = std::make_unique<InputFile>(path);
   if (file->size() != published_bytes) {
     log(LogLevel::warning, set + ": " + quoted(path) + " has " + std::to_string(file->size()) +

@@ -4,24 +4,10 @@
 
 #include "core/error.h"
 #include "core/extent.h"
-#include "data/shuffle.h"
 #include "train/linear_impl.h"
 
 namespace dcl {
 namespace {
-
-/// Features of images, [images.size(), dim]; calls on_batch with the number of images of each.
-std::vector<float> features_of(FeatureExtractor& extractor, const Dataset& dataset, std::span<const int32_t> images,
-                               const ViewSampler& views, uint32_t epoch, const std::function<void(int64_t)>& on_batch) {
-  std::vector<float> all;
-  all.reserve(images.size() * static_cast<size_t>(extractor.dim()));
-  extractor.extract(dataset, images, views, epoch, [&](std::span<const float> rows) {
-    all.insert(all.end(), rows.begin(), rows.end());
-    on_batch(std::ssize(rows) / extractor.dim());
-    return true;
-  });
-  return all;
-}
 
 ClassifierSettings classifier_settings(const LinearSettings& s, const ParameterStore& encoder, const Dataset& train) {
   return {.dim = feature_width(encoder.config()),
@@ -31,68 +17,6 @@ ClassifierSettings classifier_settings(const LinearSettings& s, const ParameterS
           .weight_decay = s.weight_decay,
           .seed = s.seed};
 }
-
-/// Protocol frozen.
-class FrozenEvaluation final : public LinearEvaluation {
- public:
-  FrozenEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                   const LinearSettings& settings, const std::function<void(int64_t done, int64_t all)>& on_features)
-      : LinearEvaluation(backend, encoder, train, test, settings), order_(train.images.size()) {
-    const std::vector<int32_t> images = all_images(train);
-    const int64_t all = std::ssize(images) * std::max(1, settings.views) + std::ssize(test_images_);
-    int64_t done = 0;
-    const auto count = [&](int64_t of_batch) {
-      done += of_batch;
-      if (on_features) on_features(done, all);
-    };
-    const ViewSampler whole = evaluation_views(settings.eval_size);
-    if (settings.views == 0) {
-      FeatureExtractor of_train = extractor(train);
-      copies_.push_back(features_of(of_train, train, images, whole, 0, count));
-    } else {
-      FeatureExtractor augmented = extractor(train, augment_desc(settings.augment));
-      for (int copy = 0; copy < settings.views; ++copy)
-        copies_.push_back(features_of(augmented, train, images, training_views(settings.augment, settings.seed),
-                                      static_cast<uint32_t>(copy), count));
-    }
-    FeatureExtractor of_test = extractor(test);
-    test_features_ = features_of(of_test, test, test_images_, whole, 0, count);
-  }
-
- private:
-  double train_epoch(int64_t epoch) override {
-    const std::vector<float>& features = copies_[static_cast<size_t>(epoch) % copies_.size()];
-    epoch_permutation(settings_.seed, static_cast<uint32_t>(epoch), order_);
-    const auto width = static_cast<size_t>(dim()), batch = static_cast<size_t>(settings_.batch);
-    std::vector<float> gathered;
-    std::vector<int32_t> labels;
-    double loss = 0;
-    for (size_t first = 0; first < order_.size(); first += batch) {
-      gathered.clear();
-      labels.clear();
-      for (size_t i = first; i < std::min(first + batch, order_.size()); ++i) {
-        const auto image = static_cast<size_t>(order_[i]);
-        gathered.insert(gathered.end(), &features[image * width], &features[image * width] + width);
-        labels.push_back(train_.labels[image]);
-      }
-      loss += train_on(classifier_.upload(gathered), labels) * static_cast<double>(labels.size());
-    }
-    return loss / static_cast<double>(order_.size());
-  }
-
-  std::vector<float> test_scores() override {
-    std::vector<float> scores;
-    const size_t piece = static_cast<size_t>(settings_.eval_batch * dim());
-    for (size_t at = 0; at < test_features_.size(); at += piece)
-      append_logits(std::span<const float>(test_features_).subspan(at, std::min(piece, test_features_.size() - at)),
-                    scores);
-    return scores;
-  }
-
-  std::vector<std::vector<float>> copies_;  // [images, dim] each
-  std::vector<float> test_features_;
-  std::vector<int32_t> order_;
-};
 
 void require(bool holds, ErrorKind kind, const std::string& message) {
   if (!holds) fail(kind, message);
@@ -107,16 +31,46 @@ void check(const Dataset& train, const Dataset& test) {
   require(test.classes == train.classes, ErrorKind::data, "training and test split have different classes");
 }
 
-/// Batch norm in training mode needs two values of every channel, also in the last batch of an epoch and behind the
-/// last convolution.
-void check_batch_norm(const LinearSettings& s, const ModelConfig& encoder, int64_t images) {
+/// What protocols batch and finetune need. Batch norm in training mode needs two values of every channel, also in the
+/// last batch of an epoch and behind the last convolution.
+void check_network(const LinearSettings& s, const ModelConfig& encoder, int64_t images) {
   const int64_t side = ceil_div(s.augment.size, encoder.stem == Stem::cifar ? 8 : 32);
   const int64_t left = images % s.batch, last = left > 0 ? left : std::min(s.batch, images);
   require(
       last * side * side >= 2, ErrorKind::usage,
       "the last batch of an epoch has one image, of which one pixel is left at the end of the network, and batch norm "
       "in training mode needs two: give another --batch_size or a larger --image_size, or --protocol frozen");
+  require(s.protocol != LinearProtocol::finetune || !encoder.head, ErrorKind::internal,
+          "finetuning takes an encoder without projection head");
 }
+
+/// What the protocols change of an encoder, on the host.
+class EncoderState {
+ public:
+  explicit EncoderState(const ParameterStore& encoder)
+      : values_(host_copy(encoder, encoder.values())), statistics_(host_copy(encoder, encoder.statistics())) {
+    for (const ParameterEntry& entry : encoder.entries())
+      if (entry.kind == ParameterKind::batches_tracked) batches_.push_back(encoder.batches_tracked(entry));
+  }
+
+  void restore(ParameterStore& encoder) const {
+    encoder.backend().copy_in(encoder.values(), values_.data());
+    encoder.backend().copy_in(encoder.statistics(), statistics_.data());
+    auto batches = batches_.begin();
+    for (const ParameterEntry& entry : encoder.entries())
+      if (entry.kind == ParameterKind::batches_tracked) encoder.set_batches_tracked(entry, *batches++);
+  }
+
+ private:
+  static std::vector<float> host_copy(const ParameterStore& encoder, ConstTensorRef flat) {
+    std::vector<float> host(static_cast<size_t>(flat.shape.elements()));
+    encoder.backend().copy_out(host.data(), flat);
+    return host;
+  }
+
+  std::vector<float> values_, statistics_;
+  std::vector<int64_t> batches_;
+};
 
 }  // namespace
 
@@ -148,12 +102,15 @@ LinearResult LinearEvaluation::run(const std::function<void(const LinearEpoch&)>
   return {last, classifier_.values()};
 }
 
-FeatureExtractor LinearEvaluation::extractor(const Dataset& dataset, const AugmentDesc& pixels) {
-  return {backend_, encoder_, pixels, dataset.size(), settings_.eval_batch, settings_.dtype};
+FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
+                                  const LinearSettings& settings, const AugmentDesc& pixels) {
+  return {backend, encoder, pixels, dataset.size(), settings.eval_batch, settings.dtype};
 }
 
-FeatureExtractor LinearEvaluation::extractor(const Dataset& dataset) {
-  return extractor(dataset, evaluation_pixels(dataset, settings_.eval_size, augment_desc(settings_.augment)));
+FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
+                                  const LinearSettings& settings) {
+  return linear_extractor(backend, encoder, dataset, settings,
+                          evaluation_pixels(dataset, settings.eval_size, augment_desc(settings.augment)));
 }
 
 double LinearEvaluation::train_on(ConstTensorRef features, std::span<const int32_t> labels, TensorRef dfeatures) {
@@ -182,12 +139,45 @@ LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const 
                                const std::function<void(int64_t done, int64_t all)>& on_features) {
   check(settings);
   check(train, test);
-  if (settings.protocol == LinearProtocol::frozen)
-    return FrozenEvaluation(backend, encoder, train, test, settings, on_features).run(on_epoch);
-  check_batch_norm(settings, encoder.config(), train.size());
-  if (settings.protocol == LinearProtocol::finetune && encoder.config().head)
-    fail(ErrorKind::internal, "finetuning takes an encoder without projection head");
+  if (settings.protocol == LinearProtocol::frozen) {
+    const FrozenFeatures features = frozen_features(backend, encoder, train, test, settings, on_features);
+    return frozen_evaluation(backend, encoder, train, test, settings, features, all_images(train))->run(on_epoch);
+  }
+  check_network(settings, encoder.config(), train.size());
   return network_evaluation(backend, encoder, train, test, settings)->run(on_epoch);
+}
+
+std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& encoder, const Dataset& train,
+                                             const Dataset& test, std::span<const std::vector<int32_t>> folds,
+                                             const LinearSettings& settings,
+                                             const std::function<void(size_t fold, const LinearEpoch&)>& on_epoch,
+                                             const std::function<void(int64_t done, int64_t all)>& on_features) {
+  check(settings);
+  check(train, test);
+  for (const std::vector<int32_t>& fold : folds)
+    require(!fold.empty() && std::ranges::all_of(fold, [&](int32_t i) { return i >= 0 && i < train.size(); }),
+            ErrorKind::internal, "a fold without images, or of images that there are not");
+  std::vector<LinearResult> results;
+  const auto evaluate_each = [&](const auto& evaluation_of) {
+    for (size_t i = 0; i < folds.size(); ++i)
+      results.push_back(evaluation_of(folds[i])->run([&](const LinearEpoch& epoch) { on_epoch(i, epoch); }));
+  };
+  if (settings.protocol == LinearProtocol::frozen) {
+    const FrozenFeatures features = frozen_features(backend, encoder, train, test, settings, on_features);
+    evaluate_each([&](const std::vector<int32_t>& fold) {
+      return frozen_evaluation(backend, encoder, train, test, settings, features, fold);
+    });
+  } else {
+    for (const std::vector<int32_t>& fold : folds) check_network(settings, encoder.config(), std::ssize(fold));
+    const EncoderState initial(encoder);
+    Dataset images;
+    evaluate_each([&](const std::vector<int32_t>& fold) {
+      initial.restore(encoder);
+      images = train.subset(fold);
+      return network_evaluation(backend, encoder, images, test, settings);
+    });
+  }
+  return results;
 }
 
 }  // namespace dcl

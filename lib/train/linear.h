@@ -53,4 +53,15 @@ LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const 
                                const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch,
                                const std::function<void(int64_t done, int64_t all)>& on_features = {});
 
+/// The same for each of `folds`, sets of images to train on (indices into `train`, none of them twice in a set), every
+/// time from the encoder as it is given, so that a fold's result does not depend on the others; the encoder is left as
+/// the last fold leaves it. Protocol frozen computes the features of all images of `train` once, whatever folds there
+/// are. Views of an image are drawn for its place in the fold, with settings.views in frozen for its index. on_epoch is
+/// told which of `folds` the epoch is of. Results in the order of `folds`.
+std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& encoder, const Dataset& train,
+                                             const Dataset& test, std::span<const std::vector<int32_t>> folds,
+                                             const LinearSettings& settings,
+                                             const std::function<void(size_t fold, const LinearEpoch&)>& on_epoch,
+                                             const std::function<void(int64_t done, int64_t all)>& on_features = {});
+
 }  // namespace dcl

@@ -7,6 +7,12 @@
 
 namespace dcl {
 
+/// For views of `pixels` of the data set; or for its whole images.
+FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
+                                  const LinearSettings& settings, const AugmentDesc& pixels);
+FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
+                                  const LinearSettings& settings);
+
 /// The classifier and the test images.
 class LinearEvaluation {
  public:
@@ -23,9 +29,6 @@ class LinearEvaluation {
   virtual std::vector<float> test_scores() = 0;
 
   int64_t dim() const { return feature_width(encoder_.config()); }
-  /// For views of `pixels` of the data set; or for its whole images.
-  FeatureExtractor extractor(const Dataset& dataset, const AugmentDesc& pixels);
-  FeatureExtractor extractor(const Dataset& dataset);
   /// One update of the classifier; returns the mean loss. dfeatures: as LinearClassifier::train.
   double train_on(ConstTensorRef features, std::span<const int32_t> labels, TensorRef dfeatures = {});
   void append_logits(std::span<const float> features, std::vector<float>& scores);
@@ -38,6 +41,19 @@ class LinearEvaluation {
   Buffer labels_;
   std::vector<int32_t> test_images_, test_labels_;
 };
+
+/// Protocol frozen: features in evaluation mode, [images, dim] on the host.
+struct FrozenFeatures {
+  std::vector<std::vector<float>> copies;  ///< of the training images: whole, or settings.views augmented copies
+  std::vector<float> test;                 ///< of the labelled test images
+};
+FrozenFeatures frozen_features(Backend& backend, const ParameterStore& encoder, const Dataset& train,
+                               const Dataset& test, const LinearSettings& settings,
+                               const std::function<void(int64_t done, int64_t all)>& on_features);
+/// Trains on the features of `images`, indices into `train`.
+std::unique_ptr<LinearEvaluation> frozen_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train,
+                                                    const Dataset& test, const LinearSettings& settings,
+                                                    const FrozenFeatures& features, std::vector<int32_t> images);
 
 /// Protocols batch and finetune: augmented views go through the network in training mode.
 std::unique_ptr<LinearEvaluation> network_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train,

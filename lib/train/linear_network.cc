@@ -68,7 +68,7 @@ class BatchEvaluation : public LinearEvaluation {
 
   std::vector<float> test_scores() override {
     std::vector<float> scores;
-    extractor(test_).extract(test_, test_images_, evaluation_views(settings_.eval_size), 0,
+    linear_extractor(backend_, encoder_, test_, settings_).extract(test_, test_images_, evaluation_views(settings_.eval_size), 0,
                              [&](std::span<const float> rows) {
                                append_logits(rows, scores);
                                return true;

@@ -128,6 +128,25 @@ TEST_P(Run, KnnAndLinearEvaluationAreThoseOfEigen) {
   EXPECT_NEAR(losses[0][finetune], losses[1][finetune], 0.05);
 }
 
+/// The encoder is back in the device's memory as it was before another fold is trained on.
+TEST_P(Run, FoldsOfLinearEvaluationAreWhatTheyAreAlone) {
+  const std::vector<std::vector<int32_t>> folds = {{7, 1, 4}, {2, 0, 1, 6}};
+  LinearSettings linear;
+  const Dataset test = test_.subset(std::vector<int32_t>{0, 1, 2, 3, 4, 5});
+  linear.epochs = 1, linear.batch = 4, linear.eval_batch = 8, linear.eval_size = 8, linear.augment.size = 16;
+  for (const LinearProtocol protocol : {LinearProtocol::frozen, LinearProtocol::batch, LinearProtocol::finetune}) {
+    linear.protocol = protocol;
+    const auto last_of = [&](std::span<const std::vector<int32_t>> some) {
+      ParameterStore store = encoder(*backend_, /*with_gradients=*/true);
+      return linear_evaluations(*backend_, store, data_, test, some, linear, [](size_t, const LinearEpoch&) {}).back();
+    };
+    const LinearResult after = last_of(folds), alone = last_of(std::span(folds).last(1));
+    EXPECT_EQ(after.last.loss, alone.last.loss) << static_cast<int>(protocol);
+    EXPECT_EQ(after.last.top1, alone.last.top1) << static_cast<int>(protocol);
+    EXPECT_TRUE(after.classifier.weight == alone.classifier.weight) << static_cast<int>(protocol);
+  }
+}
+
 TEST_P(Run, PicturesOfViewsAreThoseOfEigen) {
   const TiledImage views = first_training_views(*backend_, data_, tiny());
   EXPECT_EQ(views.rgb, first_training_views(*eigen_, data_, tiny()).rgb);

@@ -88,7 +88,57 @@ run "$@"
 check "a result without the figure is an error" same $? 3
 check "which names the file" grep -q "biased-seed0/knn.json has no knn_top1" "$work/stderr"
 
-for wrong in "--seeds 1,x" "--seeds" "--data"; do
+# Differences between planted results, as NumPy and SciPy 1.17.1 compute them; the first of tau+0.1, for example:
+#   d = [80.02 - 78.21, 79.94 - 79.05, 80.55 - 78.63]
+#   numpy.mean(d), numpy.std(d, ddof=1), scipy.stats.ttest_1samp(d, 0).confidence_interval(0.95)
+#   1.54000 0.56560 (0.13498, 2.94502)
+plant() { # objective, seed, top1 under both protocols, knn_top1
+  mkdir -p "$work/planted/$1-seed$2/checkpoints"
+  touch -d '1 hour ago' "$work/planted/$1-seed$2/checkpoints/latest"
+  echo "{\"top1\":$3,\"top5\":99.0}" >"$work/planted/$1-seed$2/linear-batch.json"
+  echo "{\"top1\":$4,\"top5\":99.0}" >"$work/planted/$1-seed$2/linear-frozen.json"
+  echo "{\"knn_top1\":$5,\"knn_top5\":99.0}" >"$work/planted/$1-seed$2/knn.json"
+}
+plant biased 0 78.21 70.10 66.5
+plant biased 1 79.05 71.45 67.25
+plant biased 2 78.63 70.02 65.875
+plant tau+0.05 0 79.40 70.95 67.0
+plant tau+0.05 1 80.62 71.20 67.75
+plant tau+0.05 2 79.11 71.33 66.375
+plant tau+0.1 0 80.02 69.40 68.125
+plant tau+0.1 1 79.94 70.87 67.5
+plant tau+0.1 2 80.55 69.91 67.0
+differences() { # seeds, then what the rows of tau+0.05 and tau+0.1 have to be
+  : >"$CALLS"
+  run --data stl10 --out "$work/planted" --seeds "$1"
+  check "planted results of seeds $1 are taken" same "$? $(calls '^dcl-linear\|^dcl-knn')" "0 0"
+  after=$(sed -n '/^| difference to biased |/,$p' "$work/planted/results.md")
+  check "differences of seeds $1, tau+0.05" same "$(echo "$after" | sed -n 3p)" "| tau+0.05 | $2 |"
+  check "differences of seeds $1, tau+0.1" same "$(echo "$after" | sed -n 4p)" "| tau+0.1 | $3 |"
+  check "differences of seeds $1, nothing else" same "$(echo "$after" | grep -c '^| tau')" 2
+}
+differences 0,1,2 \
+  "+1.08 +- 0.55 [-0.29, +2.45] | +0.64 +- 0.80 [-1.35, +2.63] | +0.50 +- 0.00 [+0.50, +0.50]" \
+  "+1.54 +- 0.57 [+0.13, +2.95] | -0.46 +- 0.31 [-1.24, +0.31] | +1.00 +- 0.70 [-0.73, +2.73]"
+check "mean and deviation beside them" grep -qxF \
+  "| tau+0.1 | 84.26 | 80.17 +- 0.33 | 70.06 +- 0.75 | 67.54 +- 0.56 |" "$work/planted/results.md"
+check "the interval is explained" grep -qF "95 % confidence interval" "$work/planted/results.md"
+differences 1,0 \
+  "+1.38 +- 0.27 [-1.03, +3.79] | +0.30 +- 0.78 [-6.69, +7.29] | +0.50 +- 0.00 [+0.50, +0.50]" \
+  "+1.35 +- 0.65 [-4.49, +7.19] | -0.64 +- 0.08 [-1.40, +0.12] | +0.94 +- 0.97 [-7.80, +9.67]"
+differences 2 "+0.48 | +1.31 | +0.50" "+1.92 | -0.11 | +1.12"
+check "one seed says nothing about the spread" grep -qF "one seed, which says nothing about the spread" \
+  "$work/planted/results.md"
+check "and has no interval" sh -c "! grep -qF '+-' '$work/planted/results.md'"
+
+# Quantiles of Student's t: scipy.stats.t.ppf(0.975, degrees of freedom).
+eval "$(sed -n "/^student='/,/}'\$/p" "$root/tools/reproduce")"
+quantile() { awk "$student BEGIN { printf \"%.9f\", student($1) }"; }
+for expected in 1:12.706204736 2:4.302652730 3:3.182446305 4:2.776445105 9:2.262157163 10:2.228138852 99:1.984216952; do
+  check "quantile of Student's t, ${expected%:*} degrees of freedom" same "$(quantile "${expected%:*}")" "${expected#*:}"
+done
+
+for wrong in "--seeds 1,x" "--seeds 0,1,0" "--seeds" "--data"; do
   run $wrong
   check "usage: $wrong" same $? 2
 done

@@ -121,6 +121,21 @@ TEST_F(Stl10, LimitsTakeTheFirstOfEachClassAndLeaveUnlabelledImages) {
   EXPECT_EQ(data.names.back(), "unlabeled/0");
 }
 
+TEST_F(Stl10, SubsetHasTheChosenImagesInTheirOrder) {
+  const Dataset all = load_dataset(spec_of("stl10", folder_.path(), "train"));
+  const Dataset some = all.subset(std::vector<int32_t>{3, 0, 1});
+  ASSERT_EQ(some.size(), 3);
+  expect_image(some, 0, 3, 96);
+  expect_image(some, 1, 0, 96);
+  expect_image(some, 2, 1, 96);
+  EXPECT_EQ(some.pixels.size(), 3 * 27648);
+  EXPECT_EQ(some.labels, (std::vector<int32_t>{0, 0, 9}));
+  EXPECT_EQ(some.names, (std::vector<std::string>{"train/3", "train/0", "train/1"}));
+  EXPECT_EQ(some.classes, all.classes);
+  EXPECT_EQ(some.split, "train");
+  for (const int32_t wrong : {-1, 4}) EXPECT_THROW(all.subset(std::vector<int32_t>{0, wrong}), Error);
+}
+
 TEST_F(Stl10, FindsTheFolderOfThePublishedArchiveAndItsClassNames) {
   std::filesystem::create_directory(folder_ / "inner");
   const std::string published = folder_ / "inner/stl10_binary";

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "core/error.h"
 #include "eigen/eigen_backend.h"
 #include "math/philox.h"
 #include "nn/network.h"
@@ -67,6 +68,123 @@ TEST(Linear, FeaturesThatAreComputedOnceAreCounted) {
         });
     EXPECT_EQ(done, views == 0 ? (std::vector<int64_t>{5, 9, 14, 18}) : (std::vector<int64_t>{5, 9, 14, 18, 23, 27}));
   }
+}
+
+/// Three folds that share images and differ in size, with a last batch of another size than the others.
+class Folds : public testing::Test {
+ protected:
+  Folds() { settings_.epochs = 2, settings_.batch = 4, settings_.augment.size = 16; }
+  ParameterStore encoder() {
+    ParameterStore encoder(backend_, {.arch = "resnet18", .head = false}, true);
+    encoder.initialise(1);
+    return encoder;
+  }
+  std::vector<LinearResult> results_of(ParameterStore& encoder, std::span<const std::vector<int32_t>> folds) {
+    return linear_evaluations(backend_, encoder, train_, test_, folds, settings_, [](size_t, const LinearEpoch&) {});
+  }
+  static std::vector<float> host(ConstTensorRef values) {
+    return {values.as<float>(), values.as<float>() + values.shape.elements()};
+  }
+
+  const Dataset train_ = load_dataset({.shapes_count = 24, .shapes_size = 16});
+  const Dataset test_ = load_dataset({.split = "test", .shapes_count = 20, .shapes_size = 16});
+  const std::vector<std::vector<int32_t>> folds_ = {{20, 3, 7, 1, 12, 9}, {2, 4, 6, 8, 10}, {23, 3, 0, 11, 5, 17, 13}};
+  EigenBackend backend_;
+  LinearSettings settings_;
+};
+
+/// An encoder that no other fold has touched, and these images alone.
+TEST_F(Folds, AreTrainedAsIfThereWasNothingElse) {
+  for (const LinearProtocol protocol : {LinearProtocol::batch, LinearProtocol::finetune}) {
+    settings_.protocol = protocol;
+    ParameterStore shared = encoder();
+    const std::vector<LinearResult> results = results_of(shared, folds_);
+    ASSERT_EQ(results.size(), folds_.size());
+    for (size_t i = 0; i < folds_.size(); ++i) {
+      ParameterStore own = encoder();
+      const LinearResult alone =
+          linear_evaluation(backend_, own, train_.subset(folds_[i]), test_, settings_, [](const LinearEpoch&) {});
+      EXPECT_EQ(results[i].last.loss, alone.last.loss) << i;
+      EXPECT_EQ(results[i].last.top1, alone.last.top1) << i;
+      EXPECT_EQ(results[i].classifier.weight, alone.classifier.weight) << i;
+      EXPECT_NE(results[i].last.loss, results[(i + 1) % 3].last.loss);
+      if (i + 1 < folds_.size()) continue;
+      EXPECT_TRUE(host(shared.values()) == host(own.values()));
+      EXPECT_TRUE(host(shared.statistics()) == host(own.statistics()));
+      const ParameterEntry& counter = shared.entry("f.1.num_batches_tracked");
+      EXPECT_EQ(shared.batches_tracked(counter), own.batches_tracked(counter));
+    }
+  }
+}
+
+/// The last bits of a feature depend on how many images are in the network with it.
+TEST_F(Folds, FrozenAreTrainedOnTheFeaturesOfTheirImages) {
+  settings_.protocol = LinearProtocol::frozen;
+  ParameterStore store = encoder();
+  const std::vector<LinearResult> results = results_of(store, folds_);
+  ASSERT_EQ(results.size(), folds_.size());
+  for (size_t i = 0; i < folds_.size(); ++i) {
+    const LinearResult alone =
+        linear_evaluation(backend_, store, train_.subset(folds_[i]), test_, settings_, [](const LinearEpoch&) {});
+    EXPECT_NEAR(results[i].last.loss, alone.last.loss, 1e-5) << i;
+    EXPECT_EQ(results[i].last.top1, alone.last.top1) << i;
+    for (size_t w = 0; w < alone.classifier.weight.size(); ++w)
+      ASSERT_NEAR(results[i].classifier.weight[w], alone.classifier.weight[w], 1e-4) << i;
+    EXPECT_GT(std::abs(results[i].last.loss - results[(i + 1) % 3].last.loss), 1e-2);
+  }
+}
+
+/// The bits of a fold's result are those of a run with it alone, also of augmented copies; an image's are its own,
+/// whichever folds it is in.
+TEST_F(Folds, DoNotDependOnEachOther) {
+  settings_.protocol = LinearProtocol::frozen;
+  ParameterStore store = encoder();
+  for (const int views : {0, 2}) {
+    settings_.views = views, settings_.epochs = 3;
+    const auto all = results_of(store, folds_), last = results_of(store, std::span(folds_).last(1));
+    ASSERT_EQ(last.size(), 1u);
+    EXPECT_EQ(all[2].classifier.weight, last[0].classifier.weight) << views;
+    EXPECT_EQ(all[2].last.loss, last[0].last.loss) << views;
+    EXPECT_NE(all[1].classifier.weight, last[0].classifier.weight) << views;
+  }
+}
+
+TEST_F(Folds, ReportTheirEpochsAndComputeFeaturesOnce) {
+  settings_.protocol = LinearProtocol::frozen, settings_.eval_every = 1;
+  ParameterStore store = encoder();
+  std::vector<std::pair<size_t, int64_t>> told;
+  std::vector<int64_t> featured;
+  linear_evaluations(
+      backend_, store, train_, test_, folds_, settings_,
+      [&](size_t fold, const LinearEpoch& epoch) {
+        told.emplace_back(fold, epoch.epoch);
+        EXPECT_TRUE(epoch.top1);
+      },
+      [&](int64_t done, int64_t all) {
+        EXPECT_EQ(all, 44);
+        featured.push_back(done);
+      });
+  EXPECT_EQ(told, (std::vector<std::pair<size_t, int64_t>>{{0, 1}, {0, 2}, {1, 1}, {1, 2}, {2, 1}, {2, 2}}));
+  EXPECT_EQ(featured, (std::vector<int64_t>{24, 44}));
+}
+
+TEST_F(Folds, ThatCannotBeTrainedOnAreRefusedBeforeTheFirst) {
+  ParameterStore store = encoder();
+  const auto refused = [&](const std::vector<int32_t>& second) {
+    const std::vector<std::vector<int32_t>> folds = {{0, 1}, second};
+    try {
+      linear_evaluations(backend_, store, train_, test_, folds, settings_,
+                         [](size_t, const LinearEpoch&) { FAIL() << "trained"; });
+    } catch (const Error& error) {
+      return error.kind();
+    }
+    ADD_FAILURE() << "not refused";
+    return ErrorKind::io;
+  };
+  for (const std::vector<int32_t>& fold : {std::vector<int32_t>{}, {0, 24}, {-1, 0}})
+    EXPECT_EQ(refused(fold), ErrorKind::internal);
+  settings_.augment.size = 8;
+  EXPECT_EQ(refused({0, 1, 2, 3, 4}), ErrorKind::usage) << "batch norm of one image's last pixel";
 }
 
 TEST(Knn, ImagesAreCountedAndItStopsWhenItIsTold) {

@@ -1,0 +1,88 @@
+#include "linear_folds.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <utility>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace dcl {
+namespace {
+
+std::vector<int64_t> numbers_of(const std::string& text) {
+  std::vector<int64_t> numbers;
+  if (text == "all") {
+    numbers.resize(kStl10Folds);
+    std::iota(numbers.begin(), numbers.end(), 0);
+    return numbers;
+  }
+  const char *at = text.data(), *const end = at + text.size();
+  for (;; ++at) {
+    int64_t number = -1;
+    at = std::from_chars(at, end, number).ptr;
+    if (number < 0 || number >= kStl10Folds || (at != end && *at != ','))
+      fail(ErrorKind::usage, "--folds is " + quoted(text) + "; expected all, or numbers from 0 to " +
+                                 std::to_string(kStl10Folds - 1) + " with commas between them");
+    if (std::ranges::find(numbers, number) != numbers.end())
+      fail(ErrorKind::usage, "--folds names fold " + std::to_string(number) + " twice");
+    numbers.push_back(number);
+    if (at == end) return numbers;
+  }
+}
+
+}  // namespace
+
+FoldChoice choose_folds(const std::string& text, const DatasetSpec& spec) {
+  if (text.empty()) return {};
+  FoldChoice choice{numbers_of(text), {}};
+  std::vector<Fold> folds = load_stl10_folds(spec);
+  for (const int64_t number : choice.numbers) choice.images.push_back(std::move(folds[static_cast<size_t>(number)]));
+  return choice;
+}
+
+std::string Spread::text() const {
+  char line[64];
+  if (deviation)
+    std::snprintf(line, sizeof line, "%.2f%% +- %.2f%%", mean, *deviation);
+  else
+    std::snprintf(line, sizeof line, "%.2f%%", mean);
+  return line;
+}
+
+Spread spread_of(std::span<const double> figures) {
+  const auto count = static_cast<double>(figures.size());
+  Spread out{std::accumulate(figures.begin(), figures.end(), 0.0) / count, {}};
+  double squares = 0;
+  for (const double figure : figures) squares += (figure - out.mean) * (figure - out.mean);
+  if (figures.size() > 1) out.deviation = std::sqrt(squares / (count - 1));
+  return out;
+}
+
+LinearFigures::LinearFigures(const FoldChoice& choice, const std::vector<LinearResult>& results) {
+  const auto spread_over_results = [&](const auto& figure) {
+    std::vector<double> figures;
+    for (const LinearResult& result : results) figures.push_back(figure(result.last));
+    return spread_of(figures);
+  };
+  top1 = spread_over_results([](const LinearEpoch& last) { return *last.top1; });
+  top5 = spread_over_results([](const LinearEpoch& last) { return *last.top5; });
+  const double loss = spread_over_results([](const LinearEpoch& last) { return last.loss; }).mean;
+  json = {{"top1", top1.mean}, {"top5", top5.mean}, {"loss", loss}};
+  if (choice.numbers.empty()) return;
+  for (const auto& [key, spread] : {std::pair{"top1_std", top1}, std::pair{"top5_std", top5}})
+    json[key] = spread.deviation ? nlohmann::ordered_json(*spread.deviation) : nlohmann::ordered_json();
+  for (size_t i = 0; i < results.size(); ++i) {
+    const LinearEpoch& last = results[i].last;
+    json["folds"].push_back({{"fold", choice.numbers[i]},
+                             {"images", choice.images[i].size()},
+                             {"top1", *last.top1},
+                             {"top5", *last.top5},
+                             {"loss", last.loss}});
+  }
+}
+
+}  // namespace dcl
