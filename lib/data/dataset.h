@@ -38,6 +38,12 @@ struct Dataset {
   std::vector<SkippedImage> skipped;
 
   int64_t size() const { return static_cast<int64_t>(images.size()); }
+  /// Empty when it is not known.
+  const std::string& class_name(int64_t i) const {
+    static const std::string kUnknown;
+    const int32_t label = labels[static_cast<size_t>(i)];
+    return label == kUnknownLabel ? kUnknown : classes[static_cast<size_t>(label)];
+  }
   const uint8_t* image(int64_t i) const { return pixels.data() + images[static_cast<size_t>(i)].offset; }
   /// All pixels, u8 [bytes], for Backend::augment.
   ConstTensorRef pool() const { return tensor_of(pixels.data(), {pixels.size()}); }

@@ -34,6 +34,7 @@ enum class RandomPurpose : uint16_t {
   shapes_data = 4,
   classifier_init = 5,
   test = 6,
+  principal_components = 7,
 };
 
 /// The numbers of one (seed, purpose, epoch, sample, view): drawn in order, independent of every other stream.

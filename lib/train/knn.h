@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/buffer.h"
+#include "train/neighbours.h"
 
 namespace dcl {
 
@@ -34,21 +34,12 @@ class KnnClassifier {
   KnnAccuracy accuracy(ConstTensorRef queries, std::span<const int32_t> labels);
 
  private:
-  struct Neighbours {
-    std::vector<float> similarity;
-    std::vector<int32_t> index;
-  };
-  void search(ConstTensorRef queries);
-  void merge(int64_t query, int64_t bank_begin, int64_t found);
   void vote(int64_t query, double* scores) const;
 
-  Backend& backend_;
   KnnSettings settings_;
   ConstTensorRef bank_;
   std::vector<int32_t> labels_;
-  Buffer similarities_, values_, indices_;
-  Neighbours best_, piece_, merged_;  ///< [queries of a piece, k], descending
-  std::vector<int64_t> found_;        ///< neighbours in best_, per query
+  NeighbourSearch search_;
 };
 
 /// Classes by descending score, equal scores by smaller class first.

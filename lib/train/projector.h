@@ -4,16 +4,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
-#include <vector>
 
 #include "core/backend.h"
 #include "data/dataset.h"
 #include "io/atomic_file.h"
+#include "train/shown_images.h"
 
 namespace dcl {
 
-/// Writes FOLDER/features.tsv, metadata.tsv, sprite.png and projector_config.pbtxt. The projector shows about ten
-/// thousand points well; of a larger data set that many are taken, evenly.
+/// Writes FOLDER/features.tsv, metadata.tsv, sprite.png and projector_config.pbtxt, of ShownImages.
 class ProjectorWriter {
  public:
   /// Makes the folder when it is missing. Error{io}, here and below. The data set must outlive the writer.
@@ -24,7 +23,7 @@ class ProjectorWriter {
   /// After the features of all images. Files appear whole, the configuration last.
   void commit(Backend& backend);
 
-  int64_t points() const { return static_cast<int64_t>(images_.size()); }
+  int64_t points() const { return shown_.count(); }
 
  private:
   void write_metadata() const;
@@ -32,9 +31,7 @@ class ProjectorWriter {
   std::filesystem::path folder_;
   const Dataset& dataset_;
   int64_t dim_;
-  std::vector<int32_t> images_;  ///< those that are shown, ascending
-  size_t written_ = 0;           ///< of images_
-  int64_t seen_ = 0;             ///< images whose features were given
+  ShownImages shown_;
   AtomicFile features_;
 };
 

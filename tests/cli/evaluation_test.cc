@@ -1,15 +1,10 @@
 // dcl-knn, dcl-linear and dcl-embed on the encoder of a tiny run.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
-#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "core/registry.h"
 #include "io/npy.h"
@@ -68,15 +63,17 @@ class Evaluation : public testing::Test {
   /// Every program that evaluates an encoder ends with exit code 6 and these words, and leaves no file.
   static void expect_not_finite(const ParameterStore& store, const std::string& words) {
     const std::string damaged = *folder_ / "damaged.safetensors", out = *folder_ / "damaged.npy";
+    const std::string map = *folder_ / "damaged.svg";
     write_safetensors(damaged, model_sources(store), {});
     for (const auto& [program, more] : {std::pair<std::string, std::vector<std::string>>{"dcl-knn", {}},
-                                        {"dcl-embed", {"--out", out}},
+                                        {"dcl-embed", {"--out", out, "--map", map, "--map_method", "pca"}},
                                         {"dcl-linear", {"--protocol", "frozen"}}}) {
       const Outcome outcome = run(with(program, {"--model_path", damaged}, more));
       EXPECT_EQ(outcome.exit_code, 6) << program << ": " << outcome.out << outcome.err;
       EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
     }
     EXPECT_FALSE(std::filesystem::exists(out));
+    EXPECT_FALSE(std::filesystem::exists(map));
   }
   static void expect_percent(const json& value) {
     ASSERT_TRUE(value.is_number()) << value;
@@ -225,66 +222,6 @@ TEST_F(Evaluation, UntrainedEncoderIsTheSameForTheSameSeed) {
   const auto one = features("1", "u1.npy");
   EXPECT_EQ(one, features("1", "u1b.npy"));
   EXPECT_NE(one, features("2", "u2.npy"));
-}
-
-/// Rows of one data set beside the names of another would be wrong without a sign of it.
-TEST_F(Evaluation, EmbedThatFailsLeavesBothFilesAsTheyWere) {
-  const std::string out = *folder_ / "pair.npy", names = *folder_ / "pair.csv";
-  ASSERT_EQ(run(with_model("dcl-embed", {"--out", out})).exit_code, 0);
-  const std::string rows_before = read_text(out), names_before = read_text(names);
-  const auto again = with_model("dcl-embed", {"--out", out, "--max_images", "30"});
-  for (const char* fault :
-       {"write:1+:ENOSPC", "write:2:ENOSPC", "fsync:1:ENOSPC", "fsync:2:EIO", "close:2:EIO", "rename:1:EIO"}) {
-    const Outcome outcome = run(again, {{"DCL_FAULT", fault}});
-    EXPECT_EQ(outcome.exit_code, 5) << fault << outcome.err;
-    EXPECT_TRUE(read_text(out) == rows_before) << fault;
-    EXPECT_TRUE(read_text(names) == names_before) << fault;
-  }
-  ASSERT_EQ(run(again).exit_code, 0);
-  EXPECT_LT(read_text(out).size(), rows_before.size());
-  EXPECT_LT(read_text(names).size(), names_before.size());
-}
-
-TEST_F(Evaluation, EmbedWritesUnitRowsAndNames) {
-  const std::string out = *folder_ / "x.npy", raw = *folder_ / "raw.npy";
-  ASSERT_EQ(run(with_model("dcl-embed", {"--out", out, "--batch_size", "7"})).exit_code, 0);
-  ASSERT_EQ(run(with_model("dcl-embed", {"--out", raw, "--raw", "--projector", *folder_ / "projector"})).exit_code, 0);
-  const auto x = read_npy_f32(out), r = read_npy_f32(raw);
-  ASSERT_EQ(x.shape, (std::vector<int64_t>{40, 512}));
-  ASSERT_EQ(r.shape, x.shape);
-  for (int64_t row = 0; row < 40; ++row) {
-    double norm = 0, raw_norm = 0;
-    for (int64_t d = 0; d < 512; ++d) {
-      norm += std::pow(x.values[row * 512 + d], 2);
-      raw_norm += std::pow(r.values[row * 512 + d], 2);
-    }
-    EXPECT_NEAR(norm, 1, 1e-5);
-    for (int64_t d = 0; d < 512; ++d)
-      EXPECT_NEAR(x.values[row * 512 + d], r.values[row * 512 + d] / std::sqrt(raw_norm), 1e-5);
-  }
-  const std::string csv = read_text(*folder_ / "x.csv");
-  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 41);
-  EXPECT_EQ(csv.substr(0, csv.find('\n')), "row,name,label,class");
-  const std::string tsv = read_text(*folder_ / "projector/features.tsv");
-  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\n'), 40);
-  EXPECT_EQ(std::count(tsv.begin(), tsv.end(), '\t'), 40 * 511);
-  EXPECT_EQ(std::stof(tsv), r.values[0]);
-  EXPECT_TRUE(std::filesystem::exists(*folder_ / "projector/projector_config.pbtxt"));
-}
-
-/// What a run to its end shows: an interrupted one is not, and leaves nothing behind.
-TEST_F(Evaluation, InterruptedEmbeddingLeavesNoUnfinishedFile) {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    std::signal(signal, SIG_DFL);  // not ignored, as it is in what nohup started
-    const TemporaryFolder out;
-    Background program(
-        with("dcl-embed", {"--untrained", "--arch", "resnet50", "--shapes_count", "20000"}, {"--out", out / "x.npy"}));
-    const auto files = [&] { return std::distance(std::filesystem::directory_iterator(out.path()), {}); };
-    while (files() == 0 && program.running()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    program.send(signal);
-    EXPECT_EQ(program.wait().exit_code, 128 + signal);
-    EXPECT_EQ(files(), 0) << signal;
-  }
 }
 
 TEST_F(Evaluation, ResizedEvaluation) {

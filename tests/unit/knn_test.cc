@@ -66,6 +66,29 @@ TEST(Knn, ScoresMatchTheDefinitionOverSeveralPieces) {
   }
 }
 
+TEST(Neighbours, BiasOverSeveralPieces) {
+  const auto backend = make_backend("eigen");
+  const int64_t dim = 6, rows = 17000, queries = 3, k = 40;
+  const std::vector<float> bank = unit_rows(rows, dim, 3), query = unit_rows(queries, dim, 4);
+  std::vector<float> bias;  // prefers later rows, and so the last piece
+  for (int64_t row = 0; row < rows; ++row) bias.push_back(static_cast<float>(row) / 17000.0f);
+  NeighbourSearch search(*backend, tensor_of(bank.data(), {rows, dim}), k, tensor_of(bias.data(), {rows}));
+  search.search(tensor_of(query.data(), {queries, dim}));
+  for (int64_t q = 0; q < queries; ++q) {
+    std::vector<double> all;
+    for (int64_t row = 0; row < rows; ++row) {
+      double sum = bias[static_cast<size_t>(row)];
+      for (int64_t d = 0; d < dim; ++d)
+        sum += double{bank[static_cast<size_t>(row * dim + d)]} * double{query[static_cast<size_t>(q * dim + d)]};
+      all.push_back(sum);
+    }
+    for (size_t i = 0; i < static_cast<size_t>(k); ++i)
+      EXPECT_NEAR(search.products(q)[i], all[static_cast<size_t>(search.bank_rows(q)[i])], 1e-6);
+    std::sort(all.rbegin(), all.rend());
+    for (size_t i = 0; i < static_cast<size_t>(k); ++i) EXPECT_NEAR(search.products(q)[i], all[i], 1e-6);
+  }
+}
+
 TEST(Knn, EarlierRowsWinTiesAcrossPieces) {
   const auto backend = make_backend("eigen");
   const int64_t rows = 20000;  // all equal: the neighbours are rows 0..k-1
