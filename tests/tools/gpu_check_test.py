@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 import fake_pack  # noqa: E402
 from gpu_check import floor, parse, report, session  # noqa: E402
-from gpu_check.sections import train  # noqa: E402
+from gpu_check.sections import peers, tests, train  # noqa: E402
 
 
 class Run:
@@ -212,6 +212,15 @@ class Programs(unittest.TestCase):
         workers = min(2, len(self.session.cores))
         self.assertLessEqual({len(cores) for cores in seen}, {len(self.session.cores[i::workers]) for i in range(workers)})
 
+    def test_long_programs_are_begun_before_many_short_ones(self):
+        paths = [pathlib.Path(f"tests/{suite}/{name}_{suite}_test") for suite, name in (
+            ("conformance", "batch_norm"), ("conformance", "batch_norm_pair"), ("conformance", "convolution"), ("conformance", "gemm"),
+            ("conformance", "run"), ("reference", "resnet"))]
+        self.assertEqual([p.name for p in tests.programs_of(self.session, paths)], [
+            "conformance run", "reference resnet", "conformance batch_norm", "conformance convolution, fused",
+            "conformance convolution of CIFAR networks, edges", "conformance batch_norm_pair", "conformance gemm",
+            "conformance convolution of other networks"])
+
     def test_a_section_leaves_the_time_that_later_ones_need(self):
         left = {}
         self.session.run_sections([(n, lambda s, n=n: left.update({n: s.left()})) for n in ("a", "b")], {"a": 5, "b": 20})
@@ -244,6 +253,47 @@ class Parsing(unittest.TestCase):
         text = report.markdown([{**head, "tables": [], "rows": [{**row, "result": "20 ms"}]}, {**head, "tables": [], "rows": [{**row, "result": "15 | ms"}]}])
         self.assertIn("| step | 15 \\| ms |", text)
         self.assertNotIn("20 ms", text)
+
+
+class Compiling(unittest.TestCase):
+    """Steps that compile in the background, of which one does not get to its end."""
+
+    class Session:
+        cuda, python_environment = True, {}
+
+        def __init__(self, state, seconds):
+            self.state, self.end, self.rows = state, time.monotonic() + seconds, []
+
+        def left(self):
+            return self.end - time.monotonic()
+
+        def row(self, name, result, state="ok", **figures):
+            self.rows.append((name, state))
+
+        def say(self, name, ended):
+            self.rows.append((name, ended.state))
+
+        def run(self, name, words, limit, environment):
+            dtype, forwards, turn = (words[words.index(flag) + 1] for flag in ("--dtype", "--forwards", "--hold"))
+            end = min(self.end, time.monotonic() + limit)
+            if (dtype, forwards) != ("bf16", "one"):
+                pathlib.Path(f"{turn}.waits").touch()
+                while time.monotonic() < end:
+                    if turn.exists():
+                        run = {"dtype": dtype, "mode": "compile", "forwards": forwards, "seconds": 0.03, "views_per_second": 1, "first_step_seconds": 1}
+                        return session.Ended("exit", 0, json.dumps(run), 1)
+                    time.sleep(0.01)
+            time.sleep(max(0, end - time.monotonic()))
+            return session.Ended("cut", -9, "", 1)
+
+    def test_one_that_compiles_for_too_long_costs_none_of_the_others(self):
+        kept, peers.TIMING_SECONDS = peers.TIMING_SECONDS, 1
+        self.addCleanup(setattr, peers, "TIMING_SECONDS", kept)
+        with tempfile.TemporaryDirectory() as name:
+            run = self.Session(pathlib.Path(name), 2)
+            peers.compiled(run)
+        steps = [f"step, {dtype}, compile, {passes}" for dtype, passes in (("bf16", "two passes"), ("fp16", "one pass"), ("fp16", "two passes"))]
+        self.assertEqual(run.rows, [(step, "ok") for step in steps] + [("steps: compiled bf16 one", "cut")])
 
 
 class SideBySide(unittest.TestCase):

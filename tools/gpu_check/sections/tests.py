@@ -10,21 +10,22 @@ MOST_FAILURES = 4    # that are printed, of a program
 WORKERS = 12         # a GPU takes more, but cuDNN compiles on the CPU
 # Tests of every suite that runs on a device: those that name it, and those that go through all backends.
 FILTER = "*/*{0}*:*OnEveryBackend*"
-# Most of the work, so that it is split over several processes; what takes longest and what the published network needs come
-# first, and what only images of 96x96 need last.
+# Most of the work, so that it is split over several processes; what takes longest (cuDNN compiles dozens of engines for a
+# problem, one at a time in a process) and what the published network needs come first, what only images of 96x96 need last.
 CONVOLUTION = "convolution_conformance_test"
 CONVOLUTIONS = ((", fused", "*.Fused/*{0}*"), (" of CIFAR networks, edges", "*/*_cifar_*{0}*:*/*edge*{0}*:-*.Fused/*"),
                 (" of other networks", "*/*{0}*:-*_cifar_*:*edge*:*.Fused/*"))
-# Long programs early.
-FIRST = ("run_conformance", "pretrain_step", "augment_reference", "resnet_reference", "objective", "batch_norm")
+# Programs that run for a minute and more, so that none of them is begun when the others are nearly done.
+LONG = ("run_conformance", "resnet_reference", "batch_norm_conformance", "pretrain_step")
 
 
 def programs_of(session, paths):
     """In the order in which they start."""
-    rank = lambda path: (next((i for i, name in enumerate(FIRST) if path.name.startswith(name)), len(FIRST)), path.name)
+    rank = lambda path: (next((i for i, name in enumerate(LONG) if path.name.startswith(name)), len(LONG)), path.name)
     programs = [Program(session, path) for path in sorted(paths, key=rank) if path.name != CONVOLUTION]
+    long = [p for p in programs if p.path.name.startswith(LONG)]
     *first, last = ([Program(session, p, more, pattern) for p in paths if p.name == CONVOLUTION] for more, pattern in CONVOLUTIONS)
-    return sum(first, []) + programs + last
+    return long + sum(first, []) + programs[len(long):] + last
 
 
 def shard_environment(environment, shard, shards):
