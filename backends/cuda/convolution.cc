@@ -53,20 +53,16 @@ void Convolutions::expect(std::span<const ConvUse> uses, F32Math math) {
 }
 
 size_t Convolutions::workspace(const ConvDesc& d, ConvPass pass, F32Math math) {
-  const ConvPlan* plan = planner_.find(pattern_of(d, pass, Accum::overwrite, math));
-  if (!plan) return 0;
-  switch (pass) {
-    case ConvPass::forward:
-      return with_slack(typed_filter_bytes(d) + plan->workspace_bytes());
-    case ConvPass::backward_data: {
-      const ConvPlan* adding = planner_.find(pattern_of(d, pass, Accum::add, math));
-      return with_slack(typed_filter_bytes(d) +
-                        std::max(plan->workspace_bytes(), adding ? adding->workspace_bytes() : 0));
-    }
-    case ConvPass::backward_filter:
-      return with_slack(aligned(filter_bytes(d, d.dtype)) + plan->workspace_bytes());
-  }
-  return 0;
+  const size_t of_filter =
+      pass == ConvPass::backward_filter ? aligned(filter_bytes(d, d.dtype)) : typed_filter_bytes(d);
+  const auto bytes = [&](Accum accum) {
+    const ConvPlan* plan = planner_.find(pattern_of(d, pass, accum, math));
+    return plan ? with_slack(of_filter + plan->workspace_bytes()) : 0;
+  };
+  // Which way a data gradient is written is said when it runs, and either may be the one that the library does not
+  // take.
+  return pass == ConvPass::backward_data ? std::max(bytes(Accum::overwrite), bytes(Accum::add))
+                                         : bytes(Accum::overwrite);
 }
 
 const void* Convolutions::typed_filter(const ConvDesc& d, ConstTensorRef filter, void* workspace) {

@@ -70,7 +70,9 @@ class ConvPlanner::Plans {
  public:
   explicit Plans(Context& context) : context_(context) {}
   ConvPlan* find(const ConvPattern& pattern) {
-    if (pattern.conv.c % 2 == 1 && pattern.conv.c > 3) return nullptr;  // as if the library had nothing for it
+    // As if the library had nothing for it, or only what adds.
+    if (pattern.conv.c % 2 == 1 && pattern.conv.c > 3) return nullptr;
+    if (pattern.pass == ConvPass::backward_data && !pattern.add && pattern.conv.k == 6) return nullptr;
     for (ReferencePlan& plan : plans_)
       if (plan.pattern() == pattern) return &plan;
     return &plans_.emplace_back(context_, pattern);
