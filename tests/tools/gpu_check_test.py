@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 import fake_pack  # noqa: E402
 from gpu_check import floor, parse, report, session  # noqa: E402
-from gpu_check.sections import peers, tests, train  # noqa: E402
+from gpu_check.sections import peers, speed, tests, train  # noqa: E402
 
 
 class Run:
@@ -247,12 +247,39 @@ class Parsing(unittest.TestCase):
     def test_sanitizer_without_a_verdict(self):
         self.assertEqual(parse.sanitizer_verdict("========= Error: something")[0], None)
 
+    def test_a_fault_of_the_sanitizer_is_told_as_one(self):
+        report = ("========= COMPUTE-SANITIZER\nstep 1\n========= Internal Sanitizer Error: The Sanitizer failed to handle a hardware exception.\n"
+                  "========= \n========= RACECHECK SUMMARY: 1 hazard displayed (1 error, 0 warnings)\n")
+        self.assertEqual(parse.sanitizer_verdict(report)[0], 1)
+        self.assertTrue(parse.first_finding(report).startswith("Internal Sanitizer Error: The Sanitizer failed"))
+
     def test_later_runs_take_the_place_of_earlier_rows(self):
         head = {"date": "today", "commit": "a", "device": "cuda", "cores": 16, "python": "3"}
         row = {"section": "ours", "name": "step", "state": "ok"}
         text = report.markdown([{**head, "tables": [], "rows": [{**row, "result": "20 ms"}]}, {**head, "tables": [], "rows": [{**row, "result": "15 | ms"}]}])
         self.assertIn("| step | 15 \\| ms |", text)
         self.assertNotIn("20 ms", text)
+
+
+class Benchmarks(unittest.TestCase):
+    def test_what_a_backend_says_of_its_convolutions_is_told(self):
+        output = ("engine 78 of cuDNN gives wrong results for backward_data add: passed over\n"
+                  "no engine for a convolution runs, the slow reference kernel serves it: cuDNN has none for forward\n")
+        with tempfile.TemporaryDirectory() as name:
+            folder, rows = pathlib.Path(name), []
+
+            def run(name, words, limit, environment):
+                figures = {"benchmarks": [{"name": "training_step/bf16/256/32/min_time:6.000/real_time", "real_time": 0.018, "time_unit": "s"}]}
+                pathlib.Path(next(w for w in words if str(w).startswith("--benchmark_out=")).split("=")[1]).write_text(json.dumps(figures))
+                return session.Ended("exit", 0, output, 1)
+
+            clock = types.SimpleNamespace(state=folder, environment={}, run=run,
+                                          row=lambda name, result, state="ok", **figures: rows.append((name, result[:12], state)))
+            figures = speed.benchmark(clock, "bench", "training_step/bf16", 60, flags=["--more"])
+        self.assertEqual(list(figures), ["training_step/bf16/256/32"])
+        self.assertEqual(rows, [("bench training_step/bf16: engines passed over", "1, such as: ", "ok"),
+                                ("bench training_step/bf16: convolutions without an engine", "1, such as: ", "failed"),
+                                ("training_step/bf16/256/32", "0.018 s", "ok")])
 
 
 class Compiling(unittest.TestCase):

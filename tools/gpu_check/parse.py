@@ -74,7 +74,7 @@ def first_finding(output):
     """The first error of compute-sanitizer's report, without its prefix, with the kernel it is in."""
     lines = [re.sub(r"^=+ ?", "", line).strip() for line in output.splitlines() if line.startswith("=")]
     for i, line in enumerate(lines):
-        if re.match(r"(Error|Warning|Invalid|Barrier|Program hit|Out-of-range|Misaligned|Uninitialized|Race|Potential)", line):
+        if re.match(r"(Error|Warning|Internal|Invalid|Barrier|Program hit|Out-of-range|Misaligned|Uninitialized|Race|Potential)", line):
             return " / ".join(part for part in lines[i:i + 3] if part)[:240]
     return ""
 

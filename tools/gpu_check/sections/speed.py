@@ -7,6 +7,7 @@ from gpu_check.session import HOME, app, json_of, python
 
 VIEWS = 512
 START_LIMIT = 120
+SLOW = "the slow reference kernel serves it"  # in what a backend says of a convolution that no engine computes
 
 
 def start(session):
@@ -55,9 +56,9 @@ def benchmark(session, program, pattern, limit, note="", environment=None, flags
                                               f"--benchmark_out={file}", "--benchmark_out_format=json", *flags], limit,
                         {**session.environment, **(environment or {})})
     runs = (json_of(file) or {}).get("benchmarks", [])
-    passed_over = [line for line in ended.output.splitlines() if line.endswith("passed over")]
-    if passed_over:
-        session.row(f"{program} {pattern}: engines", f"{len(passed_over)} passed over, such as: {passed_over[0]}", lines=passed_over)
+    for what, words, state in (("engines passed over", ": passed over", "ok"), ("convolutions without an engine", SLOW, "failed")):
+        if lines := [line for line in ended.output.splitlines() if words in line]:
+            session.row(f"{program} {pattern}: {what}", f"{len(lines)}, such as: {lines[0]}", state, lines=lines)
     if not runs or not ended.ok:
         session.say(f"{program}{note and ', ' + note}", ended)
     figures = {}
