@@ -156,12 +156,15 @@ pathlib.Path(sys.argv[sys.argv.index("--log-file") + 1]).write_text(%r)
 
 class Tools(unittest.TestCase):
     def test_sanitizer_and_profiler(self):
-        run = Run({"conformance/objective": {"A/cuda": "ok"}, "conformance/rows": {"A/cuda": "ok"}}, "--only", "sanitizer,profile",
+        run = Run({f"conformance/{name}": {"A/cuda": "ok"} for name in ("objective", "rows", "convolution")}, "--only", "sanitizer,profile",
                   device="cuda", path={"compute-sanitizer": SANITIZER, "ncu": NCU})
         self.assertEqual(run.code, 1, run.output)
         self.assertEqual([run.row(tool)["state"] for tool in ("memcheck", "racecheck", "synccheck")], ["failed", "ok", "ok"])
         self.assertIn("Invalid __global__ read of size 4 bytes / at dcl::cuda::tile", run.row("memcheck: conformance/objective")["result"])
-        self.assertEqual(run.row("racecheck")["clean"], ["two training steps of ResNet-18, bf16", "conformance/objective", "conformance/rows"])
+        self.assertEqual(run.row("racecheck")["clean"], [
+            "two training steps of ResNet-18, bf16", "conformance/objective", "conformance/rows", "conformance/convolution forward",
+            "conformance/convolution backward"])
+        self.assertIn("logs/racecheck_conformance_convolution_forward.log", run.logs)
         self.assertIn("2 launches", run.row("kernels of 2 steps, bf16")["result"])
         self.assertIn("| `apply<float, 4>` | 0.5 | 1.5 | 75.0 | 80 | 2.00 |", run.markdown)
 
