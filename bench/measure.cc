@@ -52,7 +52,14 @@ double Measurement::standard_deviation() const {
   return seconds.size() < 2 ? 0 : std::sqrt(squares / static_cast<double>(seconds.size() - 1));
 }
 
+void launch_once(Backend& backend, const Operation& operation) {
+  if (!backend.on_device()) return;
+  operation.prepare(backend)();
+  backend.synchronize();
+}
+
 Measurement measure(Backend& backend, const Operation& operation, int samples) {
+  launch_once(backend, operation);
   const MemoryGrowth growth(backend);
   Run run = operation.prepare(backend);
   run();

@@ -19,6 +19,9 @@ class MemoryGrowth {
   double before_ = 0;
 };
 
+/// Before memory is measured: a GPU's kernels take some when they are first launched.
+void launch_once(Backend& backend, const Operation& operation);
+
 struct Measurement {
   std::vector<double> seconds;  ///< of one run, by each sample
   double mebibytes = 0;         ///< MemoryGrowth

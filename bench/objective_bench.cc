@@ -30,8 +30,7 @@ void objective(benchmark::State& state, ObjectiveKind kind, double temperature) 
   const auto backend = bench::bench_backend("eigen");
   const int64_t batch = state.range(0), dim = state.range(1);
   const bench::Operation operation = bench::objective_operation({.kind = kind, .temperature = temperature}, batch, dim);
-  // A GPU's kernels take memory when they are first launched.
-  if (backend->on_device()) operation.prepare (*backend)(), backend->synchronize();
+  bench::launch_once(*backend, operation);
   const bench::MemoryGrowth growth(*backend);
   const bench::Run run = operation.prepare(*backend);
   run();
