@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "core/control_groups.h"
 #include "core/error.h"
 
 namespace dcl {
@@ -24,12 +25,6 @@ std::optional<size_t> number_of(const std::filesystem::path& file, const std::st
   return {};
 }
 
-/// Of a file that holds nothing else; "max" is no number.
-std::optional<size_t> number_in(const std::filesystem::path& file) {
-  size_t number = 0;
-  return std::ifstream(file) >> number ? std::optional(number) : std::nullopt;
-}
-
 /// Names of a control group's files.
 struct GroupFiles {
   const char *limit, *usage, *inactive_file, *active_file;
@@ -41,34 +36,11 @@ constexpr GroupFiles kSecondVersion{"memory.max", "memory.current", "inactive_fi
 /// What the group leaves; copies of files count as free, since they are given up first.
 size_t left_in(const std::filesystem::path& group, const GroupFiles& files) {
   const auto limit = number_in(group / files.limit), usage = number_in(group / files.usage);
-  if (!limit || !usage) return kUnknown;
+  if (!limit || !usage || *limit < 0 || *usage < 0) return kUnknown;
   const size_t copies = number_of(group / "memory.stat", files.inactive_file).value_or(0) +
                         number_of(group / "memory.stat", files.active_file).value_or(0);
-  const size_t used = *usage - std::min(*usage, copies);
-  return *limit - std::min(*limit, used);
-}
-
-/// The least that the group named in /proc/self/cgroup and those around it leave. Inside a container the name may be
-/// one of outside: then only what is mounted at the top counts.
-size_t left_in_all(const std::filesystem::path& mount, std::filesystem::path name, const GroupFiles& files) {
-  size_t least = left_in(mount, files);
-  for (name = name.relative_path(); !name.empty(); name = name.parent_path())
-    least = std::min(least, left_in(mount / name, files));
-  return least;
-}
-
-size_t left_in_groups(const std::filesystem::path& root) {
-  size_t least = kUnknown;
-  std::ifstream groups(root / "proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {  // "hierarchy:controllers:name"
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1), name = line.substr(second + 1);
-    if (controllers.empty()) least = std::min(least, left_in_all(root / "sys/fs/cgroup", name, kSecondVersion));
-    if (("," + controllers + ",").find(",memory,") != std::string::npos)  // perhaps mounted with others
-      least = std::min(least, left_in_all(root / "sys/fs/cgroup" / controllers, name, kFirstVersion));
-  }
-  return least;
+  const auto most = static_cast<size_t>(*limit), taken = static_cast<size_t>(*usage);
+  return most - std::min(most, taken - std::min(taken, copies));
 }
 
 }  // namespace
@@ -78,7 +50,10 @@ size_t available_host_memory(const std::filesystem::path& root) {
   const std::filesystem::path meminfo = root / "proc/meminfo";
   if (const auto free = number_of(meminfo, "MemAvailable:"))
     available = (*free + number_of(meminfo, "SwapFree:").value_or(0)) * 1024;
-  return std::min(available, left_in_groups(root));
+  for_each_control_group(root, "memory", [&](const std::filesystem::path& group, GroupVersion version) {
+    available = std::min(available, left_in(group, version == GroupVersion::first ? kFirstVersion : kSecondVersion));
+  });
+  return available;
 }
 
 void require_host_memory(size_t bytes, const std::filesystem::path& root) {

@@ -2,14 +2,18 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <exception>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "core/control_groups.h"
 #include "core/error.h"
 
 #ifdef _OPENMP
@@ -19,12 +23,14 @@
 namespace dcl {
 namespace {
 
+/// Threads beyond the time that a container has would take turns, and wait for each other at every loop's end.
 int allowed_cores() {
+  static const std::optional<double> quota = cpu_quota();
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  const int count = CPU_COUNT(&set);
-  return count > 0 ? count : 1;
+  const int count = std::max(CPU_COUNT(&set), 1);
+  return quota && *quota < count ? static_cast<int>(std::ceil(*quota)) : count;
 }
 
 std::atomic<int> g_threads{0};

@@ -9,7 +9,8 @@
 
 namespace dcl {
 
-/// Threads used by parallel_for; starts as the number of cores this process may run on.
+/// Threads used by parallel_for; starts as the number of cores this process may run on, by its affinity and by the CPU
+/// quota of its control groups, rounded up.
 int thread_count();
 /// Sets it; values below 1 mean "all cores this process may run on".
 void set_thread_count(int count);
