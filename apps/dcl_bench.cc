@@ -157,8 +157,7 @@ class BackendBench {
       if (const auto measured = add(operation, dtype, options_.each))
         by_pass[operation.name].emplace_back(operation, *measured);
     for (const char* pass : {"conv/forward", "conv/data", "conv/filter"}) {
-      Operation sum = bench::embed_operation(subject);  // whose shape is the network's
-      sum.name = pass, sum.unit = "FLOP", sum.work = 0;
+      Operation sum{.name = pass, .shape = bench::network_text(subject), .batch = subject.batch, .unit = "FLOP"};
       for (const auto& [operation, measured] : by_pass[pass]) sum.work += operation.count * operation.work;
       if (sum.work > 0) table_.add({info_, sum, dtype, thread_count(), bench::network_sum(by_pass[pass])});
     }

@@ -16,11 +16,6 @@ namespace {
 constexpr std::pair<ConvPass, const char*> kPasses[] = {
     {ConvPass::forward, "forward"}, {ConvPass::backward_data, "data"}, {ConvPass::backward_filter, "filter"}};
 
-std::string shape_text(const Subject& s) {
-  return s.model.arch + "/" + std::string(name_of(s.model.stem)) + " " + std::to_string(s.size) + "x" +
-         std::to_string(s.size);
-}
-
 class ConvRun {
  public:
   ConvRun(Backend& backend, const ConvDesc& d, ConvPass pass, bool inference)
@@ -205,7 +200,21 @@ std::function<Run(Backend&)> prepare(const Subject& subject) {
   return [subject](Backend& backend) { return owning<T>(backend, subject); };
 }
 
+Operation images_operation(const char* name, const Subject& s, std::function<Run(Backend&)> prepare) {
+  return {.name = name,
+          .shape = network_text(s),
+          .batch = s.batch,
+          .work = static_cast<double>(s.batch),
+          .unit = "images",
+          .prepare = std::move(prepare)};
+}
+
 }  // namespace
+
+std::string network_text(const Subject& s) {
+  return s.model.arch + "/" + std::string(name_of(s.model.stem)) + " " + std::to_string(s.size) + "x" +
+         std::to_string(s.size);
+}
 
 Run conv_run(Backend& backend, const ConvDesc& desc, ConvPass pass, bool inference) {
   return owning<ConvRun>(backend, desc, pass, inference);
@@ -240,23 +249,9 @@ std::vector<Operation> conv_operations(const Subject& s) {
   return all;
 }
 
-Operation embed_operation(const Subject& s) {
-  return {.name = "embed",
-          .shape = shape_text(s),
-          .batch = s.batch,
-          .work = static_cast<double>(s.batch),
-          .unit = "images",
-          .prepare = prepare<EmbedRun>(s)};
-}
+Operation embed_operation(const Subject& s) { return images_operation("embed", s, prepare<EmbedRun>(s)); }
 
-Operation step_operation(const Subject& s) {
-  return {.name = "step",
-          .shape = shape_text(s),
-          .batch = s.batch,
-          .work = static_cast<double>(s.batch),
-          .unit = "images",
-          .prepare = prepare<StepRun>(s)};
-}
+Operation step_operation(const Subject& s) { return images_operation("step", s, prepare<StepRun>(s)); }
 
 Operation augment_operation(const Subject& s) {
   return {.name = "augment",

@@ -33,6 +33,9 @@ struct Subject {
   DType dtype = DType::f32;       ///< of activations
 };
 
+/// "resnet50/cifar 32x32"
+std::string network_text(const Subject& subject);
+
 /// Forward and backward, f32, 2 * batch rows of `dim`: floating-point operations of the similarities and their
 /// gradient.
 Operation objective_operation(const ObjectiveSettings& settings, int64_t batch, int64_t dim);
