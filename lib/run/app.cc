@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/profile.h"
 #include "run/signals.h"
+#include "run/waiting.h"
 
 namespace dcl {
 namespace {
@@ -67,6 +68,7 @@ int guarded(const std::function<int()>& body) {
 }  // namespace
 
 int run_app(int argc, const char* const* argv, Options& options, const std::function<int()>& body) {
+  limit_spinning(argv);
   fill_closed_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error of write()
   std::signal(SIGXFSZ, SIG_IGN);  // and so is a file beyond the limit of its size

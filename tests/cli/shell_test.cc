@@ -36,6 +36,23 @@ TEST(Shell, ExitCodesAndOneLine) {
   EXPECT_EQ(other.err, "error: internal error: odd; please report it\n");
 }
 
+/// The process, its name and its arguments stay what they were.
+TEST(Shell, ThreadsDoNotSpinForLongUnlessAskedTo) {
+  const auto waiting = [](const std::string& environment) {
+    const Outcome outcome = shell("unset OMP_WAIT_POLICY; echo $$; exec env " + environment + " '" + probe() +
+                                  "' --act waiting --text 'of two  words'");
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    const size_t line = outcome.out.find('\n');
+    const std::string start = outcome.out.substr(0, line) + " shell_probe of two  words ";
+    EXPECT_TRUE(outcome.out.substr(line + 1).starts_with(start)) << outcome.out;
+    return outcome.out.substr(line + 1 + start.size());
+  };
+  EXPECT_EQ(waiting(""), "10000\n");
+  EXPECT_EQ(waiting("GOMP_SPINCOUNT=7"), "7\n");
+  EXPECT_EQ(waiting("OMP_WAIT_POLICY=active"), "none\n");
+  EXPECT_EQ(waiting("KMP_BLOCKTIME=5"), "none\n");
+}
+
 TEST(Shell, UsageErrorsAreTwo) {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--atc", "print"},
                                                     {"--act"},
