@@ -93,12 +93,7 @@ void DeviceOptions::add_to(Options& options) {
 std::unique_ptr<Backend> DeviceOptions::open() const {
   set_thread_count(threads);
   start_threads();
-  auto backend = make_backend(device);
-  backend->set_f32_math(dtype == "tf32" ? F32Math::tf32 : F32Math::exact);
-  const BackendInfo info = backend->info();
-  log(LogLevel::info,
-      "device: " + info.name + " on " + info.device + ", " + std::to_string(thread_count()) + " threads, " + dtype);
-  return backend;
+  return open_backend(device, dtype);
 }
 
 void add_model_prefix(Options& options, std::string* prefix) {

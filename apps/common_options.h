@@ -8,6 +8,7 @@
 
 #include "augment/augment.h"
 #include "core/backend.h"
+#include "core/registry.h"
 #include "data/dataset.h"
 #include "nn/parameters.h"
 #include "run/options.h"
@@ -40,7 +41,7 @@ struct DeviceOptions {
   int threads = 0;
 
   void add_to(Options& options);
-  DType type() const { return dtype == "bf16" ? DType::bf16 : DType::f32; }
+  DType type() const { return precision_of(dtype).activations; }
   /// Sets the number of compute threads and makes the backend; logs which one `auto` took.
   std::unique_ptr<Backend> open() const;
 };

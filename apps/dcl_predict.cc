@@ -1,5 +1,4 @@
 // dcl-predict: classes of images, by an encoder with a linear classifier.
-#include <charconv>
 #include <optional>
 
 #include "common_options.h"
@@ -40,22 +39,10 @@ struct PredictOptions {
   }
 };
 
-/// What the file says, where the user does not.
-int64_t eval_size_of(const Classifier& classifier, int64_t wanted) {
-  const auto found = classifier.metadata.find(kEvalSizeKey);
-  if (wanted > 0 || found == classifier.metadata.end()) return wanted;
-  const std::string& text = found->second;
-  int64_t size = 0;
-  std::from_chars(text.data(), text.data() + text.size(), size);
-  if (size < 1 || size > kMostEvalSize) return wanted;
-  log(LogLevel::info, "images are evaluated at " + text + " x " + text + ", as in the classifier's test");
-  return size;
-}
-
 /// Of all images, in their order, to `predictions` and, where there is one, to `logits`.
 void predict(Backend& backend, const Classifier& classifier, const Dataset& dataset, const PredictOptions& options,
              DType dtype, Predictions& predictions, NpyWriter* logits) {
-  const int64_t eval_size = eval_size_of(classifier, options.eval_size);
+  const int64_t eval_size = eval_size_for(options.eval_size, classifier.metadata);
   const AugmentDesc pixels{.normalization =
                                normalization_of(normalization_for(options.normalization, classifier.metadata))};
   FeatureExtractor extractor(backend, classifier.encoder, evaluation_pixels(dataset, eval_size, pixels), dataset.size(),

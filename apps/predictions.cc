@@ -1,7 +1,6 @@
 #include "predictions.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <numeric>
 
@@ -24,16 +23,6 @@ std::vector<int32_t> numbers_of(const Dataset& dataset, const Classifier& classi
     if (const auto found = by_name.find(made_utf8(dataset.classes[i])); found != by_name.end())
       numbers[i] = found->second;
   return numbers;
-}
-
-/// Softmax, in double.
-std::vector<double> probabilities(std::span<const float> logits) {
-  const double largest = *std::ranges::max_element(logits);
-  std::vector<double> all(logits.size());
-  double sum = 0;
-  for (size_t i = 0; i < all.size(); ++i) sum += all[i] = std::exp(logits[i] - largest);
-  for (double& value : all) value /= sum;
-  return all;
 }
 
 /// The classes of the k highest logits, highest first; equal ones by number.
@@ -72,9 +61,10 @@ void Predictions::add(std::span<const float> logits) {
   const auto known_class = static_cast<size_t>(label);
   table_.field(images_).field(std::string_view(dataset_.names[at]));
   table_.field(label == kUnknownLabel ? std::string_view() : std::string_view(dataset_.classes[known_class]));
-  const std::vector<double> probability = probabilities(logits);
+  std::vector<float> probability(logits.begin(), logits.end());
+  softmax(probability);
   for (const size_t c : highest(logits, top_))
-    table_.field(std::string_view(classifier_.classes[c])).field(static_cast<float>(probability[c]));
+    table_.field(std::string_view(classifier_.classes[c])).field(probability[c]);
   table_.end_row();
   ++images_;
   const int32_t number = label == kUnknownLabel ? kUnknownLabel : numbers_[known_class];

@@ -62,6 +62,14 @@ void set_thread_count(int count) {
 #endif
 }
 
+#ifdef _OPENMP
+CallerThreads::CallerThreads() : before_(omp_get_max_threads()) { omp_set_num_threads(thread_count()); }
+CallerThreads::~CallerThreads() { omp_set_num_threads(before_); }
+#else
+CallerThreads::CallerThreads() = default;
+CallerThreads::~CallerThreads() = default;
+#endif
+
 void start_threads() {
 #ifdef _OPENMP
   const int threads = thread_count();

@@ -19,6 +19,19 @@ void set_thread_count(int count);
 /// Error{environment} when the process may not have as many.
 void start_threads();
 
+/// OpenMP keeps the number of threads for each thread that starts loops. While this lives, the thread that made it has
+/// thread_count() of them, also in libraries; afterwards what it had before.
+class CallerThreads {
+ public:
+  CallerThreads();
+  ~CallerThreads();
+  CallerThreads(const CallerThreads&) = delete;
+  CallerThreads& operator=(const CallerThreads&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
 /// Called inside of a parallel loop: once the loop is done, `task` runs once on each thread that it may use, whether
 /// the thread had a piece this time or not. False, and nothing happens, outside of a loop. One task is kept.
 bool after_loop_on_every_thread(void (*task)() noexcept);

@@ -6,6 +6,10 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "core/error.h"
+#include "core/log.h"
+#include "core/parallel.h"
+
 namespace dcl {
 
 /// The built-in backend (backends/eigen) and, when linked statically, oneDNN (backends/onednn).
@@ -137,6 +141,23 @@ std::unique_ptr<Backend> make_backend(const std::string& name) {
     fail(ErrorKind::usage, "unknown device '" + name + "': expected auto, cuda, onednn or eigen");
   if (auto backend = try_to_make(name)) return backend;
   fail(ErrorKind::environment, "device '" + name + "' is not available: " + reason);
+}
+
+Precision precision_of(const std::string& dtype) {
+  if (dtype == "f32") return {};
+  if (dtype == "tf32") return {.f32_math = F32Math::tf32};
+  if (dtype == "bf16") return {.activations = DType::bf16};
+  fail(ErrorKind::usage, "unknown dtype '" + dtype + "': expected f32, tf32 or bf16");
+}
+
+std::unique_ptr<Backend> open_backend(const std::string& name, const std::string& dtype) {
+  const Precision precision = precision_of(dtype);
+  auto backend = make_backend(name);
+  backend->set_f32_math(precision.f32_math);
+  const BackendInfo info = backend->info();
+  log(LogLevel::info,
+      "device: " + info.name + " on " + info.device + ", " + std::to_string(thread_count()) + " threads, " + dtype);
+  return backend;
 }
 
 }  // namespace dcl

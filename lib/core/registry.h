@@ -1,5 +1,5 @@
-// Which backends there are and how to get one. `eigen` is always built in; `onednn` and `cuda` are shared modules opened
-// at run time (or linked in by a build option), so one installation runs on any machine.
+// Which backends there are and how to get one. `eigen` is always built in; `onednn` and `cuda` are shared modules
+// opened at run time (or linked in by a build option), so one installation runs on any machine.
 #pragma once
 
 #include <memory>
@@ -34,5 +34,16 @@ std::vector<BackendStatus> list_backends();
 /// name: "auto", one of the names above, or NAME of a further dcl_NAME.so in DCL_BACKEND_PATH or beside the library.
 /// Throws Error{environment} saying why it is not available; Error{usage} for an unknown name.
 std::unique_ptr<Backend> make_backend(const std::string& name);
+
+/// What a program computes in: the type of activations, and what f32 convolutions do with their factors.
+struct Precision {
+  DType activations = DType::f32;
+  F32Math f32_math = F32Math::exact;
+};
+/// Of "f32", "tf32" (f32 activations) or "bf16"; Error{usage} for another name.
+Precision precision_of(const std::string& dtype);
+
+/// make_backend, set to precision_of(dtype); logs which one it is. Error{environment} also where it has no tf32.
+std::unique_ptr<Backend> open_backend(const std::string& name, const std::string& dtype);
 
 }  // namespace dcl

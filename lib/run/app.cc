@@ -6,9 +6,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <exception>
-#include <filesystem>
-#include <new>
 #include <string>
 #include <system_error>
 
@@ -38,12 +35,14 @@ void flush_data() {
                             (error ? ": " + std::generic_category().message(error) : std::string()));
 }
 
-int report(ErrorKind kind, const std::string& message) {
+/// Of the exception that is being handled.
+int report_failure() {
+  const Failure failure = current_failure();
   console().status("");
-  console().error(message);
+  console().error(failure.message);
   console().close_log();
   std::fflush(stdout);
-  return static_cast<int>(kind);
+  return static_cast<int>(failure.kind);
 }
 
 /// What DCL_PROFILE asks for; the report is empty without it.
@@ -54,14 +53,8 @@ int guarded(const std::function<int()>& body) {
     const int code = body();
     flush_data();
     return code;
-  } catch (const Error& error) {
-    return report(error.kind(), error.what());
-  } catch (const std::bad_alloc&) {
-    return report(ErrorKind::out_of_memory, "out of memory; a smaller --batch_size needs less");
-  } catch (const std::filesystem::filesystem_error& error) {
-    return report(ErrorKind::io, error.what());
-  } catch (const std::exception& error) {
-    return report(ErrorKind::internal, std::string("internal error: ") + error.what() + "; please report it");
+  } catch (...) {
+    return report_failure();
   }
 }
 

@@ -1,6 +1,7 @@
 #include "train/classifier_file.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "io/csv.h"
 #include "io/safetensors.h"
 #include "io/utf8.h"
+#include "train/features.h"
 #include "train/model_file.h"
 
 namespace dcl {
@@ -20,6 +22,23 @@ std::string record_of(const std::vector<std::string>& names) {
   std::string record = csv_line(names);
   record.pop_back();
   return made_utf8(record);
+}
+
+Classifier load(Backend& backend, const std::filesystem::path& path, const std::string& prefix, bool required) {
+  const std::unique_ptr<TensorFile> file = open_model_file(path);
+  const StateMapping mapping = map_model(*file, prefix, /*classifier=*/true);
+  log(LogLevel::info, mapping.notices);
+  const int64_t count = mapping.linear.classes();
+  if (required && count == 0)
+    fail(ErrorKind::data, quoted(path) + " has an encoder, but not one classifier on its " +
+                              std::to_string(feature_width(mapping.config)) +
+                              " features (fc, classifier or linear): dcl-linear --out writes one");
+  std::vector<std::string> classes;
+  if (count > 0) classes = class_names(*file, count);
+  const bool named = !classes.empty();
+  for (int64_t i = 0; !named && i < count; ++i) classes.push_back(std::to_string(i));
+  return {import_encoder(backend, *file, mapping), count > 0 ? import_linear(*file, mapping.linear) : LinearValues{},
+          std::move(classes), named, file->metadata()};
 }
 
 }  // namespace
@@ -71,20 +90,23 @@ std::string normalization_for(const std::string& wanted, const FileMetadata& met
   return found->second;
 }
 
+int64_t eval_size_for(int64_t wanted, const FileMetadata& metadata) {
+  const auto found = metadata.find(kEvalSizeKey);
+  if (wanted > 0 || found == metadata.end()) return wanted;
+  const std::string& text = found->second;
+  int64_t size = 0;
+  std::from_chars(text.data(), text.data() + text.size(), size);
+  if (size < 1 || size > kMostEvalSize) return wanted;
+  log(LogLevel::info, "images are evaluated at " + text + " x " + text + ", as in the classifier's test");
+  return size;
+}
+
 Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {
-  const std::unique_ptr<TensorFile> file = open_model_file(path);
-  const StateMapping mapping = map_model(*file, prefix, /*classifier=*/true);
-  log(LogLevel::info, mapping.notices);
-  if (!mapping.linear.weight)
-    fail(ErrorKind::data, quoted(path) + " has an encoder, but not one classifier on its " +
-                              std::to_string(feature_width(mapping.config)) +
-                              " features (fc, classifier or linear): dcl-linear --out writes one");
-  const int64_t count = mapping.linear.classes();
-  std::vector<std::string> classes = class_names(*file, count);
-  const bool named = !classes.empty();
-  for (int64_t i = 0; !named && i < count; ++i) classes.push_back(std::to_string(i));
-  return {import_encoder(backend, *file, mapping), import_linear(*file, mapping.linear), std::move(classes), named,
-          file->metadata()};
+  return load(backend, path, prefix, /*required=*/true);
+}
+
+Classifier load_any_model(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {
+  return load(backend, path, prefix, /*required=*/false);
 }
 
 }  // namespace dcl

@@ -40,7 +40,13 @@ std::vector<std::string> class_names(const TensorFile& file, int64_t classes);
 /// Error{data} when that is an unknown name.
 std::string normalization_for(const std::string& wanted, const FileMetadata& metadata);
 
+/// Height and width at which whole images are evaluated: `wanted`, or with 0 what the file's metadata says, which is
+/// logged; 0 (the images' own) where it says nothing that can be used.
+int64_t eval_size_for(int64_t wanted, const FileMetadata& metadata);
+
 /// From any file that map_state understands. Logs what was assumed of it; Error{data} when it holds no classifier.
 Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix = "");
+/// The same; where the file holds no classifier, `linear` and `classes` are empty.
+Classifier load_any_model(Backend& backend, const std::filesystem::path& path, const std::string& prefix = "");
 
 }  // namespace dcl

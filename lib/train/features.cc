@@ -3,36 +3,21 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/error.h"
 #include "core/extent.h"
 #include "core/file.h"
 #include "core/parallel.h"
-#include "data/batch_maker.h"
 #include "train/finite.h"
 
 namespace dcl {
 
-namespace {
-
-/// Images of a forward pass, which takes as long for a part of them as for all: on a CPU the last pass is as full as
-/// the others. A device would time its convolutions for every other number.
-int64_t pass_size(const Backend& backend, int64_t images, int64_t most) {
+/// A pass takes as long for a part of its images as for all: on a CPU the last pass is as full as the others. A device
+/// would time its convolutions for every other number.
+int64_t images_per_pass(const Backend& backend, int64_t images, int64_t most) {
   return backend.on_device() ? std::min(images, most) : ceil_div(images, ceil_div(images, most));
 }
-
-/// Numbers that are not finite can be neither compared nor classified.
-void check_finite(std::span<const float> rows, int64_t dim, const Dataset& dataset, std::span<const int32_t> images) {
-  const auto bad = std::find_if(rows.begin(), rows.end(), [](float value) { return !std::isfinite(value); });
-  if (bad == rows.end()) return;
-  const int32_t image = images[static_cast<size_t>((bad - rows.begin()) / dim)];
-  fail(ErrorKind::numerical, "the features of image " + std::to_string(image) + " (" +
-                                 quoted(dataset.names[static_cast<size_t>(image)]) +
-                                 ") are not finite: the encoder's weights are too large or its running variances too "
-                                 "small; dcl-inspect --stats shows them");
-}
-
-}  // namespace
 
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels) {
   if (size == 0 && !dataset.uniform())
@@ -65,7 +50,7 @@ FeatureExtractor::FeatureExtractor(Backend& backend, const ParameterStore& param
                                    int64_t images, int64_t most, DType dtype)
     : backend_(backend),
       pixels_(pixels),
-      batch_(pass_size(backend, images, most)),
+      batch_(images_per_pass(backend, images, most)),
       plan_(backend, parameters.config(), {.batch = batch_, .height = pixels.h, .width = pixels.w, .dtype = dtype}),
       input_(backend, pixels, batch_, 1),
       rows_(static_cast<size_t>(plan_.features().shape.elements())) {
@@ -83,26 +68,49 @@ int64_t FeatureExtractor::dim() const { return plan_.features().shape[1]; }
 
 bool FeatureExtractor::extract(const Dataset& dataset, std::span<const int32_t> images, const ViewSampler& views,
                                uint32_t epoch, const Sink& sink) {
-  LoaderOptions options;
-  options.augment = pixels_;
-  options.batch = batch_;
-  options.views = 1;
-  options.dtype = plan_.input().dtype;
-  options.resident = false;  // every image is seen once
-  const BatchMaker maker(dataset, backend_, views, options);
-  BatchMaker::Slot slot = maker.allocate();
+  Reader reader(*this, dataset, views);
   for (size_t first = 0; first < images.size(); first += static_cast<size_t>(batch_)) {
     const auto some = images.subspan(first, std::min(static_cast<size_t>(batch_), images.size() - first));
-    maker.fill(slot, epoch, 0, some);
-    input_.upload(slot.batch);
-    input_.make_views({plan_.input().data, {slot.batch.images, pixels_.h, pixels_.w, 3}, options.dtype});
-    plan_.run();  // further rows hold earlier images: evaluated, and dropped
-    backend_.copy_out(rows_.data(), plan_.features());
-    const auto features = std::span<const float>(rows_).first(some.size() * static_cast<size_t>(dim()));
-    check_finite(features, dim(), dataset, some);
+    const std::span<const float> features = reader.read(some, epoch);
+    if (const int64_t row = first_not_finite(features, dim()); row >= 0) {
+      const auto image = static_cast<size_t>(some[static_cast<size_t>(row)]);
+      fail_not_finite(std::to_string(image) + " (" + quoted(dataset.names[image]) + ")");
+    }
     if (!sink(features)) return false;
   }
   return true;
+}
+
+FeatureExtractor::Reader::Reader(FeatureExtractor& extractor, const Dataset& dataset, ViewSampler views)
+    : extractor_(extractor),
+      maker_(dataset, extractor.backend_, std::move(views),
+             {.augment = extractor.pixels_,
+              .batch = extractor.batch_,
+              .views = 1,
+              .dtype = extractor.plan_.input().dtype,
+              .resident = false}),  // every image is seen once
+      slot_(maker_.allocate()) {}
+
+std::span<const float> FeatureExtractor::Reader::read(std::span<const int32_t> images, uint32_t epoch) {
+  FeatureExtractor& e = extractor_;
+  maker_.fill(slot_, epoch, 0, images);
+  e.input_.upload(slot_.batch);
+  const TensorRef input = e.plan_.input();
+  e.input_.make_views({input.data, {slot_.batch.images, e.pixels_.h, e.pixels_.w, 3}, input.dtype});
+  e.plan_.run();  // further rows hold earlier images: evaluated, and dropped
+  e.backend_.copy_out(e.rows_.data(), e.plan_.features());
+  return std::span<const float>(e.rows_).first(images.size() * static_cast<size_t>(e.dim()));
+}
+
+int64_t first_not_finite(std::span<const float> rows, int64_t dim) {
+  const auto bad = std::ranges::find_if(rows, [](float value) { return !std::isfinite(value); });
+  return bad == rows.end() ? -1 : (bad - rows.begin()) / dim;
+}
+
+void fail_not_finite(const std::string& image) {
+  fail(ErrorKind::numerical, "the features of image " + image +
+                                 " are not finite: the encoder's weights are too large or its running "
+                                 "variances too small; dcl-inspect --stats shows them");
 }
 
 void normalize_rows(std::span<float> rows, int64_t dim) {

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/backend.h"
 #include "data/batch_input.h"
+#include "data/batch_maker.h"
 #include "nn/inference.h"
 #include "nn/parameters.h"
 
@@ -25,14 +27,22 @@ std::vector<int32_t> all_images(const Dataset& dataset);
 std::vector<int32_t> labelled_images(const Dataset& dataset);
 std::vector<int32_t> labels_of(const Dataset& dataset, std::span<const int32_t> images);
 
+/// Images of a forward pass over `images`, of which at most `most` are in the network at a time.
+int64_t images_per_pass(const Backend& backend, int64_t images, int64_t most);
+
 class FeatureExtractor {
  public:
-  /// For views of pixels.h x pixels.w of `images` images, or fewer, of which at most `most` are in the network at a time.
-  /// Batch norm is folded into the convolutions once, here: later changes of the parameters have no effect.
+  /// For views of pixels.h x pixels.w of `images` images, or fewer, of which at most `most` are in the network at a
+  /// time. Batch norm is folded into the convolutions once, here: later changes of the parameters have no effect.
   FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels, int64_t images,
                    int64_t most, DType dtype);
 
   int64_t dim() const;
+  /// Images of a pass.
+  int64_t batch() const { return batch_; }
+  const AugmentDesc& pixels() const { return pixels_; }
+
+  class Reader;
 
   /// Calls sink(rows [count, dim]) for consecutive groups of `images`, in their order; features are not normalised.
   /// Each image is seen through view 0 of `views` in `epoch`. Stops early when sink returns false, and returns whether
@@ -43,12 +53,33 @@ class FeatureExtractor {
 
  private:
   Backend& backend_;
-  AugmentDesc pixels_;
+  const AugmentDesc pixels_;
   int64_t batch_;
   InferencePlan plan_;
   BatchInput input_;
   std::vector<float> rows_;
 };
+
+/// Passes over images of one data set, in memory that is taken once.
+class FeatureExtractor::Reader {
+ public:
+  /// Extractor and data set must outlive this; the pixels of the data set may change between passes.
+  Reader(FeatureExtractor& extractor, const Dataset& dataset, ViewSampler views);
+
+  /// Features [images, dim] of at most batch() images, which need not be finite, until the extractor's next pass.
+  std::span<const float> read(std::span<const int32_t> images, uint32_t epoch);
+
+ private:
+  FeatureExtractor& extractor_;
+  const BatchMaker maker_;
+  BatchMaker::Slot slot_;
+};
+
+/// The first of `rows` [count, dim] with a number that is not finite, which can be neither compared nor classified; -1:
+/// there is none.
+int64_t first_not_finite(std::span<const float> rows, int64_t dim);
+/// Error{numerical} for such features of an image; `image`: which.
+[[noreturn]] void fail_not_finite(const std::string& image);
 
 /// Divides each row by max(|row|, 1e-12) (F.normalize).
 void normalize_rows(std::span<float> rows, int64_t dim);

@@ -63,13 +63,17 @@ double LinearClassifier::train(ConstTensorRef x, ConstTensorRef labels, TensorRe
 
 std::vector<float> LinearClassifier::logits(ConstTensorRef x) {
   std::vector<float> host(static_cast<size_t>(x.shape[0] * settings_.classes));
+  logits(x, host);
+  return host;
+}
+
+void LinearClassifier::logits(ConstTensorRef x, std::span<float> host) {
   const TensorRef logits = logits_.view({x.shape[0], settings_.classes}, DType::f32);
   forward(x, logits);
   backend_.copy_out(host.data(), logits);
   if (!std::ranges::all_of(host, [](float value) { return std::isfinite(value); }))
     fail(ErrorKind::numerical, "the classifier's scores are not finite after update " + std::to_string(updates_) +
                                    "; lower the learning rate or check the encoder");
-  return host;
 }
 
 TensorRef LinearClassifier::upload(std::span<const float> features) {
@@ -91,6 +95,14 @@ void LinearClassifier::set(const LinearValues& host) {
     fail(ErrorKind::internal, "a classifier is given values of another size");
   backend_.copy_in(weight(), host.weight.data());
   backend_.copy_in(bias(), host.bias.data());
+}
+
+void softmax(std::span<float> row) {
+  const double largest = *std::ranges::max_element(row);
+  const auto weight = [largest](float logit) { return std::exp(logit - largest); };
+  double sum = 0;
+  for (const float logit : row) sum += weight(logit);
+  for (float& value : row) value = static_cast<float>(weight(value) / sum);
 }
 
 bool in_top_k(std::span<const float> scores, int32_t label, int64_t k) {

@@ -44,6 +44,7 @@ class LinearClassifier {
 
   /// Logits of x on the host, [rows, classes]; Error{numerical} when one is not finite.
   std::vector<float> logits(ConstTensorRef x);
+  void logits(ConstTensorRef x, std::span<float> host);
 
  private:
   TensorRef weight() const { return values_.view({settings_.classes, settings_.dim}, DType::f32); }
@@ -59,6 +60,9 @@ class LinearClassifier {
   StepScalars scalars_;
   int64_t updates_ = 0;
 };
+
+/// Logits of one row become probabilities, computed in double.
+void softmax(std::span<float> row);
 
 /// Whether the label is among the k highest of one row of scores (equal scores: smaller class first). Never where its
 /// score is not finite.
