@@ -52,7 +52,7 @@ dcl_status guarded(Body&& body) noexcept {
   }
 }
 
-void require(bool holds, const std::string& what) {
+void require(bool holds, const char* what) {
   if (!holds) fail(ErrorKind::usage, what);
 }
 
@@ -124,8 +124,9 @@ dcl::ImageModelOptions model_options(const dcl_options& given) {
   take(given.dtype, options.dtype);
   take(given.normalization, options.normalization);
   take(given.model_prefix, options.prefix);
-  require(given.eval_size >= DCL_OWN_SIZE && given.eval_size <= dcl::kMostEvalSize,
-          "dcl_options: eval_size must be DCL_OWN_SIZE or from 0 to " + std::to_string(dcl::kMostEvalSize));
+  if (given.eval_size < DCL_OWN_SIZE || given.eval_size > dcl::kMostEvalSize)
+    fail(ErrorKind::usage,
+         "dcl_options: eval_size must be DCL_OWN_SIZE or from 0 to " + std::to_string(dcl::kMostEvalSize));
   require(given.batch_size >= 0 && given.batch_size <= 65536, "dcl_options: batch_size must be from 0 to 65536");
   options.eval_size = given.eval_size;
   if (given.batch_size > 0) options.batch = given.batch_size;
@@ -140,9 +141,10 @@ dcl::ImagesInMemory checked_images(const uint8_t* pixels, int64_t images, int64_
   constexpr int64_t kMostBytes = std::numeric_limits<int64_t>::max();
   require(pixels != nullptr, "pixels must not be null");
   require(images >= 1 && height >= 1 && width >= 1, "images, height and width must be at least 1");
-  require(height <= dcl::kMaxImageSide && width <= dcl::kMaxImageSide && height * width <= dcl::kMaxImagePixels,
-          "images of " + std::to_string(height) + " x " + std::to_string(width) + " pixels are too large: at most " +
-              std::to_string(dcl::kMaxImageSide) + " a side and " + std::to_string(dcl::kMaxImagePixels) + " in all");
+  if (height > dcl::kMaxImageSide || width > dcl::kMaxImageSide || height * width > dcl::kMaxImagePixels)
+    fail(ErrorKind::usage, "images of " + std::to_string(height) + " x " + std::to_string(width) +
+                               " pixels are too large: at most " + std::to_string(dcl::kMaxImageSide) + " a side and " +
+                               std::to_string(dcl::kMaxImagePixels) + " in all");
   if (row_stride == 0) row_stride = 3 * width;
   require(row_stride >= 3 * width, "row_stride must be 0 or at least 3 * width bytes");
   require(!product_exceeds(row_stride, height, kMostBytes) && !product_exceeds(images, row_stride * height, kMostBytes),
@@ -150,11 +152,12 @@ dcl::ImagesInMemory checked_images(const uint8_t* pixels, int64_t images, int64_
   return {pixels, images, height, width, row_stride};
 }
 
+/// width: numbers an image; 0 where classes are asked of an encoder, which the model refuses.
 void check_results(int64_t images, int64_t width, const float* results, int64_t room) {
   require(results != nullptr, "results must not be null");
-  require(room >= 0 && !product_exceeds(images, width, room), "results has room for " + std::to_string(room) +
-                                                                  " numbers, not for " + std::to_string(images) +
-                                                                  " x " + std::to_string(width));
+  if (room < 0 || (width > 0 && product_exceeds(images, width, room)))
+    fail(ErrorKind::usage, "results has room for " + std::to_string(room) + " numbers, not for " +
+                               std::to_string(images) + " x " + std::to_string(width));
 }
 
 }  // namespace
@@ -223,8 +226,9 @@ dcl_status dcl_classes(const dcl_model* model, int64_t* classes) {
 
 dcl_status dcl_class_name(const dcl_model* model, int64_t index, const char** name) {
   return ask(model, name, [&](const dcl::ImageModel& m) {
-    require(index >= 0 && index < std::ssize(m.classes()),
-            "there is no class " + std::to_string(index) + " of " + std::to_string(m.classes().size()));
+    if (index < 0 || index >= std::ssize(m.classes()))
+      fail(ErrorKind::usage,
+           "there is no class " + std::to_string(index) + " of " + std::to_string(m.classes().size()));
     return m.classes()[static_cast<size_t>(index)].c_str();
   });
 }
@@ -255,7 +259,7 @@ dcl_status dcl_classify(dcl_model* model, const uint8_t* pixels, int64_t images,
     require(model != nullptr, "model must not be null");
     require(what == DCL_PROBABILITIES || what == DCL_LOGITS, "dcl_classify gives DCL_PROBABILITIES or DCL_LOGITS");
     const dcl::ImagesInMemory some = checked_images(pixels, images, height, width, row_stride);
-    check_results(images, std::max<int64_t>(1, std::ssize(model->model.classes())), results, room);
+    check_results(images, std::ssize(model->model.classes()), results, room);
     start_threads_of_caller();
     model->model.classify(some, what == DCL_PROBABILITIES, results);
   });

@@ -6,10 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
 
 #include "core/registry.h"
+#include "support/allocation_count.h"
 #include "train/pretrain_step.h"
 
 namespace {
@@ -19,43 +18,7 @@ constexpr size_t kOpenMpsOwn = 1024;
 #else
 constexpr size_t kOpenMpsOwn = 0;
 #endif
-
-std::atomic<int64_t> allocations{0};
-std::atomic<size_t> smallest_counted{0};
-
-void count(size_t bytes) {
-  if (bytes >= smallest_counted) ++allocations;
-}
 }  // namespace
-
-extern "C" {
-void* __libc_malloc(size_t);
-void* __libc_calloc(size_t, size_t);
-void* __libc_realloc(void*, size_t);
-void* __libc_memalign(size_t, size_t);
-
-void* malloc(size_t bytes) {
-  count(bytes);
-  return __libc_malloc(bytes);
-}
-void* calloc(size_t elements, size_t bytes) {
-  count(elements * bytes);
-  return __libc_calloc(elements, bytes);
-}
-void* realloc(void* old, size_t bytes) {
-  count(bytes);
-  return __libc_realloc(old, bytes);
-}
-void* aligned_alloc(size_t alignment, size_t bytes) {
-  count(bytes);
-  return __libc_memalign(alignment, bytes);
-}
-int posix_memalign(void** out, size_t alignment, size_t bytes) {
-  count(bytes);
-  *out = __libc_memalign(alignment, bytes);
-  return *out ? 0 : 12;
-}
-}
 
 namespace dcl {
 namespace {
@@ -83,20 +46,20 @@ void expect_no_allocation(const std::string& backend_name, DType dtype, Optimize
     step.report();
   };
   for (int64_t i = 0; i < 2; ++i) train(i);
-  smallest_counted = std::max<size_t>(kOpenMpsOwn, backend_name == "onednn" ? 320 : 0);
-  const int64_t before = allocations;
+  test::smallest_counted = std::max<size_t>(kOpenMpsOwn, backend_name == "onednn" ? 320 : 0);
+  const int64_t before = test::allocations;
   for (int64_t i = 2; i < 5; ++i) train(i);  // an epoch has 4 steps: its end is inside
-  const int64_t after = allocations;
-  smallest_counted = 0;
+  const int64_t after = test::allocations;
+  test::smallest_counted = 0;
   loader.stop();
   EXPECT_EQ(after - before, 0) << backend_name << " " << name_of(dtype);
 }
 
 TEST(StepAllocation, CountingWorks) {
-  const int64_t before = allocations;
+  const int64_t before = test::allocations;
   std::vector<int>* const volatile made = new std::vector<int>(100);
   delete made;
-  EXPECT_GE(allocations - before, 2);
+  EXPECT_GE(test::allocations - before, 2);
 }
 
 TEST(StepAllocation, NothingAfterTheFirstStep) {
