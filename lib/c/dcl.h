@@ -22,13 +22,13 @@ typedef int dcl_status;
 
 enum {
   DCL_OK = 0,
-  DCL_INTERNAL = 1,       ///< a defect in the library
-  DCL_USAGE = 2,          ///< an argument that is not what the function takes
-  DCL_DATA = 3,           ///< invalid model file, or one that lacks what was asked for
-  DCL_ENVIRONMENT = 4,    ///< missing or unusable device
-  DCL_IO = 5,             ///< the file cannot be read
-  DCL_NUMERICAL = 6,      ///< weights, features or logits that are not finite
-  DCL_OUT_OF_MEMORY = 7,  ///< of the host or the device
+  DCL_INTERNAL = 1,      ///< a defect in the library
+  DCL_USAGE = 2,         ///< an argument that is not what the function takes
+  DCL_DATA = 3,          ///< invalid model file, or one that lacks what was asked for
+  DCL_ENVIRONMENT = 4,   ///< missing or unusable device
+  DCL_IO = 5,            ///< the file cannot be read
+  DCL_NUMERICAL = 6,     ///< weights, features or logits that are not finite
+  DCL_OUT_OF_MEMORY = 7  ///< of the host or the device
 };
 
 /// Why the last call of this thread that failed did so, one line; "" when none has. Valid until the next one that
@@ -82,7 +82,7 @@ enum {
   DCL_UNIT_LENGTH = 1,    ///< of dcl_embed: features of unit length, as dcl-embed writes them
   DCL_RAW = 2,            ///< of dcl_embed: features as the encoder gives them
   DCL_PROBABILITIES = 3,  ///< of dcl_classify: softmax of the logits
-  DCL_LOGITS = 4,         ///< of dcl_classify
+  DCL_LOGITS = 4          ///< of dcl_classify
 };
 
 /// Features [images, features] of `images` images, each [height, width, 3], RGB of 8 bits. row_stride: bytes from a row
