@@ -1,10 +1,12 @@
 #include "c/dcl.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "c/image_model.h"
 #include "core/error.h"
@@ -103,7 +105,7 @@ void start_threads_of_caller() {
 
 /// A program may be older than the library, and have fewer fields, or newer: then those unknown here must be unused.
 dcl_options read_options(const dcl_options* given) {
-  constexpr size_t kFirstVersion = sizeof(dcl_options), kMost = 4096;
+  constexpr size_t kFirstVersion = offsetof(dcl_options, batch_size) + sizeof(dcl_options::batch_size), kMost = 4096;
   dcl_options options{};
   if (!given) return options;
   const size_t size = given->struct_size;

@@ -111,6 +111,19 @@ TEST_F(CInterface, AutoIsTheDeviceOfThePrograms) {
   EXPECT_EQ(numbers(model, DCL_UNIT_LENGTH, 0, 0, "auto"), embedded(model, {}));
 }
 
+/// Where the device makes the pixels itself.
+TEST_F(CInterface, OnADeviceWithMemoryOfItsOwn) {
+  const char* device = std::getenv("DCL_TEST_BACKEND");
+  if (!device) GTEST_SKIP() << "no backend is emulated in this build";
+  const std::string model = write_random_classifier(folder_ / "classifier.safetensors");
+  make({3, 10, 9}, 4);
+  for (const int what : {DCL_UNIT_LENGTH, DCL_PROBABILITIES}) {
+    const std::vector<float> expected = numbers(model, what, 8, 2), values = numbers(model, what, 8, 2, device);
+    ASSERT_EQ(values.size(), expected.size());
+    for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(values[i], expected[i], 1e-5) << i;
+  }
+}
+
 TEST_F(CInterface, EveryFormatOfTheProgramsIsRead) {
   const std::string model = write_random_model(folder_ / "encoder.safetensors");
   make({2, 16, 16}, 3);
