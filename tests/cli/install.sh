@@ -37,7 +37,10 @@ LD_LIBRARY_PATH=$(package --variable=libdir) "$work/consumer"
 
 # The program of docs/usage.md says of an image what dcl-predict does.
 sed -n '/^## From a C program/,/^## Benchmarks/s/^    //p' "$here/../../docs/usage.md" | sed '/^}/q' > "$work/program.c"
-$CC -std=c99 -Wall -Wextra -Werror -pedantic "$work/program.c" -o "$work/program" $(package --cflags --libs)
+link=$CC
+[ -e "$(package --variable=libdir)/libdcl.so" ] || link=$*  # a static library needs what C++ programs do
+$CC -std=c99 -Wall -Wextra -Werror -pedantic $(package --cflags) -c "$work/program.c" -o "$work/program.o"
+$link "$work/program.o" -o "$work/program" $(package --libs)
 bin=$(dirname "$program")
 cd "$work"
 silent() { "$@" > log 2>&1 || { cat log; exit 1; }; }
