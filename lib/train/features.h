@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,8 +28,8 @@ std::vector<int32_t> labels_of(const Dataset& dataset, std::span<const int32_t> 
 
 class FeatureExtractor {
  public:
-  /// For views of pixels.h x pixels.w of `images` images, or fewer, of which at most `most` are in the network at a time.
-  /// Batch norm is folded into the convolutions once, here: later changes of the parameters have no effect.
+  /// For views of pixels.h x pixels.w of `images` images, or fewer, of which at most `most` are in the network at a
+  /// time. Batch norm is folded into the convolutions once, here: later changes of the parameters have no effect.
   FeatureExtractor(Backend& backend, const ParameterStore& parameters, const AugmentDesc& pixels, int64_t images,
                    int64_t most, DType dtype);
 
@@ -52,5 +53,29 @@ class FeatureExtractor {
 
 /// Divides each row by max(|row|, 1e-12) (F.normalize).
 void normalize_rows(std::span<float> rows, int64_t dim);
+
+struct FeatureSettings {
+  int64_t eval_size = 0;  ///< 0: the images' own
+  int64_t batch = 256;    ///< images per forward pass
+  AugmentDesc pixels;     ///< statistics of the normalisation; its size is not used
+  DType dtype = DType::f32;
+};
+
+/// Images of a data set, by number.
+struct FeatureImages {
+  const Dataset& dataset;
+  std::span<const int32_t> images;
+};
+
+struct UnitFeatures {
+  std::vector<Buffer> sets;  ///< f32 [images, dim] in the backend's memory, rows of unit length
+  int64_t dim = 0;
+};
+
+/// Normalised features of each set. `proceed`, where given, is asked after every batch, with how many images of all are
+/// done; nothing is returned when it says no. Errors are those of evaluation_pixels and FeatureExtractor.
+std::optional<UnitFeatures> unit_features(Backend& backend, const ParameterStore& parameters,
+                                          std::span<const FeatureImages> sets, const FeatureSettings& settings,
+                                          const std::function<bool(int64_t done, int64_t all)>& proceed = {});
 
 }  // namespace dcl
