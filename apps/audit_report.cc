@@ -103,14 +103,14 @@ std::string text_of(const Audit& audit, const Dataset& set, const Dataset* other
   std::string text =
       audit.classes ? text_of(*audit.classes) : "fewer than two images have a label: nothing is said about classes\n";
   text += "near duplicates (similarity of at least " + number_text(threshold) + "):\n";
-  const auto pairs = [&](const DuplicateCounts& counts) {
-    return formatted("%lld pairs, %lld of them identical", number(counts.pairs), number(counts.identical_pairs));
+  const auto counts = [&](const DuplicateCounts& c, int64_t images) {
+    return formatted(": pairs %lld, of identical pixels %lld; images in them %lld of %lld", number(c.pairs),
+                     number(c.identical_pairs), number(c.images), number(images));
   };
-  text += "  in " + escaped(set.split) + ": " + pairs(audit.within) +
-          formatted(", of %lld of %lld images\n", number(audit.within.images), number(set.size()));
+  const std::string split = escaped(set.split);
+  text += "  in " + split + counts(audit.within, set.size()) + "\n";
   if (audit.between)
-    text += "  between " + escaped(set.split) + " and " + escaped(other->split) + ": " + pairs(*audit.between) +
-            formatted(", of %lld of %lld images of ", number(audit.between->images), number(other->size())) +
+    text += "  between " + split + " and " + escaped(other->split) + counts(*audit.between, other->size()) + " of " +
             escaped(other->split) + "\n";
   return text;
 }
