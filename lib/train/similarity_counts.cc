@@ -1,7 +1,6 @@
 #include "train/similarity_counts.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <numeric>
 
@@ -17,22 +16,22 @@ double value_of(int64_t bin) { return static_cast<double>(bin - kMiddle) * kSimi
 }  // namespace
 
 SimilarityCounts::SimilarityCounts() {
-  for (auto& counts : counts_) counts.resize(2 * kMiddle + 1);
+  for (auto& counts : counts_) counts = std::vector<std::atomic<int64_t>>(2 * kMiddle + 1);
 }
 
 void SimilarityCounts::add(bool same_class, float similarity) {
   const double clamped = std::clamp(double{similarity}, -1.0, 1.0);
   // Truncation of what is not negative, half a bin up: the nearest.
   const auto bin = static_cast<size_t>(clamped / kSimilarityBin + (static_cast<double>(kMiddle) + 0.5));
-  std::atomic_ref(counts_[same_class][bin]).fetch_add(1, std::memory_order_relaxed);
+  counts_[same_class][bin].fetch_add(1, std::memory_order_relaxed);
 }
 
 int64_t SimilarityCounts::pairs(bool same_class) const {
-  return std::reduce(counts_[same_class].begin(), counts_[same_class].end());
+  return std::accumulate(counts_[same_class].begin(), counts_[same_class].end(), int64_t{0});
 }
 
 std::array<double, kSimilarityQuantiles.size()> SimilarityCounts::quantiles(bool same_class) const {
-  const std::vector<int64_t>& counts = counts_[same_class];
+  const auto& counts = counts_[same_class];
   const int64_t all = pairs(same_class);
   if (all == 0) fail(ErrorKind::internal, "quantiles of no similarities");
   int64_t bin = 0, up_to_bin = counts[0];   // pairs in the bins up to this one
@@ -59,7 +58,8 @@ SimilarityCounts::Auc SimilarityCounts::auc() const {
   // Shares instead of numbers: the product of two numbers of pairs may exceed 64 bits.
   double above = 0, tied = 0, below = 0;
   for (size_t bin = 0; bin < counts_[0].size(); ++bin) {
-    const double s = static_cast<double>(counts_[1][bin]) / same, d = static_cast<double>(counts_[0][bin]) / different;
+    const double s = static_cast<double>(counts_[1][bin].load()) / same,
+                 d = static_cast<double>(counts_[0][bin].load()) / different;
     above += s * below;
     tied += s * d;
     below += d;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -37,7 +38,7 @@ class SimilarityCounts {
   Auc auc() const;
 
  private:
-  std::array<std::vector<int64_t>, 2> counts_;  ///< [same class]
+  std::array<std::vector<std::atomic<int64_t>>, 2> counts_;  ///< [same class]
 };
 
 }  // namespace dcl
