@@ -38,6 +38,7 @@ struct ClassAudit {
 struct DuplicateCounts {
   int64_t pairs = 0, images = 0;
   int64_t identical_pairs = 0, identical_images = 0;
+  bool operator==(const DuplicateCounts&) const = default;
 };
 
 struct NearPair {
