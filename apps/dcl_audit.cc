@@ -106,6 +106,10 @@ int main(int argc, char** argv) {
     std::optional<PairTable> table;
     if (!settings.out.empty()) table.emplace(settings.out);
     const Audit result = run_audit(*backend, store, set, second, settings);
+    if (result.within.pairs - result.within.identical_pairs > set.size())
+      log(LogLevel::warning,
+          "more near duplicates than images: the encoder does not tell them apart at this "
+          "similarity; give a higher --threshold or another encoder");
     if (table) {
       table->write(result, set, second);
       table->commit();

@@ -51,7 +51,7 @@ struct NearPair {
 
 struct AuditSettings {
   int64_t k = 20;            ///< at most kMostAuditNeighbours, since each image's are kept
-  double threshold = 0.998;  ///< in [-1, 1]
+  double threshold = 0.999;  ///< in [-1, 1]
   int64_t most = 1000;       ///< pairs kept
 };
 inline constexpr int64_t kMostAuditNeighbours = 1000;

@@ -80,7 +80,7 @@ TEST(Audit, ShapesAsOneJsonObject) {
                                    {"arch", "resnet18"},
                                    {"untrained", true},
                                    {"model_path", nullptr},
-                                   {"threshold", 0.998},
+                                   {"threshold", 0.999},
                                    {"batch_size", 256},
                                    {"shapes_size", 16}})
     EXPECT_EQ(result.at(key), value) << key;
@@ -95,6 +95,9 @@ TEST(Audit, ShapesInWords) {
                             "of the 20 most similar images of an image, ",
                             "  in train: ", "  between train and test: ", " of 12 of test\n"})
     EXPECT_NE(outcome.out.find(words), std::string::npos) << words << " is not in\n" << outcome.out;
+  const std::string warning = "warning: more near duplicates than images";
+  EXPECT_EQ(outcome.err.find(warning), std::string::npos) << outcome.err;
+  EXPECT_NE(run(audit_of(kShapes, {"--threshold", "0.5"})).err.find(warning), std::string::npos);
 }
 
 /// 16 x 16 pixels in squares of random colours; their number differs, so that random weights tell the pictures apart.
@@ -178,7 +181,7 @@ TEST_F(PlantedCopies, AreFoundWithinAndBetweenTheSplits) {
   std::set<std::vector<std::string>> changed;
   for (const size_t i : {3, 4}) {
     EXPECT_LT(std::stod(rows[i][0]), 1);
-    EXPECT_GE(std::stod(rows[i][0]), 0.998);
+    EXPECT_GE(std::stod(rows[i][0]), 0.999);
     EXPECT_LE(std::stod(rows[i][0]), std::stod(rows[i - 1][0]));
     EXPECT_EQ(rows[i][1], "0");
     changed.insert({rows[i][4], rows[i][6], rows[i][8]});
@@ -199,7 +202,7 @@ TEST_F(PlantedCopies, EveryPairIsThereAtTheLowestThreshold) {
       rows.begin(), rows.end(), [](const auto& row) { return row[4] == "a/2 mirrored.ppm" && row[8] == "a/2.ppm"; });
   ASSERT_NE(mirrored_pair, rows.end());
   EXPECT_EQ((*mirrored_pair)[1], "0");
-  EXPECT_LT(std::stod((*mirrored_pair)[0]), 0.998) << "random weights know nothing of mirrors";
+  EXPECT_LT(std::stod((*mirrored_pair)[0]), 0.999) << "random weights know nothing of mirrors";
   json_of(audit({"--threshold", "-1", "--most", "7", "--out", out}));
   const auto first = table_of(out);
   EXPECT_EQ(first, decltype(first)(rows.begin(), rows.begin() + 8));
