@@ -43,7 +43,7 @@ void describe_model(const TensorFile& file, const std::string& model_prefix, ord
       if (is_trainable(mapped.entry.kind)) parameters += mapped.entry.size;
     model["parameters"] = parameters;
     out["model"] = model;
-    out["used_by"] = {"dcl-knn", "dcl-linear", "dcl-embed", "dcl-convert"};
+    out["used_by"] = {"dcl-knn", "dcl-linear", "dcl-embed", "dcl-audit", "dcl-convert"};
     if (linear.weight) out["used_by"].push_back("dcl-predict");
     if (file.metadata().contains("dcl.state")) out["used_by"].push_back("dcl-pretrain --resume");
     for (const std::string& notice : mapping.notices) out["notices"].push_back(notice);

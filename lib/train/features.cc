@@ -126,4 +126,38 @@ void normalize_rows(std::span<float> rows, int64_t dim) {
   });
 }
 
+std::optional<UnitFeatures> unit_features(Backend& backend, const ParameterStore& parameters,
+                                          std::span<const FeatureImages> sets, const FeatureSettings& settings,
+                                          const std::function<bool(int64_t done, int64_t all)>& proceed) {
+  std::vector<AugmentDesc> pixels;
+  int64_t most = 0, all = 0, done = 0;
+  for (const FeatureImages& set : sets) {
+    pixels.push_back(evaluation_pixels(set.dataset, settings.eval_size, settings.pixels));
+    most = std::max(most, std::ssize(set.images));
+    all += std::ssize(set.images);
+  }
+  UnitFeatures out;
+  std::optional<FeatureExtractor> extractor;
+  std::vector<float> rows;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    if (i == 0 || !(pixels[i] == pixels[i - 1]))
+      extractor.emplace(backend, parameters, pixels[i], most, settings.batch, settings.dtype);
+    const int64_t dim = out.dim = extractor->dim();
+    Buffer& set = out.sets.emplace_back(backend, sets[i].images.size() * static_cast<size_t>(dim) * sizeof(float));
+    size_t offset = 0;
+    const auto keep = [&](std::span<const float> features) {
+      rows.assign(features.begin(), features.end());
+      normalize_rows(rows, dim);
+      const int64_t count = std::ssize(rows) / dim;
+      backend.copy_in(set.view({count, dim}, DType::f32, offset), rows.data());
+      offset += rows.size() * sizeof(float);
+      done += count;
+      return !proceed || proceed(done, all);
+    };
+    if (!extractor->extract(sets[i].dataset, sets[i].images, evaluation_views(settings.eval_size), 0, keep))
+      return std::nullopt;
+  }
+  return out;
+}
+
 }  // namespace dcl

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -83,5 +84,29 @@ int64_t first_not_finite(std::span<const float> rows, int64_t dim);
 
 /// Divides each row by max(|row|, 1e-12) (F.normalize).
 void normalize_rows(std::span<float> rows, int64_t dim);
+
+struct FeatureSettings {
+  int64_t eval_size = 0;  ///< 0: the images' own
+  int64_t batch = 256;    ///< images per forward pass
+  AugmentDesc pixels;     ///< statistics of the normalisation; its size is not used
+  DType dtype = DType::f32;
+};
+
+/// Images of a data set, by number.
+struct FeatureImages {
+  const Dataset& dataset;
+  std::span<const int32_t> images;
+};
+
+struct UnitFeatures {
+  std::vector<Buffer> sets;  ///< f32 [images, dim] in the backend's memory, rows of unit length
+  int64_t dim = 0;
+};
+
+/// Normalised features of each set. `proceed`, where given, is asked after every batch, with how many images of all are
+/// done; nothing is returned when it says no. Errors are those of evaluation_pixels and FeatureExtractor.
+std::optional<UnitFeatures> unit_features(Backend& backend, const ParameterStore& parameters,
+                                          std::span<const FeatureImages> sets, const FeatureSettings& settings,
+                                          const std::function<bool(int64_t done, int64_t all)>& proceed = {});
 
 }  // namespace dcl

@@ -1,4 +1,4 @@
-// dcl-knn, dcl-linear and dcl-embed on the encoder of a tiny run.
+// dcl-knn, dcl-linear, dcl-embed and dcl-audit on the encoder of a tiny run.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -63,10 +63,11 @@ class Evaluation : public testing::Test {
   /// Every program that evaluates an encoder ends with exit code 6 and these words, and leaves no file.
   static void expect_not_finite(const ParameterStore& store, const std::string& words) {
     const std::string damaged = *folder_ / "damaged.safetensors", out = *folder_ / "damaged.npy";
-    const std::string map = *folder_ / "damaged.svg";
+    const std::string map = *folder_ / "damaged.svg", pairs = *folder_ / "damaged.csv";
     write_safetensors(damaged, model_sources(store), {});
     for (const auto& [program, more] : {std::pair<std::string, std::vector<std::string>>{"dcl-knn", {}},
                                         {"dcl-embed", {"--out", out, "--map", map, "--map_method", "pca"}},
+                                        {"dcl-audit", {"--out", pairs}},
                                         {"dcl-linear", {"--protocol", "frozen"}}}) {
       const Outcome outcome = run(with(program, {"--model_path", damaged}, more));
       EXPECT_EQ(outcome.exit_code, 6) << program << ": " << outcome.out << outcome.err;
@@ -74,6 +75,7 @@ class Evaluation : public testing::Test {
     }
     EXPECT_FALSE(std::filesystem::exists(out));
     EXPECT_FALSE(std::filesystem::exists(map));
+    EXPECT_FALSE(std::filesystem::exists(pairs));
   }
   static void expect_percent(const json& value) {
     ASSERT_TRUE(value.is_number()) << value;

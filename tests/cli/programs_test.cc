@@ -10,7 +10,8 @@ namespace dcl::test {
 namespace {
 
 const std::vector<std::string> kPrograms = {"dcl-pretrain", "dcl-knn",  "dcl-linear", "dcl-embed",
-                                            "dcl-info",     "dcl-convert", "dcl-inspect", "dcl-predict", "dcl-bench"};
+                                            "dcl-info",     "dcl-convert", "dcl-inspect", "dcl-predict", "dcl-bench",
+                                            "dcl-audit"};
 
 int lines_of(const std::string& text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
 

@@ -1,0 +1,118 @@
+#include "audit_report.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+#include "core/file.h"
+
+namespace dcl {
+namespace {
+
+std::vector<std::string> header() {
+  std::vector<std::string> columns = {"similarity", "identical"};
+  for (const char* which : {"_a", "_b"})
+    for (const char* what : {"split", "row", "name", "class"}) columns.push_back(std::string(what) + which);
+  return columns;
+}
+
+void write_image(CsvWriter& table, const Dataset& dataset, int32_t image) {
+  const auto at = static_cast<size_t>(image);
+  const int32_t label = dataset.labels[at];
+  table.field(std::string_view(dataset.split)).field(image).field(std::string_view(dataset.names[at]));
+  table.field(std::string_view(label == kUnknownLabel ? "" : dataset.classes[static_cast<size_t>(label)]));
+}
+
+std::string quantile_name(double quantile) { return "q" + number_text(int64_t(quantile * 100 + 0.5)); }
+
+nlohmann::ordered_json json_of(const std::optional<SimilaritySpread>& spread) {
+  if (!spread) return nullptr;
+  nlohmann::ordered_json out{{"pairs", spread->pairs}, {"mean", spread->mean}};
+  for (size_t i = 0; i < spread->quantiles.size(); ++i)
+    out[quantile_name(kSimilarityQuantiles[i])] = spread->quantiles[i];
+  return out;
+}
+
+nlohmann::ordered_json json_of(const DuplicateCounts& counts) {
+  return {{"pairs", counts.pairs},
+          {"images", counts.images},
+          {"identical_pairs", counts.identical_pairs},
+          {"identical_images", counts.identical_images}};
+}
+
+[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...) {
+  char line[200];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  return line;
+}
+
+std::string spread_line(const char* of, const std::optional<SimilaritySpread>& spread) {
+  if (!spread) return formatted("  %-15s no such pair\n", of);
+  std::string line = formatted("  %-15s %13lld %8.4f", of, static_cast<long long>(spread->pairs), spread->mean);
+  for (const double quantile : spread->quantiles) line += formatted(" %8.4f", quantile);
+  return line + "\n";
+}
+
+std::string text_of(const ClassAudit& c) {
+  std::string text = formatted("%lld labelled images: two of them share a class with probability %.4f (tau+)\n",
+                               static_cast<long long>(c.images), c.same_class_probability);
+  text += formatted("  %-15s %13s %8s", "similarity", "pairs", "mean");
+  for (const double quantile : kSimilarityQuantiles) text += formatted(" %7.0f%%", 100 * quantile);
+  text += "\n" + spread_line("same class", c.same) + spread_line("different class", c.different);
+  if (c.auc) text += formatted("AUC of 'same class' by similarity: %.4f\n", c.auc->value);
+  return text + formatted("of the %lld most similar images of an image, %.2f%% have its class, of random ones %.2f%%\n",
+                          static_cast<long long>(c.k), 100 * c.false_negatives, 100 * c.same_class_probability);
+}
+
+}  // namespace
+
+PairTable::PairTable(const std::filesystem::path& path) : table_(path, header()) {}
+
+void PairTable::write(const Audit& audit, const Dataset& set, const Dataset* other) {
+  for (const NearPair& pair : audit.pairs) {
+    table_.field(pair.similarity).field(pair.identical ? 1 : 0);
+    write_image(table_, set, pair.a);
+    write_image(table_, pair.between ? *other : set, pair.b);
+    table_.end_row();
+  }
+}
+
+nlohmann::ordered_json json_of(const Audit& audit) {
+  nlohmann::ordered_json out;
+  const auto& classes = audit.classes;
+  const auto put = [&](const char* name, auto&& value_of) {
+    out[name] = classes ? nlohmann::ordered_json(value_of(*classes)) : nlohmann::ordered_json();
+  };
+  out["labelled"] = classes ? classes->images : 0;
+  put("same_class_probability", [](const ClassAudit& c) { return c.same_class_probability; });
+  put("same_class", [](const ClassAudit& c) { return json_of(c.same); });
+  put("different_class", [](const ClassAudit& c) { return json_of(c.different); });
+  put("auc", [](const ClassAudit& c) { return c.auc ? nlohmann::ordered_json(c.auc->value) : nullptr; });
+  put("auc_error", [](const ClassAudit& c) { return c.auc ? nlohmann::ordered_json(c.auc->error) : nullptr; });
+  put("k", [](const ClassAudit& c) { return c.k; });
+  put("false_negatives", [](const ClassAudit& c) { return c.false_negatives; });
+  out["duplicates"] = json_of(audit.within);
+  out["leakage"] = audit.between ? json_of(*audit.between) : nlohmann::ordered_json();
+  return out;
+}
+
+std::string text_of(const Audit& audit, const Dataset& set, const Dataset* other, double threshold) {
+  const auto number = [](int64_t value) { return static_cast<long long>(value); };
+  std::string text =
+      audit.classes ? text_of(*audit.classes) : "fewer than two images have a label: nothing is said about classes\n";
+  text += "near duplicates (similarity of at least " + number_text(threshold) + "):\n";
+  const auto counts = [&](const DuplicateCounts& c, int64_t images) {
+    return formatted(": pairs %lld, of identical pixels %lld; images in them %lld of %lld", number(c.pairs),
+                     number(c.identical_pairs), number(c.images), number(images));
+  };
+  const std::string split = escaped(set.split);
+  text += "  in " + split + counts(audit.within, set.size()) + "\n";
+  if (audit.between)
+    text += "  between " + split + " and " + escaped(other->split) + counts(*audit.between, other->size()) + " of " +
+            escaped(other->split) + "\n";
+  return text;
+}
+
+}  // namespace dcl
