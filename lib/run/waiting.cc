@@ -1,5 +1,6 @@
 #include "run/waiting.h"
 
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -8,6 +9,7 @@
 namespace dcl {
 
 void limit_spinning(const char* const* argv) {
+  if (::getauxval(AT_BASE) == 0) return;  // started as an argument of the loader, which is what would be started over
   for (const char* said : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"})
     if (std::getenv(said)) return;
   // By its own name, which tools that list processes show, rather than as /proc/self/exe.

@@ -1,5 +1,6 @@
 // The shell around every app: streams, error lines and exit codes.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -51,6 +52,14 @@ TEST(Shell, ThreadsDoNotSpinForLongUnlessAskedTo) {
   EXPECT_EQ(waiting("GOMP_SPINCOUNT=7"), "7\n");
   EXPECT_EQ(waiting("OMP_WAIT_POLICY=active"), "none\n");
   EXPECT_EQ(waiting("KMP_BLOCKTIME=5"), "none\n");
+}
+
+TEST(Shell, AProgramThatTheLoaderWasGivenRunsAsItIs) {
+  const std::string loader = "/lib64/ld-linux-x86-64.so.2";
+  if (::access(loader.c_str(), X_OK) != 0) GTEST_SKIP() << "no " << loader;
+  const Outcome outcome = shell("unset OMP_WAIT_POLICY; exec " + loader + " '" + probe() + "' --act print");
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "data\n");
 }
 
 TEST(Shell, UsageErrorsAreTwo) {
