@@ -1,6 +1,5 @@
 // dcl-bench: throughput of the objective, the convolutions and the whole network on every backend; needs no data.
 #include <algorithm>
-#include <charconv>
 #include <list>
 #include <map>
 #include <memory>
@@ -8,6 +7,7 @@
 
 #include "bench/measure.h"
 #include "bench_table.h"
+#include "comma_list.h"
 #include "core/log.h"
 #include "core/parallel.h"
 #include "core/registry.h"
@@ -21,39 +21,6 @@ using bench::Operation;
 using bench::Subject;
 
 constexpr const char* kOperations = "objective,conv,augment,embed,step";
-
-/// The parts of "a,b,c", none of them empty.
-std::vector<std::string> split(const std::string& option, const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    if (end == begin) fail(ErrorKind::usage, "--" + option + " is '" + text + "', expected words between commas");
-    parts.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
-std::vector<std::string> words(const std::string& option, const std::string& text, const std::string& known) {
-  const std::vector<std::string> parts = split(option, text), all = split(option, known);
-  for (const std::string& part : parts)
-    if (std::ranges::find(all, part) == all.end())
-      fail(ErrorKind::usage, "--" + option + ": '" + part + "' is unknown, expected some of " + known);
-  return parts;
-}
-
-std::vector<int64_t> numbers(const std::string& option, const std::string& text, int64_t low, int64_t high) {
-  std::vector<int64_t> all;
-  for (const std::string& part : split(option, text)) {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc() || end != part.data() + part.size() || value < low || value > high)
-      fail(ErrorKind::usage, "--" + option + ": expected whole numbers from " + std::to_string(low) + " to " +
-                                 std::to_string(high) + ", got '" + part + "'");
-    all.push_back(value);
-  }
-  return all;
-}
 
 struct BenchOptions {
   std::string ops = kOperations, device = "all", dtype = "f32", objective = "debiased", batch_size, image_size = "32",
@@ -84,14 +51,14 @@ struct BenchOptions {
 
   /// What the texts say. After parsing.
   void resolve() {
-    chosen.ops = words("ops", ops, kOperations);
-    chosen.dtypes = words("dtype", dtype, "f32,tf32,bf16");
-    for (const std::string& kind : words("objective", objective, "biased,debiased,hard,unbiased"))
+    chosen.ops = comma_list_of("ops", ops, kOperations);
+    chosen.dtypes = comma_list_of("dtype", dtype, "f32,tf32,bf16");
+    for (const std::string& kind : comma_list_of("objective", objective, "biased,debiased,hard,unbiased"))
       chosen.objectives.push_back(parse_objective_kind(kind));
-    if (!batch_size.empty()) chosen.batches = numbers("batch_size", batch_size, 2, 1 << 20);
-    chosen.sizes = numbers("image_size", image_size, 8, 1024);
+    if (!batch_size.empty()) chosen.batches = comma_list_of("batch_size", batch_size, 2, 1 << 20);
+    chosen.sizes = comma_list_of("image_size", image_size, 8, 1024);
     chosen.model = {.arch = arch, .stem = stem_from_name(stem)};
-    if (device != "all") chosen.backends = split("device", device);
+    if (device != "all") chosen.backends = comma_list(device);
     for (const BackendStatus& status : list_backends())
       if (device == "all" && status.available) chosen.backends.push_back(status.name);
   }

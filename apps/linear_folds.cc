@@ -1,37 +1,28 @@
 #include "linear_folds.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
 #include <utility>
 
+#include "comma_list.h"
 #include "core/error.h"
-#include "core/file.h"
 
 namespace dcl {
 namespace {
 
 std::vector<int64_t> numbers_of(const std::string& text) {
-  std::vector<int64_t> numbers;
   if (text == "all") {
-    numbers.resize(kStl10Folds);
-    std::iota(numbers.begin(), numbers.end(), 0);
-    return numbers;
+    std::vector<int64_t> all(kStl10Folds);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
   }
-  const char *at = text.data(), *const end = at + text.size();
-  for (;; ++at) {
-    int64_t number = -1;
-    at = std::from_chars(at, end, number).ptr;
-    if (number < 0 || number >= kStl10Folds || (at != end && *at != ','))
-      fail(ErrorKind::usage, "--folds is " + quoted(text) + "; expected all, or numbers from 0 to " +
-                                 std::to_string(kStl10Folds - 1) + " with commas between them");
-    if (std::ranges::find(numbers, number) != numbers.end())
-      fail(ErrorKind::usage, "--folds names fold " + std::to_string(number) + " twice");
-    numbers.push_back(number);
-    if (at == end) return numbers;
-  }
+  const std::vector<int64_t> numbers = comma_list_of("folds", text, 0, kStl10Folds - 1, "all, or");
+  for (auto at = numbers.begin(); at != numbers.end(); ++at)
+    if (std::find(numbers.begin(), at, *at) != at)
+      fail(ErrorKind::usage, "--folds names fold " + std::to_string(*at) + " twice");
+  return numbers;
 }
 
 }  // namespace

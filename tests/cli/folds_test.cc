@@ -212,7 +212,7 @@ TEST_F(FoldsOfStl10, OneOfThemIsKept) {
 
 TEST_F(FoldsOfStl10, ThatMakeNoSenseAreUsageErrors) {
   for (const char* text : {"10", "-1", "0,", ",0", "0,,1", "x", "0 1", "ALL", "0-3", "1.0", "99999999999999999999"})
-    expect_refused({std::string("--folds=") + text}, 2, "expected all, or numbers from 0 to 9");
+    expect_refused({std::string("--folds=") + text}, 2, "expected all, or whole numbers from 0 to 9");
   expect_refused({"--folds", "3,1,3"}, 2, "names fold 3 twice");
   expect_refused({"--folds", "all", "--out", *folder_ / "x.safetensors"}, 2, "--out keeps one classifier");
   EXPECT_FALSE(std::filesystem::exists(*folder_ / "x.safetensors"));
