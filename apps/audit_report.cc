@@ -1,7 +1,6 @@
 #include "audit_report.h"
 
-#include <cstdarg>
-#include <cstdio>
+#include <fmt/format.h>
 
 #include "core/file.h"
 
@@ -16,10 +15,9 @@ std::vector<std::string> header() {
 }
 
 void write_image(CsvWriter& table, const Dataset& dataset, int32_t image) {
-  const auto at = static_cast<size_t>(image);
-  const int32_t label = dataset.labels[at];
-  table.field(std::string_view(dataset.split)).field(image).field(std::string_view(dataset.names[at]));
-  table.field(std::string_view(label == kUnknownLabel ? "" : dataset.classes[static_cast<size_t>(label)]));
+  table.field(std::string_view(dataset.split)).field(image);
+  table.field(std::string_view(dataset.names[static_cast<size_t>(image)]));
+  table.field(std::string_view(dataset.class_name(image)));
 }
 
 std::string quantile_name(double quantile) { return "q" + number_text(int64_t(quantile * 100 + 0.5)); }
@@ -39,31 +37,23 @@ nlohmann::ordered_json json_of(const DuplicateCounts& counts) {
           {"identical_images", counts.identical_images}};
 }
 
-[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...) {
-  char line[200];
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(line, sizeof line, format, arguments);
-  va_end(arguments);
-  return line;
-}
-
 std::string spread_line(const char* of, const std::optional<SimilaritySpread>& spread) {
-  if (!spread) return formatted("  %-15s no such pair\n", of);
-  std::string line = formatted("  %-15s %13lld %8.4f", of, static_cast<long long>(spread->pairs), spread->mean);
-  for (const double quantile : spread->quantiles) line += formatted(" %8.4f", quantile);
+  if (!spread) return fmt::format("  {:<15} no such pair\n", of);
+  std::string line = fmt::format("  {:<15} {:>13} {:8.4f}", of, spread->pairs, spread->mean);
+  for (const double quantile : spread->quantiles) line += fmt::format(" {:8.4f}", quantile);
   return line + "\n";
 }
 
 std::string text_of(const ClassAudit& c) {
-  std::string text = formatted("%lld labelled images: two of them share a class with probability %.4f (tau+)\n",
-                               static_cast<long long>(c.images), c.same_class_probability);
-  text += formatted("  %-15s %13s %8s", "similarity", "pairs", "mean");
-  for (const double quantile : kSimilarityQuantiles) text += formatted(" %7.0f%%", 100 * quantile);
+  std::string text = fmt::format("{} labelled images: two of them share a class with probability {:.4f} (tau+)\n",
+                                 c.images, c.same_class_probability);
+  text += fmt::format("  {:<15} {:>13} {:>8}", "similarity", "pairs", "mean");
+  for (const double quantile : kSimilarityQuantiles) text += fmt::format(" {:7.0f}%", 100 * quantile);
   text += "\n" + spread_line("same class", c.same) + spread_line("different class", c.different);
-  if (c.auc) text += formatted("AUC of 'same class' by similarity: %.4f\n", c.auc->value);
-  return text + formatted("of the %lld most similar images of an image, %.2f%% have its class, of random ones %.2f%%\n",
-                          static_cast<long long>(c.k), 100 * c.false_negatives, 100 * c.same_class_probability);
+  if (c.auc) text += fmt::format("AUC of 'same class' by similarity: {:.4f}\n", c.auc->value);
+  return text +
+         fmt::format("of the {} most similar images of an image, {:.2f}% have its class, of random ones {:.2f}%\n", c.k,
+                     100 * c.false_negatives, 100 * c.same_class_probability);
 }
 
 }  // namespace
@@ -99,13 +89,12 @@ nlohmann::ordered_json json_of(const Audit& audit) {
 }
 
 std::string text_of(const Audit& audit, const Dataset& set, const Dataset* other, double threshold) {
-  const auto number = [](int64_t value) { return static_cast<long long>(value); };
   std::string text =
       audit.classes ? text_of(*audit.classes) : "fewer than two images have a label: nothing is said about classes\n";
   text += "near duplicates (similarity of at least " + number_text(threshold) + "):\n";
   const auto counts = [&](const DuplicateCounts& c, int64_t images) {
-    return formatted(": pairs %lld, of identical pixels %lld; images in them %lld of %lld", number(c.pairs),
-                     number(c.identical_pairs), number(c.images), number(images));
+    return fmt::format(": pairs {}, of identical pixels {}; images in them {} of {}", c.pairs, c.identical_pairs,
+                       c.images, images);
   };
   const std::string split = escaped(set.split);
   text += "  in " + split + counts(audit.within, set.size()) + "\n";

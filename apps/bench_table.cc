@@ -1,7 +1,8 @@
 #include "bench_table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "common_options.h"
@@ -23,12 +24,6 @@ constexpr Column kColumns[] = {
     {"backend", 7, false}, {"device", 30, false}, {"op", 18, false},       {"shape", 28, false}, {"dtype", 5, false},
     {"threads", 7, true},  {"batch", 5, true},    {"median_ms", 10, true}, {"sd_ms", 8, true},   {"rate", 9, true},
     {"unit", 8, false},    {"MiB", 7, true},      {"build", 5, false}};
-
-std::string text(const char* format, double value) {
-  char cell[32];
-  std::snprintf(cell, sizeof cell, format, value);
-  return cell;
-}
 
 bool counts_flops(const bench::Operation& operation) { return operation.unit == std::string_view("FLOP"); }
 
@@ -55,11 +50,11 @@ std::vector<std::string> cells_of(const BenchRow& row) {
           row.dtype,
           std::to_string(row.threads),
           std::to_string(row.operation.batch),
-          text("%.4g", kMilli * row.measured.median()),
-          text("%.2g", kMilli * row.measured.standard_deviation()),
-          text(rate_of(row) < 1e4 ? "%.4g" : "%.0f", rate_of(row)),
+          fmt::format("{:.4g}", kMilli * row.measured.median()),
+          fmt::format("{:.2g}", kMilli * row.measured.standard_deviation()),
+          rate_of(row) < 1e4 ? fmt::format("{:.4g}", rate_of(row)) : fmt::format("{:.0f}", rate_of(row)),
           unit_of(row),
-          text("%.0f", row.measured.mebibytes),
+          fmt::format("{:.0f}", row.measured.mebibytes),
           version()};
 }
 
@@ -71,10 +66,8 @@ std::vector<std::string> names() {
 
 std::string markdown(const std::vector<std::string>& cells) {
   std::string line = "|";
-  for (size_t i = 0; i < cells.size(); ++i) {
-    const std::string pad(std::max(kColumns[i].width, cells[i].size()) - cells[i].size(), ' ');
-    line += kColumns[i].right ? " " + pad + cells[i] + " |" : " " + cells[i] + pad + " |";
-  }
+  for (size_t i = 0; i < cells.size(); ++i)
+    line += fmt::format(fmt::runtime(kColumns[i].right ? " {:>{}} |" : " {:<{}} |"), cells[i], kColumns[i].width);
   return line + "\n";
 }
 

@@ -63,6 +63,16 @@ Dataset DataOptions::load_test(const Dataset& training) const {
   return images;
 }
 
+std::optional<Dataset> load_if_there(bool asked_for, const std::string& without, const std::function<Dataset()>& load) {
+  try {
+    return load();
+  } catch (const Error& error) {
+    if (asked_for || (error.kind() != ErrorKind::data && error.kind() != ErrorKind::io)) throw;
+    log(LogLevel::warning, without + ": " + error.what());
+    return std::nullopt;
+  }
+}
+
 void report(const Dataset& dataset, const std::filesystem::path& list) {
   log(LogLevel::info, "data: " + dataset.name + ", split " + dataset.split + ": " + std::to_string(dataset.size()) +
                           " images, " + std::to_string(dataset.classes.size()) + " classes");

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "augment/augment.h"
@@ -30,6 +32,10 @@ struct DataOptions {
   /// The test split beside `training`. Error{data} also where a folder without splits gives both the same images.
   Dataset load_test(const Dataset& training) const;
 };
+
+/// What load() gives. Where it finds nothing that can be used (Error{data}, Error{io}) and that was not asked for:
+/// nothing, with the warning "`without`: why".
+std::optional<Dataset> load_if_there(bool asked_for, const std::string& without, const std::function<Dataset()>& load);
 
 /// Logs what was loaded and what was skipped; the skipped files go to `list` (CSV) when there are any and it is not
 /// empty.

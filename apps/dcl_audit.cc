@@ -33,18 +33,14 @@ struct AuditOptions {
 
 /// The test split; nothing where there is none and none was asked for.
 std::optional<Dataset> load_other(const DataOptions& data, const Dataset& set, int64_t eval_size, bool asked_for) {
-  try {
+  return load_if_there(asked_for, "nothing is compared with a test split", [&] {
     if (data.test_split == set.split)
       fail(asked_for ? ErrorKind::usage : ErrorKind::data,
            "--split and --test_split are both " + quoted(set.split) + ": every image would be in both");
     Dataset other = data.load_test(set);
     evaluation_pixels(other, eval_size);
     return other;
-  } catch (const Error& error) {
-    if (asked_for || (error.kind() != ErrorKind::data && error.kind() != ErrorKind::io)) throw;
-    log(LogLevel::warning, std::string("nothing is compared with a test split: ") + error.what());
-    return std::nullopt;
-  }
+  });
 }
 
 Audit run_audit(Backend& backend, const ParameterStore& store, const Dataset& set, const Dataset* other,

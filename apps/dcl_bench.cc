@@ -86,7 +86,7 @@ class BackendBench {
         log(LogLevel::info, info_.name + " has no tf32");
         continue;
       }
-      backend_->set_f32_math(dtype == "tf32" ? F32Math::tf32 : F32Math::exact);
+      backend_->set_f32_math(precision_of(dtype).f32_math);
       for (const Subject& subject : subjects(dtype)) {
         if (has("conv")) convolutions(subject, dtype);
         if (has("augment")) add(bench::augment_operation(subject), dtype);
@@ -114,7 +114,7 @@ class BackendBench {
         all.push_back({.model = options_.chosen.model,
                        .batch = batch,
                        .size = size,
-                       .dtype = dtype == "bf16" ? DType::bf16 : DType::f32});
+                       .dtype = precision_of(dtype).activations});
     return all;
   }
 

@@ -96,7 +96,7 @@ std::unique_ptr<TensorBoardLog> open_tensorboard(const PretrainOptions& o, const
 /// The query images of the monitor; nothing, with a notice, when there is nothing to monitor with and it was not asked for.
 std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& train, bool asked_for) {
   if (!o.knn) return std::nullopt;
-  try {
+  return load_if_there(asked_for, "kNN monitor is off", [&] {
     if (labelled_images(train).empty())
       fail(ErrorKind::data, "the images of split '" + train.split + "' have no labels to be a kNN bank");
     Dataset query = o.data.load_test(train);
@@ -104,11 +104,7 @@ std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& tra
     evaluation_pixels(query, o.monitor.eval_size);
     if (labelled_images(query).empty()) fail(ErrorKind::data, "the images of split '" + query.split + "' have no labels");
     return query;
-  } catch (const Error& error) {
-    if (asked_for || (error.kind() != ErrorKind::data && error.kind() != ErrorKind::io)) throw;
-    log(LogLevel::warning, std::string("kNN monitor is off: ") + error.what());
-    return std::nullopt;
-  }
+  });
 }
 
 /// What a run learns from and is watched with.

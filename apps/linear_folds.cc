@@ -1,13 +1,13 @@
 #include "linear_folds.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <numeric>
 #include <utility>
 
 #include "comma_list.h"
 #include "core/error.h"
+#include "math/sample.h"
 
 namespace dcl {
 namespace {
@@ -45,11 +45,8 @@ std::string Spread::text() const {
 }
 
 Spread spread_of(std::span<const double> figures) {
-  const auto count = static_cast<double>(figures.size());
-  Spread out{std::accumulate(figures.begin(), figures.end(), 0.0) / count, {}};
-  double squares = 0;
-  for (const double figure : figures) squares += (figure - out.mean) * (figure - out.mean);
-  if (figures.size() > 1) out.deviation = std::sqrt(squares / (count - 1));
+  Spread out{sample_mean(figures), {}};
+  if (figures.size() > 1) out.deviation = sample_deviation(figures);
   return out;
 }
 

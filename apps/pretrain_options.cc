@@ -1,21 +1,13 @@
 #include "pretrain_options.h"
 
-#include <cstdio>
+#include <fmt/format.h>
+
 #include <optional>
 
 #include "core/file.h"
 #include "core/log.h"
 
 namespace dcl {
-namespace {
-
-std::string short_number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value);
-  return text;
-}
-
-}  // namespace
 
 void PretrainOptions::add_to(Options& options) {
   data.add_to(options);
@@ -151,8 +143,8 @@ void PretrainOptions::resolve_tau_plus(const Dataset& train) {
                                "', split '" + train.split + "', have one; give a number, such as 1 / (number of classes)");
   if (automatic) o.tau_plus = *of_labels;
   if (of_labels)
-    log(LogLevel::info, "by their labels, two images share a class with probability " + short_number(*of_labels) +
-                            "; tau_plus is " + short_number(o.tau_plus));
+    log(LogLevel::info, fmt::format("by their labels, two images share a class with probability {:.4g}; tau_plus is {:.4g}",
+                                    *of_labels, o.tau_plus));
   check(o);
   if (const std::string warning = tau_plus_warning(o); !warning.empty()) log(LogLevel::warning, warning);
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "math/sample.h"
 #include "timing.h"
 
 namespace dcl::bench {
@@ -17,15 +18,14 @@ constexpr double kSampleSeconds = 0.02;  // long beside what waiting for a devic
 constexpr double kMostRuns = 1000;       // in a sample
 constexpr double kMebibyte = 1 << 20;
 
-/// A figure of /proc/self/status, bytes; 0 where there is none.
+}  // namespace
+
 double process_memory(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
     if (line.starts_with(key + ":")) return std::stod(line.substr(key.size() + 1)) * 1024;
   return 0;
 }
-
-}  // namespace
 
 MemoryGrowth::MemoryGrowth(const Backend& backend) : backend_(backend), free_before_(backend.free_memory()) {
   malloc_trim(0);                               // what was freed is taken anew
@@ -45,12 +45,7 @@ double Measurement::median() const {
   return sorted.size() % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-double Measurement::standard_deviation() const {
-  double mean = 0, squares = 0;
-  for (const double s : seconds) mean += s / static_cast<double>(seconds.size());
-  for (const double s : seconds) squares += (s - mean) * (s - mean);
-  return seconds.size() < 2 ? 0 : std::sqrt(squares / static_cast<double>(seconds.size() - 1));
-}
+double Measurement::standard_deviation() const { return seconds.size() < 2 ? 0 : sample_deviation(seconds); }
 
 void launch_once(Backend& backend, const Operation& operation) {
   if (!backend.on_device()) return;

@@ -7,6 +7,9 @@
 
 namespace dcl::bench {
 
+/// A figure of /proc/self/status such as "VmHWM", bytes; 0 where there is none.
+double process_memory(const std::string& key);
+
 /// Growth of memory since it was made: on a device what is less free, else that of the process to its highest point.
 class MemoryGrowth {
  public:

@@ -7,7 +7,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <limits>
 #include <memory>
 #include <string>
@@ -16,6 +15,7 @@
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "device.h"
+#include "measure.h"
 #include "network.h"
 #include "nn/inference.h"
 #include "nn/network.h"
@@ -24,13 +24,6 @@
 
 namespace dcl::bench {
 namespace {
-
-double peak_mib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) / 1024;
-  return 0;
-}
 
 /// Seconds of all convolutions in the layouts oneDNN likes best; 0 where the floor is not built in.
 double floor_seconds([[maybe_unused]] int64_t batch, [[maybe_unused]] int64_t size, [[maybe_unused]] DType dtype,
@@ -135,7 +128,7 @@ void training_step(benchmark::State& state, DType dtype, F32Math math) {
   }
   state.counters["views/s"] =
       benchmark::Counter(static_cast<double>(2 * batch), benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["peak_MiB"] = peak_mib();
+  state.counters["peak_MiB"] = process_memory("VmHWM") / (1 << 20);
   state.counters["floor_s"] = on_gpu(*backend) ? 0 : floor_seconds(2 * batch, size, dtype, true);
 }
 

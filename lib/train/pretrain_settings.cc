@@ -30,8 +30,7 @@ std::string fingerprint(const Dataset& dataset) {
   }
   sum.add(dataset.labels.data(), dataset.labels.size() * sizeof(int32_t));
   for (const PooledImage& image : dataset.images)
-    sum.add(dataset.pixels.data() + image.offset,
-            size_t{3} * static_cast<size_t>(image.h) * static_cast<size_t>(image.w));
+    sum.add(dataset.pixels.data() + image.offset, static_cast<size_t>(bytes_of(image)));
   return sum.text();
 }
 
