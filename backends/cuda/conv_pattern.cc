@@ -109,6 +109,15 @@ ConvPattern statistics_pattern_of(const ConvDesc& conv, int64_t groups, F32Math 
   return p;
 }
 
+std::optional<ConvPattern> convolution_alone(const ConvPattern& pattern) {
+  ConvPattern alone = pattern;
+  alone.bias = alone.residual = alone.relu = alone.add = false;
+  // Another rounding of a bf16 result is part of the contract where it is added to what is there.
+  const bool exact = pattern.pass == ConvPass::backward_data || pattern.conv.dtype == DType::f32;
+  if (alone == pattern || pattern.statistics_groups > 0 || !exact) return {};
+  return alone;
+}
+
 std::string key_text(const ConvPattern& p) {
   const ConvDesc& d = p.conv;
   std::string text = name_of(p.pass);

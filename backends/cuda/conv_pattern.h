@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ ConvPattern pattern_of(const ConvDesc& conv, ConvPass pass, Accum accum, F32Math
 ConvPattern pattern_of(const FusedConvDesc& fused, F32Math math);
 /// Forward with statistics of one of the groups of the batch.
 ConvPattern statistics_pattern_of(const ConvDesc& conv, int64_t groups, F32Math math);
+
+/// The convolution by itself, to which a pass can add the rest of the pattern (ComposedPlan) without breaking the
+/// contract of its roundings; nothing when there is no rest, or when it cannot.
+std::optional<ConvPattern> convolution_alone(const ConvPattern& pattern);
 
 /// One word per property, no line breaks or tabs; different patterns have different texts. Key of the plan cache.
 std::string key_text(const ConvPattern& pattern);

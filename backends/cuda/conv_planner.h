@@ -19,11 +19,14 @@ struct ConvOperands {
   float *sum = nullptr, *square_sum = nullptr;
 };
 
+/// Of the memory that libraries get, as cudaMalloc gives it.
+constexpr size_t kWorkspaceAlignment = 256;
+
 class ConvPlan {
  public:
   virtual ~ConvPlan() = default;
   size_t workspace_bytes() const { return workspace_bytes_; }
-  /// Enqueues on the context's stream.
+  /// Enqueues on the context's stream. workspace: of workspace_bytes(), aligned.
   virtual void run(const ConvOperands& operands, void* workspace) = 0;
 
  protected:

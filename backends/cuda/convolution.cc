@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/log.h"
+#include "cuda/composed_plan.h"
 #include "cuda/conv_reference.h"
 #include "cuda/conv_statistics.h"
 #include "cuda/elementwise.h"
@@ -9,13 +11,11 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr size_t kAlignment = 256;  // of what libraries get, as cudaMalloc gives it
-
-size_t aligned(size_t bytes) { return padded(bytes, kAlignment); }
+size_t aligned(size_t bytes) { return padded(bytes, kWorkspaceAlignment); }
 void* at(void* workspace, size_t offset) { return static_cast<char*>(workspace) + offset; }
 
 /// Room for `bytes` from an aligned address on, in a workspace that need not begin at one.
-size_t with_slack(size_t bytes) { return bytes == 0 ? 0 : bytes + kAlignment - kCacheLine; }
+size_t with_slack(size_t bytes) { return bytes == 0 ? 0 : bytes + kWorkspaceAlignment - kCacheLine; }
 void* aligned_start(const Workspace& workspace) {
   return reinterpret_cast<void*>(aligned(reinterpret_cast<uintptr_t>(workspace.data)));
 }
@@ -52,11 +52,24 @@ void Convolutions::expect(std::span<const ConvUse> uses, F32Math math) {
   for (const ConvUse& use : uses) std::visit(Expect{planner_, math}, use);
 }
 
+ConvPlan* Convolutions::plan_of(const ConvPattern& pattern) {
+  if (ConvPlan* whole = planner_.find(pattern)) return whole;
+  for (const auto& [known, plan] : composed_)
+    if (known == pattern) return plan.get();
+  const std::optional<ConvPattern> alone = convolution_alone(pattern);
+  ConvPlan* convolution = alone ? planner_.find(*alone) : nullptr;
+  auto plan = convolution ? std::make_unique<ComposedPlan>(context_, pattern, *convolution) : nullptr;
+  log(plan ? LogLevel::info : LogLevel::warning,
+      "no engine runs " + key_text(pattern) + ": " +
+          (plan ? "one for the convolution and a pass for the rest serve it" : "the slow reference kernel serves it"));
+  return composed_.emplace_back(pattern, std::move(plan)).second.get();
+}
+
 size_t Convolutions::workspace(const ConvDesc& d, ConvPass pass, F32Math math) {
   const size_t of_filter =
       pass == ConvPass::backward_filter ? aligned(filter_bytes(d, d.dtype)) : typed_filter_bytes(d);
   const auto bytes = [&](Accum accum) {
-    const ConvPlan* plan = planner_.find(pattern_of(d, pass, accum, math));
+    const ConvPlan* plan = plan_of(pattern_of(d, pass, accum, math));
     return plan ? with_slack(of_filter + plan->workspace_bytes()) : 0;
   };
   // Which way a data gradient is written is said when it runs, and either may be the one that the library does not
@@ -80,7 +93,7 @@ ConstTensorRef Convolutions::wide_filter(ConstTensorRef filter) {
 
 void Convolutions::forward(const ConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef filter, TensorRef y,
                            Workspace workspace) {
-  ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::forward, Accum::overwrite, math));
+  ConvPlan* plan = plan_of(pattern_of(d, ConvPass::forward, Accum::overwrite, math));
   if (!plan) return reference::conv_forward(context_, d, x, wide_filter(filter), y);
   void* room = aligned_start(workspace);
   const void* typed = typed_filter(d, filter, room);
@@ -107,7 +120,7 @@ void Convolutions::forward_statistics(const ConvDesc& d, const BatchNormDesc& no
 
 void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef dy, ConstTensorRef filter,
                                  TensorRef dx, Accum accum, Workspace workspace) {
-  ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_data, accum, math));
+  ConvPlan* plan = plan_of(pattern_of(d, ConvPass::backward_data, accum, math));
   if (!plan) return reference::conv_backward_data(context_, d, dy, wide_filter(filter), dx, accum);
   void* room = aligned_start(workspace);
   const void* typed = typed_filter(d, filter, room);
@@ -116,7 +129,7 @@ void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef
 
 void Convolutions::backward_filter(const ConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef dy,
                                    TensorRef dfilter, Accum accum, Workspace workspace) {
-  ConvPlan* plan = planner_.find(pattern_of(d, ConvPass::backward_filter, Accum::overwrite, math));
+  ConvPlan* plan = plan_of(pattern_of(d, ConvPass::backward_filter, Accum::overwrite, math));
   if (!plan) {
     TensorRef wide = dfilter;
     if (dfilter.dtype != DType::f32)
@@ -143,13 +156,13 @@ void Convolutions::pack_filter(const FusedConvDesc& d, ConstTensorRef filter, Te
 }
 
 size_t Convolutions::fused_workspace(const FusedConvDesc& d, F32Math math) {
-  const ConvPlan* plan = planner_.find(pattern_of(d, math));
+  const ConvPlan* plan = plan_of(pattern_of(d, math));
   return plan ? with_slack(plan->workspace_bytes()) : 0;
 }
 
 void Convolutions::fused(const FusedConvDesc& d, F32Math math, ConstTensorRef x, ConstTensorRef packed,
                          ConstTensorRef bias, ConstTensorRef residual, TensorRef y, Workspace workspace) {
-  if (ConvPlan* plan = planner_.find(pattern_of(d, math)))
+  if (ConvPlan* plan = plan_of(pattern_of(d, math)))
     return plan->run({.x = x.data, .filter = packed.data, .y = y.data, .bias = bias.data, .residual = residual.data},
                      aligned_start(workspace));
   const ConstTensorRef filter{packed.data, d.conv.filter_shape(), d.conv.dtype};

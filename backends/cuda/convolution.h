@@ -1,6 +1,6 @@
 // Convolutions of the backend; contracts at Backend::conv_*. Patterns are what the planner's library takes; this brings
-// filters into the type of the activations, filter gradients back to f32, and leaves to the reference kernels what the
-// library does not take.
+// filters into the type of the activations and filter gradients back to f32. What the library does not take as a whole
+// is composed, and what it does not take at all is left to the reference kernels.
 #pragma once
 
 #include <optional>
@@ -36,6 +36,8 @@ class Convolutions {
              ConstTensorRef residual, TensorRef y, Workspace);
 
  private:
+  /// What serves a pattern without statistics; null: the reference kernels have to.
+  ConvPlan* plan_of(const ConvPattern&);
   /// The filter as plans take it: itself, or rounded to bf16 at the start of the workspace.
   const void* typed_filter(const ConvDesc&, ConstTensorRef filter, void* workspace);
   /// The filter as the reference kernels take it: itself, or widened to f32 in scratch memory.
@@ -43,6 +45,7 @@ class Convolutions {
 
   Context& context_;
   ConvPlanner planner_;
+  std::vector<std::pair<ConvPattern, std::unique_ptr<ConvPlan>>> composed_;  ///< what the library has nothing for
 };
 
 }  // namespace dcl::cuda

@@ -200,6 +200,10 @@ class ConvPlanner::Plans {
     }
   }
 
+  bool may_be_tried(const std::string& key, const ExecutionPlan& plan) const {
+    return plan.workspace_bytes() <= kMostWorkspace && !cache_.is_barred(key, plan.config().choice());
+  }
+
   Chosen choose(const ConvPattern& pattern, const std::string& key, const Graph& description) {
     const auto expected = expected_.extract(key);
     const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
@@ -207,18 +211,30 @@ class ConvPlanner::Plans {
     std::vector<std::unique_ptr<CudnnPlan>> plans;
     std::vector<Engine> engines;
     for (const auto& future : all.plans)
-      if (const PlanBuilder::Plan& plan = future.get(); plan && plan->workspace_bytes() <= kMostWorkspace) {
+      if (const PlanBuilder::Plan& plan = future.get(); plan && may_be_tried(key, *plan)) {
         choices.push_back({plan->config().choice(), plan->workspace_bytes()});
         plans.push_back(std::make_unique<CudnnPlan>(handle_, description, plan->workspace_bytes(), future));
         engines.push_back({name_of(choices.back().choice), plans.back().get()});
       }
-    std::string failure = "cuDNN has none for " + key;
+    TrialReport report{.failure = "cuDNN has none for " + key, .last = {}};
     std::optional<EngineVerdict> best;
-    if (!engines.empty()) best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, failure);
+    try {
+      if (!engines.empty())
+        best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, report);
+    } catch (const Error& error) {
+      if (context_lost() && report.last) bar(key, choices[*report.last].choice, error);
+      throw;
+    }
     if (best) return {std::move(plans[best->engine]), choices[best->engine], best->tried};
-    if (pattern.statistics_groups == 0)
-      log(LogLevel::warning, "no engine for a convolution runs, the slow reference kernel serves it: " + failure);
+    if (pattern.statistics_groups == 0) log(LogLevel::info, "no engine runs " + key + ": " + report.failure);
     return {};
+  }
+
+  /// An engine after which CUDA is of no use to this process must not end the next one, too.
+  [[noreturn]] void bar(const std::string& key, const EngineChoice& engine, const Error& error) {
+    const std::string who = "engine " + name_of(engine) + " of cuDNN, tried for " + key + ": " + error.what();
+    fail(error.kind(), who + (cache_.bar(key, engine) ? "; it is not tried again: give the same command once more"
+                                                      : "; without a plan cache it is tried again at the next start"));
   }
 
   Context& context_;

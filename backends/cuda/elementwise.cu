@@ -1,6 +1,6 @@
 // Bound by memory: a thread moves sixteen bytes of the wider side per step.
+#include "cuda/dispatch.h"
 #include "cuda/elementwise.h"
-#include "cuda/vector.h"
 
 namespace dcl::cuda {
 namespace {
@@ -72,6 +72,25 @@ void accumulate_from(Context& context, const From* from, float* to, int64_t coun
          count);
 }
 
+/// N elements per thread and step; channels are a multiple of N.
+template <int N, class T>
+__global__ void add_rest_kernel(const T* from, const float* bias, const T* other, bool relu, T* to, int64_t count,
+                                int64_t channels) {
+  const int64_t stride = int64_t{gridDim.x} * kThreads * N;
+  for (int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N; i < count; i += stride) {
+    float sum[N], more[N]{};
+    load(from + i, sum);
+    if (other) load(other + i, more);
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+      if (bias) sum[k] += bias[i % channels + k];
+      if (other) sum[k] += more[k];
+      if (relu && sum[k] < 0) sum[k] = 0;
+    }
+    store(to + i, sum);
+  }
+}
+
 }  // namespace
 
 void fill(Context& context, TensorRef to, float value) {
@@ -95,6 +114,20 @@ void accumulate(Context& context, ConstTensorRef from, TensorRef to) {
   const int64_t count = from.shape.elements();
   if (from.dtype == DType::bf16) return accumulate_from(context, from.as<bf16>(), to.as<float>(), count);
   accumulate_from(context, from.as<float>(), to.as<float>(), count);
+}
+
+void add_rest(Context& context, ConstTensorRef from, ConstTensorRef bias, ConstTensorRef other, bool relu,
+              TensorRef to) {
+  const int64_t count = to.shape.elements(), channels = to.shape[to.shape.rank() - 1];
+  if (count == 0) return;
+  const auto body = [&](auto type, auto lanes) {
+    using T = decltype(type);
+    constexpr int kLanes = decltype(lanes)::count;
+    launch(add_rest_kernel<kLanes, T>, context.grid_for(ceil_div(count, kThreads * kLanes)), kThreads, 0,
+           context.stream(), from.as<T>(), bias ? bias.as<float>() : nullptr, other ? other.as<T>() : nullptr, relu,
+           to.as<T>(), count, channels);
+  };
+  with_lanes(to.dtype, channels, body, from.data, other.data, to.data);
 }
 
 }  // namespace dcl::cuda

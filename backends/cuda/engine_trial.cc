@@ -20,11 +20,13 @@ constexpr float kLong = 2;         // milliseconds: fewer runs suffice
 constexpr int kRepeatsOfLong = 3;
 constexpr float kNever = std::numeric_limits<float>::infinity();
 
+constexpr const char *kWrong = "wrong results", *kVarying = "other bits every time";
+
 /// Engines for one pattern on the same operands, whole numbers at first.
 class Trial {
  public:
-  Trial(Context& context, const ConvPattern& pattern, std::span<const Engine> engines)
-      : context_(context), pattern_(pattern) {
+  Trial(Context& context, const ConvPattern& pattern, std::span<const Engine> engines, TrialReport& report)
+      : context_(context), pattern_(pattern), engines_(engines), report_(report) {
     const ConvDesc& d = pattern.conv;
     operands_.x = operand(ConvPass::backward_data, d.x_shape(), d.dtype);
     operands_.filter = operand(ConvPass::backward_filter, d.filter_shape(), d.dtype);
@@ -46,21 +48,27 @@ class Trial {
     if (std::exchange(numbers_, numbers) != numbers) fill_operands();
   }
 
-  float time(const Engine& engine, std::string& failure, int repeats, float most = kNever) {
+  float time(size_t engine, int repeats, float most = kNever) {
     return median_time(
-        context_.stream(), failure, [&] { run(engine); }, repeats, most);
+        context_.stream(), report_.failure, [&] { run(engine); }, repeats, most);
   }
 
   /// Whether results are what the pattern's definition says. What an engine leaves out is seen, too.
-  bool is_right(const Engine& engine) {
+  bool is_right(size_t engine) {
     run_afresh(engine);
     ConvOperands seen = operands_;
     if (pattern_.residual) seen.residual = before_;
     return count_wrong(context_, pattern_, seen, before_, numbers_) == 0;
   }
 
+  /// That an engine is passed over. Those that round what should stay f32 are no news.
+  void reject(size_t engine, const char* why) {
+    report_.failure = "engine " + engines_[engine].name + " of cuDNN gives " + why + " for " + key_text(pattern_);
+    if (!graph_of(pattern_).f32_products) log(LogLevel::info, report_.failure + ": passed over");
+  }
+
   /// Whether the same operands give the same bits.
-  bool is_repeatable(const Engine& engine) {
+  bool is_repeatable(size_t engine) {
     run_afresh(engine);
     for (const Result& r : results_) copy_on_device(r.earlier, r.now.data, r.now.bytes(), context_.stream());
     run_afresh(engine);
@@ -82,12 +90,15 @@ class Trial {
     if (before_) copy_on_device(before_, results_[0].now.data, results_[0].now.bytes(), context_.stream());
   }
   /// On results that hold what an engine adds to, or nothing that could pass for a result.
-  void run_afresh(const Engine& engine) {
+  void run_afresh(size_t engine) {
     for (const Result& r : results_) fill(context_, r.now, std::numeric_limits<float>::quiet_NaN());
     if (before_) copy_on_device(results_[0].now.data, before_, results_[0].now.bytes(), context_.stream());
     run(engine);
   }
-  void run(const Engine& engine) { engine.plan->run(operands_, workspace_); }
+  void run(size_t engine) {
+    report_.last = engine;
+    engines_[engine].plan->run(operands_, workspace_);
+  }
 
   void* block(size_t bytes) { return blocks_.emplace_back(bytes, context_.stream()).data(); }
   TensorRef result(const TensorRef& t) {
@@ -103,6 +114,8 @@ class Trial {
 
   Context& context_;
   const ConvPattern& pattern_;
+  std::span<const Engine> engines_;
+  TrialReport& report_;
   std::vector<DeviceBlock> blocks_;
   std::vector<TensorRef> tensors_;
   ConvOperands operands_;
@@ -112,9 +125,10 @@ class Trial {
 };
 
 /// The trial, when memory for it can be had.
-std::optional<Trial> trial_of(Context& context, const ConvPattern& pattern, std::span<const Engine> engines) {
+std::optional<Trial> trial_of(Context& context, const ConvPattern& pattern, std::span<const Engine> engines,
+                              TrialReport& report) {
   try {
-    return std::optional<Trial>(std::in_place, context, pattern, engines);
+    return std::optional<Trial>(std::in_place, context, pattern, engines, report);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::out_of_memory) throw;
     log(LogLevel::warning, "too little free memory to try convolutions: the first engine is taken untried");
@@ -122,32 +136,24 @@ std::optional<Trial> trial_of(Context& context, const ConvPattern& pattern, std:
   }
 }
 
-/// That an engine is passed over. Those that round what should stay f32 are no news.
-void reject(const ConvPattern& pattern, const Engine& engine, const char* why, std::string& failure) {
-  failure = "engine " + engine.name + " of cuDNN gives " + why + " for " + key_text(pattern);
-  if (!graph_of(pattern).f32_products) log(LogLevel::info, failure + ": passed over");
-}
-
-constexpr const char *kWrong = "wrong results", *kVarying = "other bits every time";
-
 }  // namespace
 
 std::optional<EngineVerdict> fastest_engine(Context& context, const ConvPattern& pattern,
-                                            std::span<const Engine> engines, std::string& failure) {
-  std::optional<Trial> trial = trial_of(context, pattern, engines);
+                                            std::span<const Engine> engines, TrialReport& report) {
+  std::optional<Trial> trial = trial_of(context, pattern, engines, report);
   if (!trial) return EngineVerdict{0, false};
   std::vector<float> once(engines.size());  // never: it is out
   std::vector<bool> judged(engines.size());
   const auto judge = [&](size_t i) {
     if (judged[i]) return;
     judged[i] = true;
-    if (trial->is_right(engines[i])) return;
-    reject(pattern, engines[i], kWrong, failure);
+    if (trial->is_right(i)) return;
+    trial->reject(i, kWrong);
     once[i] = kNever;
   };
   float hope = kNever;
   for (size_t i = 0; i < engines.size(); ++i) {
-    once[i] = trial->time(engines[i], failure, 1, hope + kLoading);
+    once[i] = trial->time(i, 1, hope + kLoading);
     if (once[i] <= hope && std::isfinite(once[i])) judge(i);
     hope = std::min(hope, kHopeless * once[i]);
   }
@@ -163,26 +169,26 @@ std::optional<EngineVerdict> fastest_engine(Context& context, const ConvPattern&
     float shortest = kNever;
     for (size_t i = 0; i < engines.size(); ++i) {
       if (!hopeful(i)) continue;
-      const float time = trial->time(engines[i], failure, once[i] > kLong ? kRepeatsOfLong : kRepeats);
+      const float time = trial->time(i, once[i] > kLong ? kRepeatsOfLong : kRepeats);
       if (time < shortest * kClearlyFaster) best = i, shortest = time;
       if (!std::isfinite(time)) once[i] = kNever;
     }
     if (!best) continue;
-    const bool right = trial->is_right(engines[*best]);
-    if (right && trial->is_repeatable(engines[*best])) return EngineVerdict{*best, true};
-    reject(pattern, engines[*best], right ? kVarying : kWrong, failure);
+    const bool right = trial->is_right(*best);
+    if (right && trial->is_repeatable(*best)) return EngineVerdict{*best, true};
+    trial->reject(*best, right ? kVarying : kWrong);
     once[*best] = kNever;
   }
 }
 
 std::optional<EngineVerdict> first_engine(Context& context, const ConvPattern& pattern, std::span<const Engine> engines,
-                                          std::string& failure) {
-  std::optional<Trial> trial = trial_of(context, pattern, engines);
+                                          TrialReport& report) {
+  std::optional<Trial> trial = trial_of(context, pattern, engines, report);
   if (!trial) return EngineVerdict{0, false};
   for (size_t i = 0; i < engines.size(); ++i) {
-    if (!std::isfinite(trial->time(engines[i], failure, 1))) continue;
-    if (trial->is_right(engines[i])) return EngineVerdict{i, true};
-    reject(pattern, engines[i], kWrong, failure);
+    if (!std::isfinite(trial->time(i, 1))) continue;
+    if (trial->is_right(i)) return EngineVerdict{i, true};
+    trial->reject(i, kWrong);
   }
   return {};
 }

@@ -22,14 +22,19 @@ struct EngineVerdict {
   bool operator==(const EngineVerdict&) const = default;
 };
 
+/// What there is to say of engines that were not taken.
+struct TrialReport {
+  std::string failure;         ///< why the last of them was not
+  std::optional<size_t> last;  ///< the engine that ran last: to blame when the CUDA context is lost meanwhile
+};
+
 /// Which engine takes least time, on random operands; the first of those that are equally fast. Takes memory for the
 /// operands, twice the results and the largest workspace meanwhile. Passed over are engines that fail to run, whose
 /// results are wrong (count_wrong), or whose bits are not the same every time, whatever the library notes of them;
-/// nothing, and why in `failure`, when none is left. Where memory does not suffice, the first, untried.
-std::optional<EngineVerdict> fastest_engine(Context&, const ConvPattern&, std::span<const Engine>,
-                                            std::string& failure);
+/// nothing, and why in the report, when none is left. Where memory does not suffice, the first, untried.
+std::optional<EngineVerdict> fastest_engine(Context&, const ConvPattern&, std::span<const Engine>, TrialReport& report);
 
 /// The first that runs and whose results are right.
-std::optional<EngineVerdict> first_engine(Context&, const ConvPattern&, std::span<const Engine>, std::string& failure);
+std::optional<EngineVerdict> first_engine(Context&, const ConvPattern&, std::span<const Engine>, TrialReport& report);
 
 }  // namespace dcl::cuda

@@ -2,10 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
-#include <vector>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -13,10 +13,10 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr std::string_view kFormat = "dcl cuDNN plans 4";
-constexpr std::string_view kChecksum = "checksum ", kNone = "none";
+constexpr std::string_view kFormat = "dcl cuDNN plans 5";
+constexpr std::string_view kChecksum = "checksum ", kNone = "none", kBarred = "barred";
 constexpr int64_t kMostBytes = 4 << 20;
-constexpr size_t kMostPlans = 20000, kMostKnobs = 64;
+constexpr size_t kMostPlans = 20000, kMostKnobs = 64, kMostBarred = 100;
 
 /// FNV-1a: finds damage, not malice; what a file says is checked by cuDNN before it is used.
 uint64_t checksum(std::string_view text) {
@@ -67,17 +67,36 @@ bool parse_knobs(std::string_view text, EngineChoice& choice) {
   return true;
 }
 
+bool bar_engine(std::vector<EngineChoice>& barred, const EngineChoice& engine) {
+  if (std::find(barred.begin(), barred.end(), engine) != barred.end() || barred.size() == kMostBarred) return false;
+  barred.push_back(engine);
+  return true;
+}
+
+/// Key, engine, bytes of its workspace or that it is barred, knobs.
 bool parse_line(std::string_view line, CachedPlans& plans) {
   const auto key = take(line, '\t');
   const auto engine_text = key ? take(line, '\t') : std::nullopt;
   const auto workspace_text = engine_text ? take(line, '\t') : std::nullopt;
   if (!workspace_text || key->empty()) return false;
-  const auto engine = engine_number(*engine_text), workspace = number(*workspace_text);
+  const auto engine = engine_number(*engine_text);
   CachedPlan plan;
-  if (!engine || !workspace || !parse_knobs(line, plan.choice)) return false;
+  if (!engine || !parse_knobs(line, plan.choice)) return false;
   plan.choice.engine = *engine;
+  if (plans.chosen.size() + plans.barred.size() == kMostPlans) return false;
+  if (workspace_text == kBarred)
+    return *engine != kNoEngine && bar_engine(plans.barred[std::string(*key)], plan.choice);
+  const auto workspace = number(*workspace_text);
+  if (!workspace) return false;
   plan.workspace_bytes = static_cast<size_t>(*workspace);
-  return plans.size() < kMostPlans && plans.emplace(*key, std::move(plan)).second;
+  return plans.chosen.emplace(*key, std::move(plan)).second;
+}
+
+std::string line_of(const std::string& key, const EngineChoice& choice, const std::string& workspace) {
+  std::string line = key + "\t" + (choice.engine == kNoEngine ? std::string(kNone) : std::to_string(choice.engine)) +
+                     "\t" + workspace + "\t";
+  for (const auto& [type, value] : choice.knobs) line += std::to_string(type) + "=" + std::to_string(value) + ",";
+  return line + "\n";
 }
 
 std::filesystem::path file_for(const std::filesystem::path& folder, const std::string& machine) {
@@ -89,14 +108,9 @@ std::filesystem::path file_for(const std::filesystem::path& folder, const std::s
 
 std::string encode_plans(const std::string& machine, const CachedPlans& plans) {
   std::string text = std::string(kFormat) + "\n" + machine + "\n";
-  for (const auto& [key, plan] : plans) {
-    const int64_t engine = plan.choice.engine;
-    text += key + "\t" + (engine == kNoEngine ? std::string(kNone) : std::to_string(engine)) + "\t" +
-            std::to_string(plan.workspace_bytes) + "\t";
-    for (const auto& [type, value] : plan.choice.knobs)
-      text += std::to_string(type) + "=" + std::to_string(value) + ",";
-    text += "\n";
-  }
+  for (const auto& [key, plan] : plans.chosen) text += line_of(key, plan.choice, std::to_string(plan.workspace_bytes));
+  for (const auto& [key, engines] : plans.barred)
+    for (const EngineChoice& engine : engines) text += line_of(key, engine, std::string(kBarred));
   return text + std::string(kChecksum) + hexadecimal(checksum(text)) + "\n";
 }
 
@@ -133,21 +147,41 @@ PlanCache::PlanCache(const std::filesystem::path& folder, std::string machine)
 
 std::optional<CachedPlan> PlanCache::find(const std::string& key) const {
   const std::lock_guard lock(mutex_);
-  const auto found = plans_.find(key);
-  if (found == plans_.end()) return {};
+  const auto found = plans_.chosen.find(key);
+  if (found == plans_.chosen.end()) return {};
   return found->second;
 }
 
 CachedPlan PlanCache::store(const std::string& key, const CachedPlan& plan, const std::optional<CachedPlan>& useless) {
   const std::lock_guard lock(mutex_);
   CachedPlans others = of_file();
-  const auto earlier = others.find(key);
-  const bool have_it = earlier != others.end() && earlier->second != useless;
+  const auto earlier = others.chosen.find(key);
+  const bool have_it = earlier != others.chosen.end() && earlier->second != useless;
   const CachedPlan kept = have_it ? earlier->second : plan;
-  plans_.insert_or_assign(key, kept);
-  plans_.merge(others);
-  if (!have_it && !file_.empty()) write();
+  plans_.chosen.insert_or_assign(key, kept);
+  merge(std::move(others));
+  if (!have_it) write();
   return kept;
+}
+
+bool PlanCache::bar(const std::string& key, const EngineChoice& engine) {
+  const std::lock_guard lock(mutex_);
+  merge(of_file());
+  bar_engine(plans_.barred[key], engine);
+  return write();
+}
+
+bool PlanCache::is_barred(const std::string& key, const EngineChoice& engine) const {
+  const std::lock_guard lock(mutex_);
+  const auto of_key = plans_.barred.find(key);
+  return of_key != plans_.barred.end() &&
+         std::find(of_key->second.begin(), of_key->second.end(), engine) != of_key->second.end();
+}
+
+void PlanCache::merge(CachedPlans others) {
+  plans_.chosen.merge(others.chosen);
+  for (const auto& [key, engines] : others.barred)
+    for (const EngineChoice& engine : engines) bar_engine(plans_.barred[key], engine);
 }
 
 /// Nothing when there is no file yet, or one that cannot be read.
@@ -161,15 +195,19 @@ CachedPlans PlanCache::of_file() const {
   }
 }
 
-void PlanCache::write() const {
+bool PlanCache::write() const {
+  if (file_.empty()) return false;
   std::error_code ignored;
   std::filesystem::create_directories(file_.parent_path(), ignored);
   const std::filesystem::path draft = file_.string() + "." + std::to_string(::getpid());
   std::ofstream out(draft, std::ios::binary | std::ios::trunc);
   out << encode_plans(machine_, plans_);
   out.close();
-  if (out) std::filesystem::rename(draft, file_, ignored);
-  if (!out || ignored) std::filesystem::remove(draft, ignored);
+  std::error_code failure;
+  if (out) std::filesystem::rename(draft, file_, failure);
+  const bool written = out && !failure;
+  if (!written) std::filesystem::remove(draft, ignored);
+  return written;
 }
 
 }  // namespace dcl::cuda

@@ -1,5 +1,5 @@
 // Which engine won the timing for a pattern, remembered from run to run: a start needs no timing then, and takes the
-// same engines, so the same bits. Needs no CUDA.
+// same engines, so the same bits; and which must not run again, because they ended a process. Needs no CUDA.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cuda/engine_choice.h"
 
@@ -19,9 +20,15 @@ struct CachedPlan {
   size_t workspace_bytes = 0;
   bool operator==(const CachedPlan&) const = default;
 };
-using CachedPlans = std::map<std::string, CachedPlan>;  ///< by key_text()
 
-/// The file's text: a line naming the format, one naming the machine, a line per plan, a checksum over all of them.
+/// By key_text().
+struct CachedPlans {
+  std::map<std::string, CachedPlan> chosen;
+  std::map<std::string, std::vector<EngineChoice>> barred;
+  bool operator==(const CachedPlans&) const = default;
+};
+
+/// The file's text: a line naming the format, one naming the machine, a line per engine, a checksum over all of them.
 std::string encode_plans(const std::string& machine, const CachedPlans& plans);
 /// Nothing when the text is damaged, of another format, or for another machine. Any text may be given.
 std::optional<CachedPlans> decode_plans(std::string_view text, std::string_view machine);
@@ -41,11 +48,16 @@ class PlanCache {
   /// meanwhile, or what one of them wrote for this key, unless that is `useless`. So runs that begin side by side take
   /// the same engines as when they are resumed.
   CachedPlan store(const std::string& key, const CachedPlan& plan, const std::optional<CachedPlan>& useless = {});
+  /// That an engine must not be tried again. False: it could not be written to the file.
+  bool bar(const std::string& key, const EngineChoice& engine);
+  bool is_barred(const std::string& key, const EngineChoice& engine) const;
   const std::filesystem::path& file() const { return file_; }
 
  private:
   CachedPlans of_file() const;
-  void write() const;
+  /// What other processes wrote, beside what is known here.
+  void merge(CachedPlans others);
+  bool write() const;
 
   std::string machine_;
   std::filesystem::path file_;  ///< empty: none

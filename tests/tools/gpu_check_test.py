@@ -267,7 +267,8 @@ class Parsing(unittest.TestCase):
 class Benchmarks(unittest.TestCase):
     def test_what_a_backend_says_of_its_convolutions_is_told(self):
         output = ("engine 78 of cuDNN gives wrong results for backward_data add: passed over\n"
-                  "no engine for a convolution runs, the slow reference kernel serves it: cuDNN has none for forward\n")
+                  "no engine runs forward n8 f32: the slow reference kernel serves it\n"
+                  "no engine runs forward n8 f32 residual: one for the convolution and a pass for the rest serve it\n")
         with tempfile.TemporaryDirectory() as name:
             folder, rows = pathlib.Path(name), []
 
@@ -282,6 +283,7 @@ class Benchmarks(unittest.TestCase):
         self.assertEqual(list(figures), ["training_step/bf16/256/32"])
         self.assertEqual(rows, [("bench training_step/bf16: engines passed over", "1, such as: ", "ok"),
                                 ("bench training_step/bf16: convolutions without an engine", "1, such as: ", "failed"),
+                                ("bench training_step/bf16: convolutions in two passes", "1, such as: ", "ok"),
                                 ("training_step/bf16/256/32", "0.018 s", "ok")])
 
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "cuda/composed_plan.h"
 #include "cuda/conv_planner.h"
 #include "cuda/conv_samples.h"
 #include "cuda/elementwise.h"
@@ -21,6 +22,8 @@ constexpr ConvDesc conv(DType dtype) {
   return d;
 }
 
+constexpr size_t kWorkspaceBytes = 1 << 16;
+
 /// Device memory for every operand of a pattern, filled with whole numbers.
 class Memory {
  public:
@@ -31,7 +34,7 @@ class Memory {
     operands_.bias = add({d.k}, DType::f32), operands_.residual = add(d.y_shape(), d.dtype);
     before_ = allocate(result().bytes(), context.stream());
     copy_on_device(before_, result().data, result().bytes(), context.stream());
-    workspace_ = allocate(1024, context.stream());
+    workspace_ = allocate(kWorkspaceBytes, context.stream());
   }
   ~Memory() {
     for (const TensorRef& t : tensors_) release(t.data);
@@ -43,7 +46,14 @@ class Memory {
   }
   void run() {
     ConvPlanner planner(context_);
-    planner.find(pattern_)->run(operands_, workspace_);
+    if (ConvPlan* whole = planner.find(pattern_)) return whole->run(operands_, workspace_);
+    run_composed();
+  }
+  void run_composed() {
+    ConvPlanner planner(context_);
+    ComposedPlan plan(context_, pattern_, *planner.find(*convolution_alone(pattern_)));
+    ASSERT_LE(plan.workspace_bytes(), kWorkspaceBytes);
+    plan.run(operands_, workspace_);
   }
   int64_t wrong(Operands numbers = Operands::integers) {
     return count_wrong(context_, pattern_, operands_, before_, numbers);
@@ -125,6 +135,23 @@ TEST_P(ConvSamples, WhatTheDefinitionGivesIsRight) {
     memory.run();
     EXPECT_EQ(memory.wrong(), 0);
   }
+}
+
+TEST_P(ConvSamples, WhatIsComposedIsRight) {
+  int composed = 0;
+  for (const ConvPattern& pattern : patterns()) {
+    if (!convolution_alone(pattern)) continue;
+    SCOPED_TRACE(key_text(pattern));
+    Memory memory(context_, pattern);
+    memory.run_composed();
+    EXPECT_EQ(memory.wrong(), 0);
+    Memory fractions(context_, pattern);
+    fractions.use_fractions();
+    fractions.run_composed();
+    EXPECT_EQ(fractions.wrong(Operands::fractions), 0);
+    ++composed;
+  }
+  EXPECT_EQ(composed, GetParam() == DType::f32 ? 5 : 1) << "of bf16 only what may be rounded twice";
 }
 
 TEST_P(ConvSamples, FaultsAreSeen) {

@@ -53,10 +53,10 @@ class EngineTrial : public testing::Test {
     });
   }
   std::optional<size_t> fastest(const ConvPattern& pattern, const std::vector<Engine>& engines) {
-    return tried(fastest_engine(context_, pattern, engines, failure_));
+    return tried(fastest_engine(context_, pattern, engines, report_));
   }
   std::optional<size_t> first(const ConvPattern& pattern, const std::vector<Engine>& engines) {
-    return tried(first_engine(context_, pattern, engines, failure_));
+    return tried(first_engine(context_, pattern, engines, report_));
   }
   static std::optional<size_t> tried(const std::optional<EngineVerdict>& verdict) {
     if (!verdict) return {};
@@ -67,7 +67,7 @@ class EngineTrial : public testing::Test {
   std::vector<std::unique_ptr<TestPlan>> plans_;
   Context context_;
   ConvPlanner planner_{context_};
-  std::string failure_;
+  TrialReport report_;
   const ConvPattern forward_ = pattern_of(conv(), ConvPass::forward, Accum::overwrite, F32Math::exact);
   const ConvPattern data_ = pattern_of(conv(), ConvPass::backward_data, Accum::overwrite, F32Math::exact);
   const ConvPattern adding_ = pattern_of(conv(), ConvPass::backward_data, Accum::add, F32Math::exact);
@@ -81,7 +81,7 @@ TEST_F(EngineTrial, TheFastestOfThoseThatAreRightIsTaken) {
 
 TEST_F(EngineTrial, AnEngineThatOverwritesWhereItShouldAddIsNotTaken) {
   EXPECT_EQ(fastest(adding_, {engine("adds", adding_, milliseconds(40)), engine("78", data_, milliseconds(0))}), 0);
-  EXPECT_EQ(failure_.substr(0, 40), "engine 78 of cuDNN gives wrong results f") << failure_;
+  EXPECT_EQ(report_.failure.substr(0, 40), "engine 78 of cuDNN gives wrong results f") << report_.failure;
   EXPECT_EQ(fastest(data_, {engine("adds", adding_, milliseconds(0)), engine("78", data_, milliseconds(40))}), 1);
 }
 
@@ -118,14 +118,14 @@ TEST_F(EngineTrial, AnEngineWhoseBitsVaryIsNotTaken) {
   EXPECT_EQ(fastest(forward_,
                     {engine("steady", forward_, milliseconds(10)), engine("varying", forward_, milliseconds(0), vary)}),
             0);
-  EXPECT_NE(failure_.find("other bits every time"), failure_.npos) << failure_;
+  EXPECT_NE(report_.failure.find("other bits every time"), report_.failure.npos) << report_.failure;
 }
 
 TEST_F(EngineTrial, EnginesThatFailToRunArePassedOver) {
   const Engine broken = engine("broken", [](auto...) { fail(ErrorKind::environment, "this one does not run"); });
   EXPECT_EQ(fastest(forward_, {broken, engine("works", forward_, milliseconds(5))}), 1);
   EXPECT_EQ(fastest(forward_, {broken, broken}), std::nullopt);
-  EXPECT_NE(failure_.find("this one does not run"), failure_.npos) << failure_;
+  EXPECT_NE(report_.failure.find("this one does not run"), report_.failure.npos) << report_.failure;
   EXPECT_EQ(first(forward_, {broken, engine("works", forward_, milliseconds(5))}), 1);
 }
 
@@ -136,6 +136,21 @@ TEST_F(EngineTrial, UntimedTheFirstThatIsRightIsTaken) {
   EXPECT_EQ(first(adding_, {engine("78", data_, milliseconds(0))}), std::nullopt);
 }
 
+/// What the CUDA context is lost to.
+TEST_F(EngineTrial, TheEngineThatRanLastIsKnown) {
+  struct Lost {};
+  int runs = 0;
+  const std::vector<Engine> engines{engine("slow", forward_, milliseconds(30)),
+                                    engine("fatal",
+                                           [&](const ConvOperands& o, void* workspace) {
+                                             planner_.find(forward_)->run(o, workspace);
+                                             if (++runs == 3) throw Lost();  // no Error: nothing goes on after it
+                                           }),
+                                    engine("fast", forward_, milliseconds(5))};
+  EXPECT_THROW(fastest_engine(context_, forward_, engines, report_), Lost);
+  EXPECT_EQ(report_.last, 1);
+}
+
 /// A result takes its residual's memory in a network.
 TEST_F(EngineTrial, AnEngineThatWritesBeforeItHasReadTheResidualIsNotTaken) {
   const ConvPattern fused = pattern_of(FusedConvDesc{conv(), true, true}, F32Math::exact);
@@ -144,7 +159,7 @@ TEST_F(EngineTrial, AnEngineThatWritesBeforeItHasReadTheResidualIsNotTaken) {
     planner_.find(fused)->run(o, workspace);
   });
   EXPECT_EQ(fastest(fused, {engine("careful", fused, milliseconds(40)), hasty}), 0);
-  EXPECT_NE(failure_.find("engine hasty of cuDNN gives wrong results"), failure_.npos) << failure_;
+  EXPECT_NE(report_.failure.find("engine hasty of cuDNN gives wrong results"), report_.failure.npos) << report_.failure;
 }
 
 TEST_F(EngineTrial, AnEngineWhoseSumsAreNotThoseOfItsResultIsNotTaken) {
@@ -155,7 +170,8 @@ TEST_F(EngineTrial, AnEngineWhoseSumsAreNotThoseOfItsResultIsNotTaken) {
       fill(context_, {(which == 0 ? o.sum : o.square_sum) + 7, {1}, DType::f32}, 3.5f);
     });
     EXPECT_EQ(fastest(pattern, {engine("careful", pattern, milliseconds(40)), careless}), 0);
-    EXPECT_NE(failure_.find("engine careless of cuDNN gives wrong results"), failure_.npos) << failure_;
+    EXPECT_NE(report_.failure.find("engine careless of cuDNN gives wrong results"), report_.failure.npos)
+        << report_.failure;
   }
   int runs = 0;
   const Engine varying = engine("varying", [&](const ConvOperands& o, void* workspace) {
@@ -165,7 +181,7 @@ TEST_F(EngineTrial, AnEngineWhoseSumsAreNotThoseOfItsResultIsNotTaken) {
     fill(context_, {o.sum, {1}, DType::f32}, sum * (1 + static_cast<float>(++runs) * 0x1p-20f));
   });
   EXPECT_EQ(fastest(pattern, {engine("careful", pattern, milliseconds(40)), varying}), 0);
-  EXPECT_NE(failure_.find("other bits every time"), failure_.npos) << failure_;
+  EXPECT_NE(report_.failure.find("other bits every time"), report_.failure.npos) << report_.failure;
 }
 
 /// So that it is not remembered as if it had been tried.
@@ -173,8 +189,8 @@ TEST_F(EngineTrial, WhereMemoryDoesNotSufficeTheFirstIsTakenUntried) {
   constexpr size_t kMoreThanThereIs = size_t{1} << 60;
   const std::vector<Engine> engines{engine(
       "first", [](auto...) { FAIL() << "it was tried"; }, kMoreThanThereIs)};
-  EXPECT_EQ(fastest_engine(context_, forward_, engines, failure_), (EngineVerdict{0, false}));
-  EXPECT_EQ(first_engine(context_, forward_, engines, failure_), (EngineVerdict{0, false}));
+  EXPECT_EQ(fastest_engine(context_, forward_, engines, report_), (EngineVerdict{0, false}));
+  EXPECT_EQ(first_engine(context_, forward_, engines, report_), (EngineVerdict{0, false}));
 }
 
 }  // namespace

@@ -14,9 +14,10 @@ namespace {
 const std::string kMachine = "cudnn 9.19.0, NVIDIA H200, sm_90";
 
 CachedPlans example() {
-  return {{"forward n512 h32 bf16", {{62, {{1, 0}, {12, 3}}}, 4096}},
-          {"backward_data n512 add", {{0, {}}, 0}},
-          {"forward n256 statistics_groups2", {{kNoEngine, {}}, 0}}};
+  return {.chosen = {{"forward n512 h32 bf16", {{62, {{1, 0}, {12, 3}}}, 4096}},
+                     {"backward_data n512 add", {{0, {}}, 0}},
+                     {"forward n256 statistics_groups2", {{kNoEngine, {}}, 0}}},
+          .barred = {{"forward n512 h32 bf16", {{62, {{1, 1}}}, {3, {}}}}, {"forward n8", {{7, {}}}}}};
 }
 
 TEST(PlanCacheText, ComesBackAsItWas) {
@@ -41,7 +42,7 @@ TEST(PlanCacheText, EveryDamagedByteIsSeen) {
 
 /// With a good checksum, so that the lines themselves are judged.
 TEST(PlanCacheText, LinesThatSayNothingValid) {
-  const std::string head = "dcl cuDNN plans 4\n" + kMachine + "\n";
+  const std::string head = "dcl cuDNN plans 5\n" + kMachine + "\n";
   const auto sealed = [&](const std::string& lines) {
     const std::string body = head + lines;
     uint64_t sum = 14695981039346656037u;
@@ -50,7 +51,10 @@ TEST(PlanCacheText, LinesThatSayNothingValid) {
     std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(sum));
     return body + "checksum " + digits + "\n";
   };
-  ASSERT_TRUE(decode_plans(sealed("key\t1\t2\t3=4,\n"), kMachine));
+  ASSERT_TRUE(decode_plans(sealed("key\t1\t2\t3=4,\nkey\t2\tbarred\t3=4,\n"), kMachine));
+  std::string barred;
+  for (int i = 0; i <= 100; ++i) barred += "key\t" + std::to_string(i) + "\tbarred\t\n";
+  EXPECT_FALSE(decode_plans(sealed(barred), kMachine));
   std::string many = "key\t1\t2\t";
   for (int i = 0; i < 65; ++i) many += "1=1,";
   for (const std::string& line :
@@ -59,7 +63,8 @@ TEST(PlanCacheText, LinesThatSayNothingValid) {
         std::string("key\t1\t2\t3=4\n"), std::string("key\t1\t2\t=4,\n"),
         std::string("key\t99999999999999999999\t2\t\n"), std::string("key\t1x\t2\t\n"), std::string("key\t 1\t2\t\n"),
         std::string("key\t1\t2\t3=4,5\n"), std::string("key\t1\t2\t\nkey\t1\t2\t\n"), many + "\n",
-        std::string("key\t1\t2\t3=4,")})
+        std::string("key\t1\t2\t3=4,"), std::string("key\tnone\tbarred\t\n"),
+        std::string("key\t1\tbarred\t\nkey\t1\tbarred\t\n")})
     EXPECT_FALSE(decode_plans(sealed(line), kMachine)) << line;
 }
 
@@ -97,6 +102,22 @@ TEST(PlanCache, OfProcessesSideBySideTheFirstToChooseChoosesForAll) {
   EXPECT_EQ(PlanCache(folder / "cache", kMachine).find("a"), second);
 }
 
+TEST(PlanCache, AnEngineThatEndedAProcessIsRememberedByTheNext) {
+  const test::TemporaryFolder folder;
+  const EngineChoice bad{78, {{1, 2}}}, good{78, {{1, 3}}};
+  PlanCache one(folder / "cache", kMachine), two(folder / "cache", kMachine);
+  two.store("b", {{2, {}}, 20});
+  EXPECT_TRUE(one.bar("a", bad));
+  EXPECT_TRUE(one.bar("a", bad)) << "it was known";
+  EXPECT_TRUE(two.bar("a", {5, {}}));
+  const PlanCache later(folder / "cache", kMachine);
+  EXPECT_TRUE(later.is_barred("a", bad));
+  EXPECT_TRUE(later.is_barred("a", {5, {}}));
+  EXPECT_FALSE(later.is_barred("a", good)) << "other knobs";
+  EXPECT_FALSE(later.is_barred("b", bad)) << "another pattern";
+  EXPECT_TRUE(later.find("b"));
+}
+
 TEST(PlanCache, ReplacesADamagedFile) {
   const test::TemporaryFolder folder;
   PlanCache cache(folder / "cache", kMachine);
@@ -113,6 +134,8 @@ TEST(PlanCache, WorksWithoutAFile) {
   for (PlanCache* cache : {&nowhere, &unwritable}) {
     cache->store("a", {{1, {}}, 10});
     EXPECT_TRUE(cache->find("a"));
+    EXPECT_FALSE(cache->bar("a", {1, {}})) << "there is nowhere to write it";
+    EXPECT_TRUE(cache->is_barred("a", {1, {}}));
   }
 }
 

@@ -73,6 +73,8 @@ class ConvPlanner::Plans {
     // As if the library had nothing for it, or only what adds.
     if (pattern.conv.c % 2 == 1 && pattern.conv.c > 3) return nullptr;
     if (pattern.pass == ConvPass::backward_data && !pattern.add && pattern.conv.k == 6) return nullptr;
+    // As if it had the convolution, but not with everything around it.
+    if (pattern.conv.dtype == DType::f32 && (pattern.residual || (pattern.add && pattern.conv.r == 1))) return nullptr;
     for (ReferencePlan& plan : plans_)
       if (plan.pattern() == pattern) return &plan;
     return &plans_.emplace_back(context_, pattern);

@@ -7,7 +7,10 @@ from gpu_check.session import HOME, app, json_of, python
 
 VIEWS = 512
 START_LIMIT = 120
-SLOW = "the slow reference kernel serves it"  # in what a backend says of a convolution that no engine computes
+# In what a backend says of its convolutions: what it means, and the state of the row.
+SAID = {": passed over": ("engines passed over", "ok"),
+        "the slow reference kernel serves it": ("convolutions without an engine", "failed"),
+        "a pass for the rest serve it": ("convolutions in two passes", "ok")}
 
 
 def start(session):
@@ -56,7 +59,7 @@ def benchmark(session, program, pattern, limit, note="", environment=None, flags
                                               f"--benchmark_out={file}", "--benchmark_out_format=json", *flags], limit,
                         {**session.environment, **(environment or {})})
     runs = (json_of(file) or {}).get("benchmarks", [])
-    for what, words, state in (("engines passed over", ": passed over", "ok"), ("convolutions without an engine", SLOW, "failed")):
+    for words, (what, state) in SAID.items():
         if lines := [line for line in ended.output.splitlines() if words in line]:
             session.row(f"{program} {pattern}: {what}", f"{len(lines)}, such as: {lines[0]}", state, lines=lines)
     if not runs or not ended.ok:
