@@ -1,4 +1,6 @@
 // dcl-pretrain: trains an encoder without labels; the program around Pretrainer.
+#include <fmt/format.h>
+
 #include <cmath>
 #include <memory>
 
@@ -137,6 +139,29 @@ std::unique_ptr<Pretrainer> make_pretrainer(const Sources& sources, const Pretra
   }
 }
 
+/// What env.json says of a run beside versions and machine.
+std::vector<std::pair<std::string, std::string>> facts_of(const Backend& backend,
+                                                          const std::optional<KnownLabels>& labels) {
+  const BackendInfo info = backend.info();
+  std::vector<std::pair<std::string, std::string>> facts{{"backend", info.name}, {"device", info.device}};
+  if (labels) {
+    const auto add = [&](const char* name, auto value) { facts.emplace_back(name, fmt::format("{}", value)); };
+    add("labels", labels->labelled);
+    add("labels_known", labels->known);
+    add("labels_wrong", labels->changed);
+    add("class_pairs_left_out", labels->pairs_told);
+    add("left_out_pairs_wrong", labels->pairs_wrong);
+  }
+  return facts;
+}
+
+void report(const KnownLabels& labels) {
+  log(LogLevel::info,
+      fmt::format("of {} labels the objective knows {}, {} of them wrong: it leaves out {:.3g}% of the pairs of one "
+                  "class, and {:.3g}% of the pairs that it leaves out are of two classes",
+                  labels.labelled, labels.known, labels.changed, 100 * labels.pairs_told, 100 * labels.pairs_wrong));
+}
+
 int estimate(PretrainOptions& o, const Options& options) {
   const Sources sources(o, options, {});
   const auto pretrainer = make_pretrainer(sources, o, o.run_dir / "checkpoints");
@@ -158,11 +183,11 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
                             " and these settings end at step " + std::to_string(last));
     return 0;
   }
-  const BackendInfo info = sources.backend->info();
-  run.record(options, argc, argv, {{"backend", info.name}, {"device", info.device}});
+  run.record(options, argc, argv, facts_of(*sources.backend, pretrainer.labels()));
   MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);
   log(LogLevel::info, "run directory " + run.path().string() + ": " + (checkpoint ? "continuing after step " : "starting after step ") +
                           std::to_string(pretrainer.position().step) + " of " + std::to_string(pretrainer.total_steps()));
+  if (pretrainer.labels()) report(*pretrainer.labels());
 
   const auto tensorboard = open_tensorboard(o, run, *sources.backend, sources.train, pretrainer.position().step);
   Reporter reporter(metrics, tensorboard.get(), pretrainer, signals, o.settings.epochs);

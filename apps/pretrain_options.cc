@@ -26,6 +26,10 @@ void PretrainOptions::add_to(Options& options) {
   options.add("beta", &settings.objective.beta, "concentration of the hard negatives");
   options.add("beta_anneal", &beta_anneal, "down: from beta to 0 in nine steps over the epochs").choices({"none", "down"});
   options.add("negative_scale", &negative_scale, "how unbiased weighs the true negatives").choices({"mean", "sum"});
+  options.add("label_noise", &settings.labels.noise,
+              "how likely the label that unbiased knows of an image is a wrong one, in [0, 1)");
+  options.add("label_fraction", &settings.labels.fraction,
+              "share of the labels of each class that unbiased knows, in (0, 1]");
   options.group("Optimisation");
   options.add("batch_size", &settings.batch, "images per step");
   options.add("micro_batch_size", &settings.micro_batch,
@@ -41,7 +45,7 @@ void PretrainOptions::add_to(Options& options) {
   options.add("schedule", &schedule, "of the learning rate, after warm-up").choices({"constant", "cosine"});
   options.add("warmup_epochs", &settings.warmup_epochs, "linear warm-up");
   options.add("final_lr", &settings.final_lr, "learning rate at the end of cosine");
-  options.add("seed", &settings.seed, "of weights, order and views");
+  options.add("seed", &settings.seed, "of weights, order, views, and the labels of --label_noise and --label_fraction");
   options.group("Monitoring and checkpoints");
   options.add("run_dir", &run_dir, "run directory; empty: a new one below runs/").transient();
   options.add("resume", &resume, "auto: from the newest valid checkpoint of the run directory if there is one; never; must; or a file").transient();

@@ -31,7 +31,11 @@ BatchMaker::BatchMaker(const Dataset& dataset, Backend& backend, ViewSampler sam
       backend_(backend),
       sampler_(std::move(sampler)),
       options_(options),
+      labels_(options.labels.empty() ? std::span<const int32_t>(dataset.labels) : options.labels),
       images_(std::min(options.batch, dataset.size())) {
+  if (labels_.size() != dataset.labels.size())
+    fail(ErrorKind::internal, std::to_string(labels_.size()) + " labels for " + std::to_string(dataset.labels.size()) +
+                                  " images of a data set");
   if (backend.on_device()) {
     labels_at_ = padded(static_cast<size_t>(options.views * images_) * sizeof(ViewParams));
     const ConstTensorRef pool = dataset.pool();
@@ -107,7 +111,7 @@ void BatchMaker::make(const Slot& slot, int64_t first, int64_t last) const {
   const Batch& batch = slot.batch;
   for (int64_t row = first; row < std::min(last, batch.images); ++row) {
     const auto image = static_cast<size_t>(row), sample = static_cast<size_t>(batch.indices[image]);
-    labels(slot)[row] = dataset_.labels[sample];
+    labels(slot)[row] = labels_[sample];
     if (!streams_) continue;
     const PooledImage& source = dataset_.images[sample];
     std::memcpy(pixels(slot) + slot.offsets[image], dataset_.pixels.data() + source.offset,

@@ -49,8 +49,9 @@ class BatchMaker {
   Backend& backend_;
   const ViewSampler sampler_;
   const LoaderOptions options_;
-  int64_t images_;  ///< of the largest batch
-  Buffer pool_;     ///< the resident data set
+  const std::span<const int32_t> labels_;  // of all images
+  int64_t images_;                         ///< of the largest batch
+  Buffer pool_;                            ///< the resident data set
   bool streams_ = false;
   size_t labels_at_ = 0, pixels_at_ = 0, pixel_room_ = 0;
 };

@@ -27,14 +27,15 @@ struct LoaderOptions {
   AugmentDesc augment;
   int64_t batch = 256;  ///< images per batch
   int views = 2;
-  DType dtype = DType::f32;  ///< of the views: f32 or bf16
-  uint64_t seed = 0;         ///< of the shuffling
-  bool shuffle = true;       ///< otherwise in the order of the data set
-  bool drop_last = true;     ///< otherwise the last batch of an epoch may be shorter
-  int threads = 0;           ///< worker threads; 0: thread_count()
-  int ring = 3;              ///< batches in memory, at least 2: one in use, the others ahead
-  int64_t end_epoch = 0;     ///< batches end before this epoch; 0: they never end
-  bool resident = true;      ///< on a device: keep the data set in its memory if it takes at most half of what is free
+  DType dtype = DType::f32;         ///< of the views: f32 or bf16
+  uint64_t seed = 0;                ///< of the shuffling
+  bool shuffle = true;              ///< otherwise in the order of the data set
+  bool drop_last = true;            ///< otherwise the last batch of an epoch may be shorter
+  int threads = 0;                  ///< worker threads; 0: thread_count()
+  int ring = 3;                     ///< batches in memory, at least 2: one in use, the others ahead
+  int64_t end_epoch = 0;            ///< batches end before this epoch; 0: they never end
+  std::span<const int32_t> labels;  ///< [images] of the data set, outliving the loader; empty: its own
+  bool resident = true;  ///< on a device: keep the data set in its memory if it takes at most half of what is free
 };
 
 struct Batch {

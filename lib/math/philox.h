@@ -35,6 +35,8 @@ enum class RandomPurpose : uint16_t {
   classifier_init = 5,
   test = 6,
   principal_components = 7,
+  label_noise = 8,
+  label_fraction = 9,
 };
 
 /// The numbers of one (seed, purpose, epoch, sample, view): drawn in order, independent of every other stream.

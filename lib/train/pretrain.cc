@@ -12,13 +12,14 @@
 namespace dcl {
 namespace {
 
-LoaderOptions loader_options(const PretrainSettings& settings) {
+LoaderOptions loader_options(const PretrainSettings& settings, const std::optional<KnownLabels>& labels) {
   LoaderOptions options;
   options.augment = augment_desc(settings.augment);
   options.batch = settings.batch;
   options.views = settings.views();
   options.dtype = settings.dtype;
   options.seed = settings.seed;
+  if (labels) options.labels = labels->labels;
   return options;
 }
 
@@ -49,13 +50,13 @@ Pretrainer::Impl::Impl(Backend& backend, const Dataset& train, const Dataset* ba
       settings_(settings),
       plan_(plan),
       folder_(std::move(checkpoints)),
-      loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
+      labels_(objective_labels(settings, train)),
+      loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings, labels_)),
       step_(backend, settings, plan.use_graph),
       steps_ahead_(steps_ahead_of(plan, backend)),
       schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
   if (steps_ahead_ >= PretrainStep::kMostPending)
     fail(ErrorKind::usage, "steps_ahead must be below " + std::to_string(PretrainStep::kMostPending));
-  check_labels(settings, train);
   facts_.settings = trajectory_of(settings, train);
   facts_.machine = machine_of(backend);
   best_ = folder_.best_knn();
@@ -212,6 +213,7 @@ void Pretrainer::resume(const Checkpoint& checkpoint, bool other_settings_allowe
 const RunPosition& Pretrainer::position() const { return impl_->position(); }
 const ParameterStore& Pretrainer::parameters() const { return impl_->parameters(); }
 int64_t Pretrainer::total_steps() const { return impl_->total_steps(); }
+const std::optional<KnownLabels>& Pretrainer::labels() const { return impl_->labels(); }
 PretrainEnd Pretrainer::run(PretrainObserver& observer) { return impl_->run(observer); }
 RunEstimate Pretrainer::estimate(double seconds) { return impl_->estimate(seconds); }
 

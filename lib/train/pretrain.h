@@ -98,6 +98,8 @@ class Pretrainer {
   /// The weights as they are; for reading between steps (from an observer).
   const ParameterStore& parameters() const;
   int64_t total_steps() const;
+  /// What the objective is told of the labels, where that is not what the data set says.
+  const std::optional<KnownLabels>& labels() const;
 
   /// Trains until the end or until the observer asks to stop; a checkpoint is saved in both cases. Error{numerical}
   /// when a loss or the weights are not finite and plan.on_nan does not go on: that step updated nothing, no checkpoint

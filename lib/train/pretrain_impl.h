@@ -1,5 +1,6 @@
 // The loop behind Pretrainer: pretrain.cc takes the steps, pretrain_recovery.cc goes on after a loss that is not
-// finite, pretrain_keeping.cc tests the network and writes checkpoints, pretrain_estimate.cc says beforehand what it takes.
+// finite, pretrain_keeping.cc tests the network and writes checkpoints, pretrain_estimate.cc says beforehand what it
+// takes.
 #pragma once
 
 #include <algorithm>
@@ -28,6 +29,7 @@ class Pretrainer::Impl {
 
   const RunPosition& position() const { return facts_.position; }
   const ParameterStore& parameters() const { return step_.parameters(); }
+  const std::optional<KnownLabels>& labels() const { return labels_; }
   /// Epochs count: those before a checkpoint that is continued with other settings may have had other numbers of steps.
   int64_t total_steps() const {
     const int64_t whole = settings_.epochs * loader_.steps_per_epoch() + facts_.position.step - scheduled_step();
@@ -84,6 +86,7 @@ class Pretrainer::Impl {
   PretrainSettings settings_;
   PretrainPlan plan_;
   CheckpointFolder folder_;
+  const std::optional<KnownLabels> labels_;  // read by loader_
   Loader loader_;
   PretrainStep step_;
   int64_t steps_ahead_;

@@ -67,6 +67,9 @@ void check(const PretrainSettings& s) {
   require(s.num_positives >= 1 && s.num_positives <= 64, "num_positives must be 1 to 64");
   require(s.num_positives == 1 || debiases(s.objective.kind),
           "num_positives above 1 needs a debiasing term: --objective debiased or hard");
+  check(s.labels);
+  require(s.labels.whole() || s.objective.kind == ObjectiveKind::unbiased,
+          "label_noise above 0 and label_fraction below 1 need an objective that knows labels: --objective unbiased");
   require(s.epochs >= 1 && s.epochs <= kMostEpochs, "epochs must be 1 to " + std::to_string(kMostEpochs));
   require(positive(s.lr), "lr is " + number_text(s.lr) + ", expected a positive number");
   require(not_negative(s.final_lr), "final_lr must be 0 or more");
@@ -77,14 +80,16 @@ void check(const PretrainSettings& s) {
   check(s.augment);
 }
 
-void check_labels(const PretrainSettings& s, const Dataset& dataset) {
-  if (s.objective.kind != ObjectiveKind::unbiased) return;
+std::optional<KnownLabels> objective_labels(const PretrainSettings& s, const Dataset& dataset) {
+  if (s.objective.kind != ObjectiveKind::unbiased) return std::nullopt;
   const auto unknown = std::count(dataset.labels.begin(), dataset.labels.end(), kUnknownLabel);
   require(unknown < dataset.size(), "objective unbiased tells true negatives by their labels, and no image of '" +
                                         dataset.name + "', split '" + dataset.split + "', has one");
   if (unknown > 0)
     log(LogLevel::warning, std::to_string(unknown) + " of " + std::to_string(dataset.size()) +
                                " images have no label: objective unbiased takes them for true negatives of all others");
+  if (s.labels.whole()) return std::nullopt;
+  return known_labels(dataset, s.labels, s.seed);
 }
 
 std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, const Dataset& dataset) {
@@ -124,7 +129,11 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
       all["epochs"] = std::to_string(s.epochs);
     }
   }
-  if (o.kind == ObjectiveKind::unbiased) all["negative_scale"] = name_of(o.scale);
+  if (o.kind == ObjectiveKind::unbiased) {
+    all["negative_scale"] = name_of(o.scale);
+    if (s.labels.noise != 0) all["label_noise"] = number_text(s.labels.noise);
+    if (s.labels.fraction != 1) all["label_fraction"] = number_text(s.labels.fraction);
+  }
   if (s.optimizer.kind != OptimizerKind::adam) all["momentum"] = number_text(s.optimizer.momentum);
   if (s.schedule == ScheduleKind::cosine) {
     all["epochs"] = std::to_string(s.epochs);

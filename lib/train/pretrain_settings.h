@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "augment/augment.h"
 #include "data/dataset.h"
 #include "nn/model_config.h"
 #include "objective/objective.h"
+#include "train/known_labels.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -18,6 +20,7 @@ struct PretrainSettings {
   ModelConfig model;
   AugmentSettings augment;  ///< augment.size: height and width of a view
   ObjectiveSettings objective;
+  LabelSettings labels;     ///< of `unbiased`
   int num_positives = 1;    ///< M: positives of the debiasing term; a batch has M + 1 views
   int64_t batch = 256;      ///< images per step
   int64_t micro_batch = 0;  ///< images that are in the network at a time, a divisor of batch; 0: all
@@ -36,9 +39,10 @@ struct PretrainSettings {
 
 /// Error{usage} naming the first setting that is out of range.
 void check(const PretrainSettings& settings);
-/// Of an objective that knows true negatives by their labels: Error{usage} when no image has one, a warning when some
-/// have none, which are true negatives of every other image.
-void check_labels(const PretrainSettings& settings, const Dataset& dataset);
+/// What the objective is told of the labels; nothing where that is what the data set says. Of an objective that knows
+/// true negatives by their labels: Error{usage} when no image has one, a warning when some have none, which are true
+/// negatives of every other image.
+std::optional<KnownLabels> objective_labels(const PretrainSettings& settings, const Dataset& dataset);
 
 /// The settings and the data as flag names and values: two runs with equal maps, on the same backend, are the same run.
 std::map<std::string, std::string> trajectory_of(const PretrainSettings& settings, const Dataset& dataset);

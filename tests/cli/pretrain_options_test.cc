@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "support/tiny_run.h"
 
@@ -112,6 +113,99 @@ TEST_F(PretrainOptionsTest, GroupsOfBatchNorm) {
   for (const char* wrong : {"0", "3", "8", "-2"}) expect_refused({"--bn_groups", wrong}, "bn_groups is");
   expect_refused({"--bn_groups", "4", "--micro_batch_size", "4"},
                  "bn_groups is 4: expected parts of 2 or more images of 4");
+}
+
+// Three images of each class: of 0.7 of them two are known.
+TEST_F(PretrainOptionsTest, LabelsThatAreWrongOrMissing) {
+  const std::vector<std::string> unbiased{"--objective", "unbiased", "--batch_size", "24"};
+  const auto with = [&](const std::string& name, std::vector<std::string> more) {
+    more.insert(more.begin(), unbiased.begin(), unbiased.end());
+    return model_after(name, more).at("metadata");
+  };
+  const auto plain = with("plain", {});
+  EXPECT_EQ(outcome_.err.find("labels the objective knows"), std::string::npos) << outcome_.err;
+  EXPECT_EQ(with("nothing", {"--label_noise", "0", "--label_fraction", "1"}), plain);
+  const auto noisy = with("noisy", {"--label_noise", "0.9"}), few = with("few", {"--label_fraction", "0.7"});
+  EXPECT_EQ(noisy.at("dcl.config.label_noise"), "0.9");
+  EXPECT_FALSE(noisy.contains("dcl.config.label_fraction"));
+  EXPECT_EQ(few.at("dcl.config.label_fraction"), "0.7");
+  EXPECT_NE(noisy.at("dcl.state"), plain.at("dcl.state"));
+  EXPECT_NE(few.at("dcl.state"), plain.at("dcl.state"));
+  const std::string line =
+      "of 30 labels the objective knows 20, 0 of them wrong: it leaves out 33.3% of the pairs of one class, "
+      "and 0% of the pairs that it leaves out are of two classes";
+  EXPECT_NE(outcome_.err.find(line), std::string::npos) << outcome_.err;
+  EXPECT_NE(read_text(folder_ / "few/train.log").find(line), std::string::npos);
+  const auto facts = nlohmann::json::parse(read_text(folder_ / "few/env.json"));
+  EXPECT_EQ(facts.at("labels"), "30");
+  EXPECT_EQ(facts.at("labels_known"), "20");
+  EXPECT_EQ(facts.at("labels_wrong"), "0");
+  EXPECT_EQ(facts.at("left_out_pairs_wrong"), "0");
+  EXPECT_NE(nlohmann::json::parse(read_text(folder_ / "noisy/env.json")).at("labels_wrong"), "0");
+}
+
+TEST_F(PretrainOptionsTest, RunWithWrongLabelsContinuesAndRepeats) {
+  const auto model_at_end = [&](const std::string& name, const std::vector<std::string>& argv) {
+    const Outcome outcome = run(argv);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return outcome.exit_code == 0 ? read_text(model_of(folder_ / name)) : outcome.err;
+  };
+  const auto until = [&](const std::string& name, const char* steps, const char* threads) {
+    return model_at_end(
+        name, tiny_run(folder_ / name, {"--objective", "unbiased", "--device", "eigen", "--no_knn", "--label_noise",
+                                        "0.4", "--label_fraction", "0.7", "--max_steps", steps, "--threads", threads}));
+  };
+  const std::string whole = until("whole", "4", "2");
+  EXPECT_NE(until("parts", "2", "1"), whole);
+  EXPECT_EQ(until("parts", "4", "2"), whole);
+  EXPECT_EQ(model_at_end("again", {app("dcl-pretrain"), "--config", folder_ / "whole/config.toml", "--max_steps", "4",
+                                   "--run_dir", folder_ / "again"}),
+            whole);
+  const Outcome other = run(tiny_run(folder_ / "whole", {"--objective", "unbiased", "--label_noise", "0.2"}));
+  EXPECT_EQ(other.exit_code, 2);
+  for (const char* what : {"label_noise 0.4 -> 0.2", "label_fraction 0.7 -> (not set)"})
+    EXPECT_NE(other.err.find(what), std::string::npos) << other.err;
+}
+
+TEST_F(PretrainOptionsTest, TheMonitorKnowsTheTrueLabels) {
+  const Outcome outcome = run(tiny_run(folder_ / "run", {"--objective", "unbiased", "--label_noise", "0.9",
+                                                         "--max_steps", "1", "--shapes_test_count", "100"}));
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Outcome knn =
+      run({app("dcl-knn"), "--dataset", "shapes", "--shapes_count", "30", "--shapes_size", "16", "--shapes_test_count",
+           "100", "--k", "5", "--json", "--model_path", model_of(folder_ / "run")});
+  const auto accuracy = nlohmann::json::parse(knn.out);
+  std::istringstream metrics(read_text(folder_ / "run/metrics.jsonl"));
+  int monitored = 0;
+  for (std::string text; std::getline(metrics, text);) {
+    const auto record = nlohmann::json::parse(text);
+    if (record.at("split") != "knn") continue;
+    ++monitored;
+    EXPECT_EQ(record.at("knn_top1"), accuracy.at("knn_top1"));
+    EXPECT_EQ(record.at("knn_top5"), accuracy.at("knn_top5"));
+  }
+  EXPECT_EQ(monitored, 1);
+}
+
+TEST_F(PretrainOptionsTest, WrongLabelsOfNoEffectAreRefused) {
+  const std::string need =
+      "label_noise above 0 and label_fraction below 1 need an objective that knows labels: "
+      "--objective unbiased";
+  expect_refused({"--label_noise", "0.2"}, need);
+  expect_refused({"--objective", "hard", "--label_fraction", "0.5"}, need);
+  expect_refused({"--no-debiased", "--label_noise", "0.2"}, need);
+  expect_refused({"--objective", "unbiased", "--label_noise", "1"}, "label_noise is 1, expected a value in [0, 1)");
+  expect_refused({"--objective", "unbiased", "--label_fraction", "0"},
+                 "label_fraction is 0, expected a value in (0, 1]");
+  expect_refused({"--objective", "unbiased", "--label_fraction", "0.1"},
+                 "label_fraction 0.1 leaves no label of 'shapes', split 'train': its largest class has 3 images");
+  const std::string images = folder_ / "images";
+  std::filesystem::create_directories(images + "/train/cat");
+  for (int i = 0; i < 8; ++i)
+    std::ofstream(images + "/train/cat/" + std::to_string(i) + ".ppm") << "P3 1 1 255 9 80 " << 30 * i;
+  expect_refused(
+      {"--dataset", "folder", "--data", images, "--objective", "unbiased", "--label_noise", "0.2", "--no_knn"},
+      "label_noise 0.2 changes labels to those of other classes, and 'folder', split 'train', has 1 in all");
 }
 
 }  // namespace

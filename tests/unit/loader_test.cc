@@ -120,10 +120,26 @@ TEST_F(LoaderTest, BatchHoldsTheViewsOfItsImagesViewMajor) {
       ASSERT_EQ(batch.labels[static_cast<size_t>(i)], data_.labels[index]);
       const ViewParams params = draw_view(settings_, data_.images[index], kSeed, 2, index, static_cast<uint16_t>(view));
       backend_->augment(options_.augment, data_.pool(), views_tensor({&params, 1}),
-                         tensor_of(expected.data(), {1, 32, 32, 3}));
+                        tensor_of(expected.data(), {1, 32, 32, 3}));
       ASSERT_TRUE(std::equal(expected.begin(), expected.end(), views + (view * 10 + i) * 32 * 32 * 3)) << view << i;
     }
   }
+}
+
+TEST_F(LoaderTest, LabelsMayBeOthersThanThoseOfTheDataAndChangeNothingElse) {
+  Loader plain = make();
+  plain.start();
+  std::vector<Copy> expected = take(plain, 7);
+  std::vector<int32_t> labels(53);
+  for (size_t i = 0; i < labels.size(); ++i) labels[i] = 100 + static_cast<int32_t>(i);
+  options_.labels = labels;
+  Loader loader = make();
+  loader.start();
+  for (Copy& batch : expected)
+    std::ranges::transform(batch.indices, batch.labels.begin(), [](int32_t image) { return 100 + image; });
+  EXPECT_TRUE(take(loader, 7) == expected);
+  options_.labels = std::span(labels).first(52);
+  EXPECT_THROW(make(), Error);
 }
 
 TEST_F(LoaderTest, ThreadCountsAndRingSizesGiveTheSameBits) {

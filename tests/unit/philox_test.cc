@@ -25,9 +25,10 @@ TEST(Philox, StreamsOfDifferentUseDiffer) {
   for (uint16_t view = 0; view < 3; ++view)
     for (uint32_t sample = 0; sample < 3; ++sample)
       for (uint32_t epoch = 0; epoch < 3; ++epoch)
-        for (const auto purpose : {RandomPurpose::shuffle, RandomPurpose::augment})
+        for (const auto purpose : {RandomPurpose::shuffle, RandomPurpose::augment, RandomPurpose::label_noise,
+                                   RandomPurpose::label_fraction})
           first_draws.insert(RandomStream(7, purpose, epoch, sample, view).next_u64());
-  EXPECT_EQ(first_draws.size(), 54u);
+  EXPECT_EQ(first_draws.size(), 108u);
 }
 
 TEST(Philox, UniformAndBoundedDrawsStayInRange) {
