@@ -274,6 +274,7 @@ TEST(Emulator, ImpossibleLaunchesAreRefused) {
   unsigned next = 0, order[1];
   EXPECT_NE(report([&] { launch(record_order, 1, 1025, 0, nullptr, order, &next); }), "");
   EXPECT_NE(report([&] { launch(record_order, 0, 1, 0, nullptr, order, &next); }), "");
+  EXPECT_NE(report([&] { launch(record_order, 1, dim3(3, 0xaaaaaaab), 0, nullptr, order, &next); }), "");
   EXPECT_NE(report([&] { launch(record_order, dim3(1, 70000), 1, 0, nullptr, order, &next); }), "");
   EXPECT_NE(report([&] { launch(record_order, 1, 1, 300000, nullptr, order, &next); }), "");
 }

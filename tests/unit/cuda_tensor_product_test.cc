@@ -72,6 +72,23 @@ TEST(TensorProduct, FactorsThatAreNoTf32NumbersAreReported) {
   EXPECT_THROW(launch(multiply_whole_factors, 1, 32, 0, nullptr), Error);
 }
 
+/// After products, in which lane 0 is, an operation in which it is not.
+__global__ void multiply_then_shuffle(int* out) {
+  float c[4] = {};
+  const unsigned a[4] = {}, b[2] = {};
+  WarpProducts<1> products;
+  products.add(c, a, b);
+  products.end();
+  const int lane = static_cast<int>(threadIdx.x);
+  if (lane > 0) out[lane] = __shfl_xor_sync(0xfffffffeu, lane, lane < 4 ? 0 : 1);
+}
+
+TEST(TensorProduct, LanesGoOnWithoutTheFirst) {
+  std::vector<int> out(32, -1);
+  launch(multiply_then_shuffle, 1, 32, 0, nullptr, out.data());
+  for (int lane = 1; lane < 32; ++lane) EXPECT_EQ(out[static_cast<size_t>(lane)], lane < 4 ? lane : lane ^ 1);
+}
+
 /// Two groups of copies, of which all but the last `underway` are awaited.
 template <int Underway>
 __global__ void copy_two(const float* from, float* to) {

@@ -1,5 +1,6 @@
 #include "cuda/emulation/emulator.h"
 
+#include <algorithm>
 #include <bit>
 #include <boost/context/fiber.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
@@ -14,6 +15,7 @@
 #include "cuda/emulation/language.h"
 #include "cuda/emulation/shared_memory.h"
 #include "cuda/emulation/tensor_core.h"
+#include "cuda/emulation/warp.h"
 
 namespace dcl::cuda::emulation {
 namespace {
@@ -21,7 +23,6 @@ namespace {
 namespace context = boost::context;
 
 constexpr unsigned kMaxThreads = 1024;
-constexpr unsigned kLanes = 32;
 constexpr size_t kStackBytes = 256 << 10;  // reserved; only touched pages take memory
 
 enum class State { ready, at_barrier, in_warp_call, ended };
@@ -30,19 +31,21 @@ struct Thread {
   context::fiber fiber;
   Index3 index;
   State state = State::ended;
-  std::source_location where;  // of the barrier or warp call it waits in
-  WarpCall call{};
-  uint64_t value = 0;
+  LaneCall waits;  // for a barrier, only where
   PendingCopies copies;
 };
 
-std::string site(const std::source_location& where) {
-  const std::string path = where.file_name();
-  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(where.line());
-}
-bool same_site(const std::source_location& a, const std::source_location& b) {
-  return a.line() == b.line() && a.column() == b.column() &&
-         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+void check_launch(dim3 grid, dim3 block) {
+  const auto within = [](dim3 of, unsigned x, unsigned y, unsigned z) {
+    return of.x > 0 && of.y > 0 && of.z > 0 && of.x <= x && of.y <= y && of.z <= z;
+  };
+  if (within(grid, 0x7fffffff, 65535, 65535) && within(block, kMaxThreads, kMaxThreads, 64) &&
+      block.x * block.y * block.z <= kMaxThreads)
+    return;
+  const auto text = [](dim3 of) {
+    return std::to_string(of.x) + " x " + std::to_string(of.y) + " x " + std::to_string(of.z);
+  };
+  fail(ErrorKind::internal, "launch with blocks of " + text(block) + " threads and a grid of " + text(grid));
 }
 
 class Emulator {
@@ -62,9 +65,7 @@ class Emulator {
   void release(unsigned thread);
   unsigned next_ready();
   void complete_barrier();
-  bool warp_call_complete(const Thread& caller, unsigned first) const;
-  void complete_warp_call(unsigned mask, unsigned first);
-  unsigned source_lane(const WarpCall& call, unsigned lane) const;
+  void complete_warp_call(unsigned caller);
   [[noreturn]] void report_stuck() const;
   unsigned random(unsigned below);
 
@@ -123,7 +124,7 @@ void Emulator::resume(Thread& thread) {
 
 void Emulator::suspend(State state, const std::source_location& where) {
   running_->state = state;
-  running_->where = where;
+  running_->waits.where = where;
   scheduler_ = std::move(scheduler_).resume();
 }
 
@@ -147,13 +148,11 @@ void Emulator::run_block() {
   }
   for (;;) {
     while (!ready_.empty()) {
-      Thread& thread = threads_[next_ready()];
+      const unsigned next = next_ready();
+      Thread& thread = threads_[next];
       resume(thread);
       if (failure_) std::rethrow_exception(failure_);
-      if (thread.state != State::in_warp_call) continue;
-      const auto index = static_cast<unsigned>(&thread - threads_.data());
-      const unsigned first = index / kLanes * kLanes;
-      if (warp_call_complete(thread, first)) complete_warp_call(thread.call.mask, first);
+      if (thread.state == State::in_warp_call) complete_warp_call(next);
     }
     unsigned ended = 0;
     for (unsigned i = 0; i < count_; ++i) ended += threads_[i].state == State::ended;
@@ -165,64 +164,33 @@ void Emulator::run_block() {
 
 void Emulator::complete_barrier() {
   for (unsigned i = 0; i < count_; ++i)
-    if (threads_[i].state != State::at_barrier || !same_site(threads_[i].where, threads_[0].where)) report_stuck();
+    if (threads_[i].state != State::at_barrier || !same_site(threads_[i].waits.where, threads_[0].waits.where))
+      report_stuck();
   for (unsigned i = 0; i < count_; ++i) release(i);
 }
 
-bool Emulator::warp_call_complete(const Thread& caller, unsigned first) const {
+/// Unless lanes of the caller's mask are still missing.
+void Emulator::complete_warp_call(unsigned caller) {
+  const LaneCall& call = threads_[caller].waits;
+  const unsigned first = caller / kLanes * kLanes;
+  WarpLanes lanes{};
   for (unsigned lane = 0; lane < kLanes; ++lane) {
-    if (!(caller.call.mask >> lane & 1u)) continue;
-    if (first + lane >= count_) return false;
-    const Thread& other = threads_[first + lane];
-    if (other.state != State::in_warp_call || other.call.mask != caller.call.mask || other.call.op != caller.call.op ||
-        !same_site(other.where, caller.where))
-      return false;
+    if (!in_mask(call.call.mask, lane)) continue;
+    if (first + lane >= count_) return;
+    Thread& other = threads_[first + lane];
+    if (other.state != State::in_warp_call || !same_operation(other.waits, call)) return;
+    lanes[lane] = &other.waits;
   }
-  return true;
-}
-
-unsigned Emulator::source_lane(const WarpCall& call, unsigned lane) const {
-  const auto width = static_cast<unsigned>(call.width);
-  const unsigned begin = lane / width * width;
-  const auto argument = static_cast<unsigned>(call.argument);
-  unsigned source = lane;
-  if (call.op == WarpOp::from_lane) source = begin + argument % width;
-  if (call.op == WarpOp::from_xor) source = lane ^ argument;
-  if (call.op == WarpOp::from_below) source = lane + argument;
-  if (call.op == WarpOp::from_above) source = lane >= argument ? lane - argument : kLanes;
-  return source >= begin && source < begin + width ? source : lane;
-}
-
-void Emulator::complete_warp_call(unsigned mask, unsigned first) {
-  uint64_t sent[kLanes] = {};
-  unsigned votes = 0;
+  exchange_values(lanes);
   for (unsigned lane = 0; lane < kLanes; ++lane)
-    if (mask >> lane & 1u) {
-      sent[lane] = threads_[first + lane].value;
-      votes |= static_cast<unsigned>(sent[lane] != 0) << lane;
-    }
-  if (threads_[first].call.op == WarpOp::product) {
-    const WarpProduct* parts[kLanes];
-    std::memcpy(parts, sent, sizeof sent);
-    multiply(parts, threads_[first].call.argument);
-  }
-  for (unsigned lane = 0; lane < kLanes; ++lane) {
-    if (!(mask >> lane & 1u)) continue;
-    Thread& thread = threads_[first + lane];
-    const unsigned source = source_lane(thread.call, lane);
-    if (!(mask >> source & 1u))
-      fail(ErrorKind::internal, site(thread.where) + ": lane " + std::to_string(lane) + " reads from lane " +
-                                    std::to_string(source) + ", which is not in the mask");
-    thread.value = thread.call.op == WarpOp::ballot ? votes : sent[source];
-    release(first + lane);
-  }
+    if (lanes[lane]) release(first + lane);
 }
 
 void Emulator::exchange(const WarpCall& call, void* value, size_t bytes, const std::source_location& where) {
   const auto lane = static_cast<unsigned>(running_ - threads_.data()) % kLanes;
-  if (!(call.mask >> lane & 1u))
+  if (!in_mask(call.mask, lane))
     fail(ErrorKind::internal, site(where) + ": lane " + std::to_string(lane) + " is not in the mask it names");
-  Thread& self = *running_;
+  LaneCall& self = running_->waits;
   self.call = call;
   self.value = 0;
   if (bytes) std::memcpy(&self.value, value, bytes);
@@ -239,25 +207,21 @@ void Emulator::report_stuck() const {
     if (threads_[i].state == State::ended || told[i]) continue;
     unsigned same = 0;
     for (unsigned j = i; j < count_; ++j)
-      if (threads_[j].state == threads_[i].state && same_site(threads_[j].where, threads_[i].where)) {
+      if (threads_[j].state == threads_[i].state && same_site(threads_[j].waits.where, threads_[i].waits.where)) {
         told[j] = true;
         ++same;
       }
     waiting += (waiting.empty() ? "" : ", ") + std::to_string(same) + " of " + std::to_string(count_) +
                " threads wait " +
                (threads_[i].state == State::at_barrier ? "at the barrier in " : "in the warp operation in ") +
-               site(threads_[i].where);
+               site(threads_[i].waits.where);
   }
   fail(ErrorKind::internal, "block is stuck: " + waiting + ", " + std::to_string(ended) + " have ended");
 }
 
 void Emulator::run(dim3 grid, dim3 block, size_t dynamic_shared_bytes, const std::function<void()>& body) {
+  check_launch(grid, block);
   count_ = block.x * block.y * block.z;
-  if (count_ == 0 || count_ > kMaxThreads || block.z > 64 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
-      grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffffu)
-    fail(ErrorKind::internal, "launch with " + std::to_string(count_) + " threads a block and a grid of " +
-                                  std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " +
-                                  std::to_string(grid.z));
   body_ = &body;
   blockDim = block, gridDim = grid;
   failure_ = nullptr;
