@@ -1,9 +1,12 @@
 // conv_bench [--backend NAME] [--batch N] [--size PIXELS] [--dtype f32|bf16] [--infer] [--pass forward|data|filter]
-// [--repeats N] Every convolution of a network (network.h) through a backend's ops; beside it, run in turn, the floor
-// of the machine (conv_floor.h) where oneDNN is there. Times are the best of `repeats`.
+// [--repeats N]
+// Every convolution of a network (network.h) through a backend's ops; beside it, run in turn, the floor of the machine
+// (conv_floor.h) where oneDNN is there. Times are the best of `repeats`.
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "core/parallel.h"
 #include "core/registry.h"
@@ -17,9 +20,6 @@
 namespace dcl::bench {
 namespace {
 
-constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_filter};
-constexpr const char* kPassNames[] = {"forward", "data", "filter"};
-
 struct Options {
   std::string backend = "onednn";
   int64_t batch = 64, size = 32;
@@ -28,6 +28,26 @@ struct Options {
   int repeats = 4;
   std::string only_pass;
 };
+
+DType dtype_of(const std::string& name) {
+  for (const DType dtype : {DType::f32, DType::bf16})
+    if (name_of(dtype) == name) return dtype;
+  fail(ErrorKind::usage, "--dtype is '" + name + "', expected f32 or bf16");
+}
+
+std::string checked_pass(std::string name) {
+  if (std::ranges::find(kPasses, std::string_view(name), &NamedPass::name) == std::end(kPasses))
+    fail(ErrorKind::usage, "--pass is '" + name + "', expected forward, data or filter");
+  return name;
+}
+
+int64_t count_of(const std::string& flag, const std::string& text) {
+  int count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count < 1)
+    fail(ErrorKind::usage, flag + " is '" + text + "', expected a whole number of 1 or more");
+  return count;
+}
 
 Options parse(int argc, char** argv) {
   Options options;
@@ -40,17 +60,17 @@ Options parse(int argc, char** argv) {
     if (flag == "--backend")
       options.backend = value();
     else if (flag == "--batch")
-      options.batch = std::stoll(value());
+      options.batch = count_of(flag, value());
     else if (flag == "--size")
-      options.size = std::stoll(value());
+      options.size = count_of(flag, value());
     else if (flag == "--dtype")
-      options.dtype = value() == "bf16" ? DType::bf16 : DType::f32;
+      options.dtype = dtype_of(value());
     else if (flag == "--infer")
       options.inference = true;
     else if (flag == "--pass")
-      options.only_pass = value();
+      options.only_pass = checked_pass(value());
     else if (flag == "--repeats")
-      options.repeats = std::stoi(value());
+      options.repeats = static_cast<int>(count_of(flag, value()));
     else
       fail(ErrorKind::usage, "unknown flag " + flag);
   }
@@ -92,15 +112,16 @@ void run(const Options& options) {
     const double gflop = flops_of(conv.desc) * 1e-9;
     std::printf("%-32s x%d", text_of(conv.desc).c_str(), conv.count);
     for (int pass = 0; pass < (options.inference ? 1 : 3); ++pass) {
-      if (!has_pass(conv.desc, kPasses[pass])) continue;
-      if (!options.only_pass.empty() && options.only_pass != kPassNames[pass]) continue;
+      const auto [kind, name] = kPasses[pass];
+      if (!has_pass(conv.desc, kind)) continue;
+      if (!options.only_pass.empty() && options.only_pass != name) continue;
       double mine = 0, floor = 0;
-      const Run enqueue = conv_run(*backend, conv.desc, kPasses[pass], options.inference);
+      const Run enqueue = conv_run(*backend, conv.desc, kind, options.inference);
       const Run op = [&] { enqueue(), backend->synchronize(); };
-      best_of_both(options.repeats, op, conv.desc, kPasses[pass], options.inference, mine, floor);
+      best_of_both(options.repeats, op, conv.desc, kind, options.inference, mine, floor);
       ours[pass] += conv.count * mine;
       floors[pass] += conv.count * floor;
-      std::printf(" | %s %.0f", kPassNames[pass], gflop / mine);
+      std::printf(" | %s %.0f", name, gflop / mine);
       if (floor > 0) std::printf(" of %.0f", gflop / floor);
     }
     std::printf(" GFLOP/s\n");
@@ -110,7 +131,7 @@ void run(const Options& options) {
   for (int pass = 0; pass < 3; ++pass) {
     total += ours[pass];
     floor_total += floors[pass];
-    if (ours[pass] > 0) std::printf("%-8s %s\n", kPassNames[pass], beside_floor(ours[pass], floors[pass]).c_str());
+    if (ours[pass] > 0) std::printf("%-8s %s\n", kPasses[pass].name, beside_floor(ours[pass], floors[pass]).c_str());
   }
   std::printf("total    %s, %.1f images/s (%s, %s, batch %lld, %d threads)\n", beside_floor(total, floor_total).c_str(),
               static_cast<double>(options.batch) / total, options.backend.c_str(), name_of(options.dtype).data(),

@@ -12,15 +12,14 @@ namespace dcl::bench {
 namespace {
 
 constexpr int kRepeats = 4;
-constexpr ConvPass kPasses[] = {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_filter};
 
 void print_floor(int64_t batch, int64_t size, bool inference) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     double seconds[3] = {}, flops = 0;
     for (const CountedConv& conv : counted_convolutions(bench_network(), batch, size, dtype))
       for (int pass = 0; pass < (inference ? 1 : 3); ++pass) {
-        if (!has_pass(conv.desc, kPasses[pass])) continue;
-        FloorConv floor(conv.desc, kPasses[pass], inference);
+        if (!has_pass(conv.desc, kPasses[pass].pass)) continue;
+        FloorConv floor(conv.desc, kPasses[pass].pass, inference);
         seconds[pass] += conv.count * best_seconds(kRepeats, [&] { floor.run(); });
         flops += conv.count * flops_of(conv.desc);
       }

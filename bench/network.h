@@ -60,6 +60,14 @@ inline std::vector<CountedConv> counted_convolutions(const ModelConfig& network,
   return counted;
 }
 
+struct NamedPass {
+  ConvPass pass;
+  const char* name;
+};
+/// Those of training, in their order; inference has the first alone.
+inline constexpr NamedPass kPasses[] = {
+    {ConvPass::forward, "forward"}, {ConvPass::backward_data, "data"}, {ConvPass::backward_filter, "filter"}};
+
 /// The first convolution's input is the images: no gradient is wanted there.
 inline bool has_pass(const ConvDesc& d, ConvPass pass) { return pass != ConvPass::backward_data || d.c != 3; }
 

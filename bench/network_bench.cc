@@ -31,7 +31,7 @@ double floor_seconds([[maybe_unused]] int64_t batch, [[maybe_unused]] int64_t si
   double total = 0;
 #ifdef DCL_HAVE_FLOOR
   for (const CountedConv& conv : counted_convolutions(bench_network(), batch, size, dtype))
-    for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_filter}) {
+    for (const auto& [pass, name] : kPasses) {
       if (pass != ConvPass::forward && (!training || !has_pass(conv.desc, pass))) continue;
       FloorConv floor(conv.desc, pass, !training);
       total += conv.count * best_seconds(3, [&] { floor.run(); });

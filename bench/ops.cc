@@ -13,8 +13,7 @@
 namespace dcl::bench {
 namespace {
 
-constexpr std::pair<ConvPass, const char*> kPasses[] = {
-    {ConvPass::forward, "forward"}, {ConvPass::backward_data, "data"}, {ConvPass::backward_filter, "filter"}};
+size_t bytes(const Shape& shape, DType dtype) { return static_cast<size_t>(shape.elements()) * size_of(dtype); }
 
 class ConvRun {
  public:
@@ -51,9 +50,6 @@ class ConvRun {
   }
 
  private:
-  static size_t bytes(const Shape& shape, DType dtype) {
-    return static_cast<size_t>(shape.elements()) * size_of(dtype);
-  }
   FusedConvDesc fused() const { return {d_, true, false}; }
   TensorRef x() { return x_.view(d_.x_shape(), d_.dtype); }
   TensorRef y() { return y_.view(d_.y_shape(), d_.dtype); }
@@ -72,8 +68,8 @@ class ObjectiveRun {
   ObjectiveRun(Backend& backend, const ObjectiveDesc& d)
       : backend_(backend),
         d_(d),
-        z_(backend, bytes()),
-        dz_(backend, bytes()),
+        z_(backend, bytes(d.z_shape(), DType::f32)),
+        dz_(backend, bytes(d.z_shape(), DType::f32)),
         labels_(backend, static_cast<size_t>(d.batch) * sizeof(int32_t)),
         result_(backend, kObjectiveResults * sizeof(double)),
         workspace_(backend, backend.objective_workspace(d)) {
@@ -92,7 +88,6 @@ class ObjectiveRun {
   }
 
  private:
-  size_t bytes() const { return static_cast<size_t>(d_.z_shape().elements()) * sizeof(float); }
   TensorRef z() { return z_.view(d_.z_shape(), DType::f32); }
   TensorRef labels() { return labels_.view({d_.batch}, DType::i32); }
 
@@ -128,23 +123,27 @@ PretrainSettings pretrain_settings(const Subject& s) {
 /// Of the drawn images: three times that of the views, as STL-10's is, where that is possible.
 int64_t source_size(int64_t size) { return std::clamp<int64_t>(3 * size, 16, 256); }
 
+/// What pretraining is given.
 class Batches {
  public:
-  Batches(Backend& backend, const PretrainSettings& settings)
-      : data_(load_dataset({.name = "shapes",
+  Batches(Backend& backend, const Subject& s)
+      : settings_(pretrain_settings(s)),
+        data_(load_dataset({.name = "shapes",
                             .split = "train",
-                            .shapes_count = 4 * settings.batch,
-                            .shapes_size = static_cast<int32_t>(source_size(settings.augment.size))})),
-        loader_(data_, backend, training_views(settings.augment, settings.seed),
-                {.augment = augment_desc(settings.augment),
-                 .batch = settings.batch,
-                 .views = settings.views(),
-                 .dtype = settings.dtype}) {
+                            .shapes_count = 4 * s.batch,
+                            .shapes_size = static_cast<int32_t>(source_size(s.size))})),
+        loader_(data_, backend, training_views(settings_.augment, settings_.seed),
+                {.augment = augment_desc(settings_.augment),
+                 .batch = settings_.batch,
+                 .views = settings_.views(),
+                 .dtype = settings_.dtype}) {
     loader_.start();
   }
+  const PretrainSettings& settings() const { return settings_; }
   const Batch& next() { return *loader_.next(); }
 
  private:
+  PretrainSettings settings_;
   Dataset data_;
   Loader loader_;
 };
@@ -152,17 +151,13 @@ class Batches {
 class StepRun {
  public:
   StepRun(Backend& backend, const Subject& s)
-      : settings_(pretrain_settings(s)),
-        most_pending_(backend.on_device() ? 4 : 0),
-        batches_(backend, settings_),
-        step_(backend, settings_) {}
+      : most_pending_(backend.on_device() ? 4 : 0), batches_(backend, s), step_(backend, batches_.settings()) {}
   void operator()() {
-    step_.run(batches_.next(), updates_++, settings_.lr);
+    step_.run(batches_.next(), updates_++, batches_.settings().lr);
     while (step_.pending() > most_pending_) step_.report();
   }
 
  private:
-  PretrainSettings settings_;
   int64_t most_pending_, updates_ = 0;
   Batches batches_;
   PretrainStep step_;
@@ -171,18 +166,16 @@ class StepRun {
 class AugmentRun {
  public:
   AugmentRun(Backend& backend, const Subject& s)
-      : settings_(pretrain_settings(s)),
-        batches_(backend, settings_),
-        input_(backend, augment_desc(settings_.augment), s.batch, settings_.views()),
-        out_shape_{settings_.views() * s.batch, s.size, s.size, 3},
-        out_(backend, static_cast<size_t>(out_shape_.elements()) * size_of(s.dtype)) {}
+      : batches_(backend, s),
+        input_(backend, augment_desc(batches_.settings().augment), s.batch, batches_.settings().views()),
+        out_shape_{batches_.settings().views() * s.batch, s.size, s.size, 3},
+        out_(backend, bytes(out_shape_, s.dtype)) {}
   void operator()() {
     input_.upload(batches_.next());
-    input_.make_views(out_.view(out_shape_, settings_.dtype));
+    input_.make_views(out_.view(out_shape_, batches_.settings().dtype));
   }
 
  private:
-  PretrainSettings settings_;
   Batches batches_;
   BatchInput input_;
   Shape out_shape_;

@@ -1,9 +1,5 @@
 #include "onednn/execution.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 namespace dcl::onednn {
 namespace {
 
@@ -21,14 +17,6 @@ dnnl::stream& cpu_stream() {
   static dnnl::stream stream(cpu_engine());
   return stream;
 }
-
-#ifdef _OPENMP
-ThreadScope::ThreadScope(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-ThreadScope::~ThreadScope() { omp_set_num_threads(before_); }
-#else
-ThreadScope::ThreadScope(int) : before_(1) {}
-ThreadScope::~ThreadScope() = default;
-#endif
 
 BatchSplit split_batch(const ConvDesc& d, int threads) {
   BatchSplit split;
@@ -59,7 +47,7 @@ Execution::Execution(dnnl::primitive_desc_base descriptor, std::vector<int> argu
 
 void Execution::prepare() {
   if (primitive_) return;
-  const ThreadScope scope(threads_);
+  const CallerThreads scope(threads_);
   primitive_ = translated("prepare", [&] { return dnnl::primitive(descriptor_.get()); });
 }
 
@@ -84,7 +72,7 @@ void Execution::run(int slot, std::initializer_list<const void*> data, void* scr
 FilterReorder::FilterReorder(const dnnl::memory::desc& from, const dnnl::memory::desc& to, int threads)
     : needed_(from != to), threads_(threads) {
   if (!needed_) return;
-  const ThreadScope scope(threads);
+  const CallerThreads scope(threads);
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   execution_ = Execution(dnnl::reorder::primitive_desc(cpu_engine(), from, cpu_engine(), to, attr),
@@ -93,7 +81,7 @@ FilterReorder::FilterReorder(const dnnl::memory::desc& from, const dnnl::memory:
 
 void FilterReorder::run(const void* from, void* to, void* scratchpad) {
   execution_.prepare();
-  const ThreadScope scope(threads_);
+  const CallerThreads scope(threads_);
   execution_.run(0, {from, to}, scratchpad);
 }
 

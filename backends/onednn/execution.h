@@ -26,18 +26,6 @@ auto translated(const char* what, Body&& body) {
   }
 }
 
-/// Sets the number of threads that oneDNN plans for and uses on this thread, for the lifetime of the object.
-class ThreadScope {
- public:
-  explicit ThreadScope(int threads);
-  ~ThreadScope();
-  ThreadScope(const ThreadScope&) = delete;
-  ThreadScope& operator=(const ThreadScope&) = delete;
-
- private:
-  int before_;
-};
-
 /// How the images of a batch are shared out: pieces of a few images, each run by one thread alone, or (one piece) the
 /// whole batch by all threads together. The first `larger` pieces hold one image more than `images`.
 struct BatchSplit {
@@ -55,7 +43,7 @@ struct BatchSplit {
   template <class Body>
   void for_each(Body&& body) const {
     if (alone) return parallel_for_on_slots(slots(), pieces, body);
-    const ThreadScope scope(threads);
+    const CallerThreads scope(threads);
     body(0, 0);
   }
 };

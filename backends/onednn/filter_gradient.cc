@@ -34,7 +34,7 @@ class PrefetchCursor {
   }
   Prefetch next() {
     Prefetch& from = first_.begin < first_.end ? first_ : second_;
-    const Prefetch share{from.begin, std::min(from.end, from.begin + share_)};
+    const Prefetch share{from.begin, from.begin + std::min(share_, from.end - from.begin)};
     from.begin = share.end;
     return share;
   }

@@ -64,7 +64,7 @@ bool product_pays(const ConvDesc& d) {
 
 Product::Product(const ConvDesc& d, const Layout& filter, Epilogue epilogue, int threads)
     : batch_(d.n), y_elements_(d.out_h() * d.out_w() * d.k), threads_(threads), epilogue_(epilogue), columns_(d) {
-  const ThreadScope scope(threads);
+  const CallerThreads scope(threads);
   const auto descriptor = product_desc_for(d, columns_, filter, epilogue);
   execution_ = Execution(descriptor, arguments_of(epilogue), 1, threads);
   reorder_ = FilterReorder(filter, descriptor.weights_desc(), threads);
@@ -83,7 +83,7 @@ void Product::run(const void* x, const void* filter, const float* bias, const vo
     void* to = static_cast<uint16_t*>(y) + image * y_elements_;
     const void* added =
         epilogue_.residual == Residual::apart ? static_cast<const uint16_t*>(residual) + image * y_elements_ : nullptr;
-    const ThreadScope scope(threads_);
+    const CallerThreads scope(threads_);
     if (epilogue_.bias && added)
       execution_.run(0, {rows, filter, to, bias, added}, scratch);
     else if (epilogue_.bias)
@@ -99,7 +99,7 @@ Product::Layout plain_matrix(const ConvDesc& d) {
 }
 
 Product::Layout packed_matrix(const ConvDesc& d, Epilogue epilogue, int threads) {
-  const ThreadScope scope(threads);
+  const CallerThreads scope(threads);
   return product_desc(d, Columns(d), any_matrix(d), epilogue).weights_desc();
 }
 
@@ -121,7 +121,7 @@ FoldedBackwardData::FoldedBackwardData(const ConvDesc& d, int threads)
       threads_(threads),
       columns_(d),
       columns_bytes_(padded(static_cast<size_t>(columns_.pixels() * columns_.width()) * sizeof(float))) {
-  const ThreadScope scope(threads);
+  const CallerThreads scope(threads);
   const int64_t pixels = columns_.pixels(), width = columns_.width();
   const auto descriptor = fast([&] {
     return matmul_desc(cpu_engine(), Desc({pixels, d.k}, Type::bf16, Tag::ab), Desc({d.k, width}, Type::bf16, Tag::any),
@@ -140,7 +140,7 @@ void FoldedBackwardData::run(const void* dy, const void* filter, void* dx, Accum
   filter = reorder_.apply(filter, workspace, scratch);
   for (int64_t image = 0; image < batch_; image += columns_.images()) {
     {
-      const ThreadScope scope(threads_);
+      const CallerThreads scope(threads_);
       execution_.run(0, {static_cast<const uint16_t*>(dy) + image * dy_elements_, filter, columns}, scratch);
     }
     columns_.fold(static_cast<float*>(columns), image, dx, accum);

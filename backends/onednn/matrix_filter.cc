@@ -9,7 +9,7 @@ using Desc = dnnl::memory::desc;
 using Type = dnnl::memory::data_type;
 
 Execution product(const ConvDesc& d, const Columns& columns, bool add, int threads) {
-  const ThreadScope scope(threads);
+  const CallerThreads scope(threads);
   const int64_t pixels = columns.pixels(), width = columns.width();
   dnnl::primitive_attr attr = user_scratchpad();
   dnnl::post_ops ops;
@@ -46,7 +46,7 @@ void MatrixBackwardFilter::run(const void* x, const void* dy, float* dfilter, Ac
   for (int64_t image = 0; image < d_.n; image += columns_.images()) {
     const void* right = columns_.of(x, image, workspace);
     const bool add = accum == Accum::add || image > 0;
-    const ThreadScope scope(threads_);
+    const CallerThreads scope(threads_);
     (add ? adding_ : overwriting_)
         .run(0, {static_cast<const uint16_t*>(dy) + image * pixels * d_.k, right, dfilter}, scratch);
   }

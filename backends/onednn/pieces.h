@@ -14,7 +14,7 @@ class PieceExecutions {
   /// make(images) describes the primitive for that many images; called with the right number of threads in effect.
   template <class Make>
   PieceExecutions(const BatchSplit& split, std::vector<int> arguments, Make&& make) : split_(split) {
-    const ThreadScope scope(split.threads_per_piece());
+    const CallerThreads scope(split.threads_per_piece());
     larger_ = Execution(make(split.largest()), arguments, split.slots(), split.threads_per_piece());
     if (split.larger > 0) smaller_ = Execution(make(split.images), arguments, split.slots(), split.threads_per_piece());
   }

@@ -119,7 +119,7 @@ DirectBackwardFilter::DirectBackwardFilter(const ConvDesc& d, int threads)
       images_(d.n),
       x_(d, false, d.n, Accum::overwrite),
       dy_(d, true, d.n, Accum::overwrite) {
-  const ThreadScope scope(threads);
+  const CallerThreads scope(threads);
   ConvSpec spec = spec_for(d, d.n);
   const auto hint = training_desc(spec);
   spec.weights = Desc({d.k, d.c, d.r, d.s}, Type::f32, Tag::any);
@@ -139,7 +139,7 @@ void DirectBackwardFilter::run(const void* x, const void* dy, float* dfilter, Ac
   x = x_.read(x, 0, images_, own_x);
   dy = dy_.read(dy, 0, images_, at(own_x, x_.bytes()));
   {
-    const ThreadScope scope(threads_);
+    const CallerThreads scope(threads_);
     execution_.run(0, {x, dy, workspace}, scratch);
   }
   const float* sums = static_cast<const float*>(workspace);

@@ -63,10 +63,10 @@ void set_thread_count(int count) {
 }
 
 #ifdef _OPENMP
-CallerThreads::CallerThreads() : before_(omp_get_max_threads()) { omp_set_num_threads(thread_count()); }
+CallerThreads::CallerThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
 CallerThreads::~CallerThreads() { omp_set_num_threads(before_); }
 #else
-CallerThreads::CallerThreads() = default;
+CallerThreads::CallerThreads(int) {}
 CallerThreads::~CallerThreads() = default;
 #endif
 

@@ -20,10 +20,10 @@ void set_thread_count(int count);
 void start_threads();
 
 /// OpenMP keeps the number of threads for each thread that starts loops. While this lives, the thread that made it has
-/// thread_count() of them, also in libraries; afterwards what it had before.
+/// `threads` of them, also in libraries; afterwards what it had before.
 class CallerThreads {
  public:
-  CallerThreads();
+  explicit CallerThreads(int threads = thread_count());
   ~CallerThreads();
   CallerThreads(const CallerThreads&) = delete;
   CallerThreads& operator=(const CallerThreads&) = delete;

@@ -99,6 +99,11 @@ TemporaryFolder::~TemporaryFolder() {
   fs::remove_all(path_, ignored);
 }
 
+void TemporaryFolder::write(const std::string& name, const std::string& text) const {
+  fs::create_directories(fs::path(*this / name).parent_path());
+  write_text(*this / name, text);
+}
+
 std::string app(const std::string& name) {
   const char* folder = std::getenv("DCL_APPS");
   if (!folder) throw std::runtime_error("DCL_APPS is not set: run this test with `meson test`");

@@ -49,6 +49,8 @@ class TemporaryFolder {
 
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  /// A file in it, with the folders on the way, in place of an earlier one.
+  void write(const std::string& name, const std::string& text) const;
 
  private:
   std::string path_;

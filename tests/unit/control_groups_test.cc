@@ -3,7 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <optional>
+#include <string>
 
 #include "support/process.h"
 
@@ -12,11 +13,7 @@ namespace {
 
 class CpuQuota : public testing::Test {
  protected:
-  void write(const std::string& path, const std::string& text) const {
-    const std::filesystem::path file(root_ / path);
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
+  void write(const std::string& path, const std::string& text) const { root_.write(path, text); }
   std::optional<double> quota() const { return cpu_quota(root_.path()); }
 
   TemporaryFolder root_;

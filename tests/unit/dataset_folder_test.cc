@@ -25,9 +25,7 @@ class Folder : public testing::Test {
  protected:
   /// A PNG of width x height whose bytes all are `value`.
   void image(const std::string& name, uint8_t value, uint32_t width = 2, uint32_t height = 1) {
-    fs::create_directories(fs::path(folder_ / name).parent_path());
-    test::write_text(folder_ / name,
-                     test::text_of(test::make_png(width, height, Bytes(size_t{3} * width * height, value))));
+    folder_.write(name, test::text_of(test::make_png(width, height, Bytes(size_t{3} * width * height, value))));
   }
   Dataset load(const std::string& split = "train", int32_t shorter_side = 0) {
     DatasetSpec spec;
@@ -38,8 +36,8 @@ class Folder : public testing::Test {
     return load_dataset(spec);
   }
   void write(const std::string& name, const test::Picture& picture) {
-    test::write_text(folder_ / name, test::text_of(test::make_png(static_cast<uint32_t>(picture.w),
-                                                                  static_cast<uint32_t>(picture.h), picture.bytes)));
+    folder_.write(name, test::text_of(test::make_png(static_cast<uint32_t>(picture.w), static_cast<uint32_t>(picture.h),
+                                                     picture.bytes)));
   }
   static Bytes bytes_of(const Dataset& data, size_t i) {
     const PooledImage& image = data.images[i];

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <limits>
+#include <string>
 
 #include "core/error.h"
 #include "support/process.h"
@@ -16,11 +16,7 @@ constexpr size_t kMiB = size_t{1} << 20;
 
 class HostMemory : public testing::Test {
  protected:
-  void write(const std::string& path, const std::string& text) const {
-    const std::filesystem::path file(root_ / path);
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
+  void write(const std::string& path, const std::string& text) const { root_.write(path, text); }
   size_t available() const { return available_host_memory(root_.path()); }
 
   TemporaryFolder root_;
