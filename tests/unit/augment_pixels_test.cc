@@ -94,6 +94,38 @@ TEST_F(AugmentPixels, EvaluationViewIsTheCentreOfTheResizedImage) {
   }
 }
 
+/// One after the other on one thread, which keeps the weights of the last resize.
+TEST_F(AugmentPixels, AnyWindowOfAResizedCrop) {
+  const Picture image = random_picture(24, 24);
+  const Picture resized = oracle_resize(image, 30, 40);
+  for (const auto& [y, x, h, w] :
+       {std::array{3, 5, 8, 8}, {4, 9, 8, 8}, {4, 9, 12, 20}, {0, 0, 30, 40}, {4, 9, 2, 3}}) {
+    const auto got =
+        bytes_of(image, [&, top = y, left = x, height = h, width = w](ViewParams& view, AugmentDesc& desc) {
+          view.resize_h = 30, view.resize_w = 40;
+          view.window_y = top, view.window_x = left;
+          desc.h = height, desc.w = width;
+        });
+    EXPECT_EQ(got, oracle_crop(resized, y, x, h, w).bytes) << h << " x " << w << " at " << y << ", " << x;
+  }
+}
+
+/// What is nearly the source image itself.
+TEST_F(AugmentPixels, ACropAndAWindowOfTheOutputsExtentAreNoWholeImages) {
+  const Picture larger = random_picture(20, 24), image = random_picture(16, 16);
+  EXPECT_EQ(bytes_of(larger,
+                     [](ViewParams& view, AugmentDesc& desc) {
+                       view.crop_y = 3, view.crop_x = 5;
+                       view.crop_h = view.crop_w = 16;
+                       desc.h = desc.w = 16;
+                     }),
+            oracle_crop(larger, 3, 5, 16, 16).bytes);
+  for (const auto& [h, w] : {std::pair{32, 16}, {16, 32}})
+    EXPECT_EQ(bytes_of(image, [height = h, width = w](ViewParams& view,
+                                                      AugmentDesc&) { view.resize_h = height, view.resize_w = width; }),
+              oracle_crop(oracle_resize(image, h, w), 0, 0, 16, 16).bytes);
+}
+
 TEST_F(AugmentPixels, Flip) {
   for (const auto& [h, w] : {std::pair{1, 1}, {5, 17}, {32, 32}, {3, 64}}) {
     const Picture image = random_picture(h, w);

@@ -47,6 +47,7 @@ TEST(Csv, SplitUndoesLine) {
   line.pop_back();
   EXPECT_EQ(csv_split(line), fields);
   EXPECT_EQ(csv_split(""), std::vector<std::string>{""});
+  EXPECT_EQ(csv_split("\"\",a"), (std::vector<std::string>{"", "a"})) << "as other programs write what is empty";
 }
 
 TEST(Csv, WritesATable) {

@@ -176,6 +176,33 @@ TEST(Cifar100, TakesTheFineLabel) {
   for (int i = 0; i < 3; ++i) expect_image(data, i, i, 32);
 }
 
+/// What load_dataset() says; empty when it loads.
+std::string refusal(const DatasetSpec& spec) {
+  try {
+    load_dataset(spec);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    return error.what();
+  }
+  return "";
+}
+
+TEST_F(Stl10, LabelsBelowTheFirstAndAboveTheLastClassAreRefused) {
+  for (const char bad : {'\x00', '\x0B'}) {
+    write_text(folder_ / "train_y.bin", std::string("\x01\x0A\x02") + bad);
+    EXPECT_NE(refusal(spec_of("stl10", folder_.path(), "train")).find("at byte 3, expected 1..10"), std::string::npos);
+  }
+}
+
+TEST(Cifar10, TheFirstLabelAboveTheClassesIsRefused) {
+  const TemporaryFolder folder;
+  write_text(folder / "test_batch.bin", cifar_records(0, "\x09"));
+  EXPECT_EQ(refusal(spec_of("cifar10", folder.path(), "test")), "");
+  write_text(folder / "test_batch.bin", cifar_records(0, "\x0A"));
+  EXPECT_NE(refusal(spec_of("cifar10", folder.path(), "test")).find("label 10 in record 0, expected 0..9"),
+            std::string::npos);
+}
+
 TEST(DatasetSpecs, UnknownNamesAndSplitsAreUsageErrors) {
   const auto kind_of = [](const DatasetSpec& spec) {
     try {

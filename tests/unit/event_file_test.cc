@@ -101,6 +101,12 @@ TEST(Histogram, CountsEveryValueOnce) {
   EXPECT_EQ(total, whole.count());
 }
 
+TEST(Histogram, SquaresAreOfDoubles) {
+  Histogram histogram;
+  histogram.add(std::vector<float>{1e30f});
+  EXPECT_EQ(histogram.sum_of_squares(), double{1e30f} * 1e30f) << "a float would be infinite";
+}
+
 TEST(Histogram, MessageHasFilledBucketsAndTheirLeftEdge) {
   Histogram histogram;
   histogram.add(std::vector<float>{0.5f, 0.5f, -2});

@@ -51,6 +51,10 @@ TEST(ObjectiveSettingsTest, OutOfRangeValuesAreNamed) {
   EXPECT_EQ(usage_error([&] { check(s); }), "temperature is 0.01, expected a value of 0.01167 or more at this beta");
   s.beta = -1;
   EXPECT_EQ(usage_error([&] { check(s); }), "beta is -1, expected a value of 0 or more");
+  for (const ObjectiveKind kind : {ObjectiveKind::hard, ObjectiveKind::debiased}) {
+    s = {}, s.kind = kind, s.beta = static_cast<double>(INFINITY);
+    EXPECT_EQ(usage_error([&] { check(s); }), "beta is inf, expected a value of 0 or more");
+  }
 }
 
 TEST(ObjectiveSettingsTest, TheDescriptorCarriesEverySetting) {

@@ -122,6 +122,15 @@ TEST(Optimizers, LarsWithoutAdaptationIsPlainAndZeroWeightsCanMove) {
   EXPECT_FLOAT_EQ(w[0], -3.0f);
 }
 
+TEST(Optimizers, LarsWithoutGradientsDecaysAtTheLearningRate) {
+  const auto backend = make_backend("eigen");
+  std::vector<float> scalars = {0.5f, 1, 1, 1}, w = {3, 4}, g = {0, 0}, velocity = {0, 0};
+  backend->lars({2, 0.9, 0.0, 0.1, true}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(velocity));
+  EXPECT_EQ(w, (std::vector<float>{3, 4})) << "0 times a rate that is a number";
+  backend->lars({2, 0.9, 0.5, 0.1, true}, vector_of(scalars), vector_of(w), vector_of(g), vector_of(velocity));
+  EXPECT_EQ(w, (std::vector<float>{2.25f, 3}));  // w - 0.5 * 0.5 w: local rate 1
+}
+
 TEST(Optimizers, NonFiniteGradientsReachTheWeights) {
   const auto backend = make_backend("eigen");
   std::vector<float> scalars = {0.1f, 0.1f, 0.03f, 1}, g = {std::numeric_limits<float>::quiet_NaN(), 1};

@@ -66,6 +66,14 @@ TEST_F(RowsTest, NormalizeOfTinyAndZeroRows) {
   for (size_t i = 0; i < 6; ++i) EXPECT_FLOAT_EQ(dx[i], dy[i] * 1e12f);
 }
 
+TEST_F(RowsTest, NormalizeMakesAWholeRowOfOneNanNan) {
+  std::vector<float> x = {3, kNan, 4, 3}, y(4), norms(2);
+  backend_->l2_normalize_forward(tensor_of(x.data(), {2, 2}), tensor_of(y.data(), {2, 2}),
+                                 tensor_of(norms.data(), {2}));
+  for (const float value : {y[0], y[1], norms[0]}) EXPECT_TRUE(std::isnan(value));
+  EXPECT_EQ(norms[1], 5.0f);
+}
+
 TEST_F(RowsTest, NormalizeBackwardMatchesFiniteDifferences) {
   const int64_t count = 5, dim = 33;
   const std::vector<float> x = random_values(count * dim, -1, 1), dy = random_values(count * dim, -1, 1, 1);

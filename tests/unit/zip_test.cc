@@ -198,6 +198,21 @@ TEST(ZipReader, RefusesBombs) {
   refused(zip_bytes(many), "too much for a file of");
 }
 
+/// Entries are read in pieces of a mebibyte: here the deflated data end where a piece does, before their announced end.
+TEST(ZipReader, RefusesWhatFollowsDeflatedData) {
+  constexpr int kBlocks = 16;
+  constexpr uint16_t kBytes = 65531;  // with the five before it 1/16 of a piece
+  const std::string zeros(kBytes, '\0');
+  ZipPart entry("n/a", "");
+  for (int i = 1; i <= kBlocks; ++i)
+    entry.content += fields(static_cast<uint8_t>(i == kBlocks), kBytes, static_cast<uint16_t>(~kBytes)) + zeros;
+  ASSERT_EQ(entry.content.size(), size_t{1} << 20);
+  entry.method = 8, entry.size = uint64_t{kBlocks} * kBytes, entry.crc = 0;
+  EXPECT_EQ(refusal(zip_bytes({entry})), "");
+  entry.content += "x";
+  refused(zip_bytes({entry}), "its sizes are wrong");
+}
+
 TEST(ZipReader, RefusesEveryTruncation) {
   const std::string whole =
       zip_bytes({{"n/a", "some bytes"}, ZipPart("n/b", "more").deflate()}, [](ZipEnd& end) { end.wide = true; });
