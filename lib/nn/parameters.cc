@@ -141,9 +141,12 @@ void ParameterStore::set_batches_tracked(const ParameterEntry& entry, int64_t ba
 }
 
 void ParameterStore::count_batches(int64_t batches, std::string_view prefix) {
-  for (const ParameterEntry& entry : entries_)
-    if (entry.kind == ParameterKind::batches_tracked && std::string_view(entry.name).starts_with(prefix))
-      counters_[static_cast<size_t>(entry.offset)] += batches;
+  for (const ParameterEntry& entry : entries_) {
+    if (entry.kind != ParameterKind::batches_tracked || !std::string_view(entry.name).starts_with(prefix)) continue;
+    int64_t& counter = counters_[static_cast<size_t>(entry.offset)];
+    // A file may hold any count: like PyTorch's, it goes round.
+    counter = static_cast<int64_t>(static_cast<uint64_t>(counter) + static_cast<uint64_t>(batches));
+  }
 }
 
 }  // namespace dcl

@@ -13,6 +13,7 @@
 #include "io/fault.h"
 #include "io/file.h"
 #include "train/classifier_file.h"
+#include "train/pretrain_settings.h"
 
 namespace dcl {
 namespace {
@@ -65,6 +66,17 @@ std::optional<int64_t> step_of(const std::string& name) {
 
 fs::path state_beside(const fs::path& model) {
   return model.parent_path() / (model.stem().string() + std::string(kStateSuffix));
+}
+
+/// Counts that no run comes to would overflow in the one that continues it.
+void check_counts(const SafetensorsFile& file, const CheckpointFacts& facts) {
+  constexpr int64_t kMostSteps = kMostEpochs * kMostEpochs;
+  const auto& [step, epoch, step_in_epoch] = facts.position;
+  const int64_t left_out = facts.left_out.steps;
+  if (step <= kMostSteps && epoch <= std::min(step, kMostEpochs) && step_in_epoch <= step && left_out <= step) return;
+  fail(ErrorKind::data, "checkpoint " + quoted(file.path()) + ": no run comes to step " + std::to_string(step) +
+                            " in epoch " + std::to_string(epoch) + " after " + std::to_string(step_in_epoch) +
+                            " of its steps, with " + std::to_string(left_out) + " left out");
 }
 
 FileMetadata metadata_of(const CheckpointFacts& facts) {
@@ -130,6 +142,7 @@ CheckpointFacts facts_of(const SafetensorsFile& file) {
   }
   for (const auto& [key, member] : kLeftOut)
     if (file.metadata().contains(key)) facts.left_out.*member = number_at<int64_t>(file, key);
+  check_counts(file, facts);
   return facts;
 }
 

@@ -37,7 +37,7 @@ struct CheckpointFacts {
   LeftOut left_out;                             ///< "dcl.left_out.NAME", absent when 0
   bool operator==(const CheckpointFacts&) const = default;
 };
-/// Error{data} naming the file and key when something is missing or not a number.
+/// Error{data} naming the file and key when something is missing or not a number, and when no run comes to such counts.
 CheckpointFacts facts_of(const SafetensorsFile& file);
 
 struct Checkpoint {

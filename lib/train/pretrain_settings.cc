@@ -15,9 +15,6 @@ void require(bool holds, const std::string& message) {
   if (!holds) fail(ErrorKind::usage, message);
 }
 
-/// More passes than any run makes, and few enough for the number of steps to be counted.
-constexpr int64_t kMostEpochs = 1'000'000'000;
-
 bool positive(double value) { return std::isfinite(value) && value > 0; }
 bool not_negative(double value) { return std::isfinite(value) && value >= 0; }
 

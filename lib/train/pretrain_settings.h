@@ -16,6 +16,9 @@
 
 namespace dcl {
 
+/// More passes than any run makes, and few enough for the number of steps to be counted.
+inline constexpr int64_t kMostEpochs = 1'000'000'000;
+
 struct PretrainSettings {
   ModelConfig model;
   AugmentSettings augment;  ///< augment.size: height and width of a view

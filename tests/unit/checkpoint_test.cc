@@ -185,17 +185,6 @@ TEST_F(CheckpointTest, RenamedCheckpointIsNotTakenForAnotherStep) {
   EXPECT_FALSE(newest());
 }
 
-TEST_F(CheckpointTest, CountsBelowZeroAreRefused) {
-  save(-5);
-  try {
-    open_checkpoint(folder().model_path(-5));
-    FAIL() << "opened";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::data);
-    EXPECT_NE(std::string(error.what()).find("dcl.step"), std::string::npos) << error.what();
-  }
-}
-
 TEST_F(CheckpointTest, AnyFailingOperationLeavesTheOlderValid) {
   for (int n = 1;; ++n) {
     save(10);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "core/registry.h"
@@ -163,6 +164,14 @@ TEST_F(ParametersTest, InitialValuesHaveThePublishedDistributions) {
     const bool one = entry.kind == ParameterKind::norm_weight || entry.kind == ParameterKind::running_var;
     for (const float v : store.export_tensor(entry)) ASSERT_EQ(v, one ? 1.0f : 0.0f) << entry.name;
   }
+}
+
+TEST_F(ParametersTest, CountersOfBatchesGoRound) {
+  ParameterStore store(*backend_, model("resnet18", Stem::cifar, false), false);
+  const ParameterEntry& counter = store.entry("f.1.num_batches_tracked");
+  store.set_batches_tracked(counter, std::numeric_limits<int64_t>::max());
+  store.count_batches(2, "f.");
+  EXPECT_EQ(store.batches_tracked(counter), std::numeric_limits<int64_t>::min() + 1);
 }
 
 TEST_F(ParametersTest, TheImageNetStemIsInitialisedLikeTheTrunk) {
