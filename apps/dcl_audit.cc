@@ -3,6 +3,7 @@
 #include "common_options.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "io/atomic_file.h"
 #include "run/app.h"
 #include "run/progress.h"
 #include "train/features.h"
@@ -88,6 +89,7 @@ int main(int argc, char** argv) {
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
+    refuse_replacing(settings.out, encoder.model_path, "the encoder itself");
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
     settings.features.pixels = encoder.pixels();

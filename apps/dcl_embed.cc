@@ -4,6 +4,7 @@
 
 #include "common_options.h"
 #include "core/log.h"
+#include "io/atomic_file.h"
 #include "io/csv.h"
 #include "io/npy.h"
 #include "run/app.h"
@@ -93,6 +94,9 @@ int main(int argc, char** argv) {
     data.resolve("train");
     if (out.extension() != ".npy") fail(ErrorKind::usage, "--out must end in .npy");
     if (!drawing.file.empty() && drawing.file.extension() != ".svg") fail(ErrorKind::usage, "--map must end in .svg");
+    const std::filesystem::path names = std::filesystem::path(out).replace_extension(".csv");
+    for (const std::filesystem::path& file : {out, names, drawing.file})
+      refuse_replacing(file, encoder.model_path, "the encoder itself");
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
     const Dataset dataset = load_dataset(data.train);
@@ -121,7 +125,7 @@ int main(int argc, char** argv) {
     WorkProgress map_progress("Map");
     if (map) map->make(*backend, std::ref(map_progress));
     // The files belong together: what may fail for a full disk comes before any of them appears.
-    CsvWriter table(std::filesystem::path(out).replace_extension(".csv"), table_columns(map.has_value()));
+    CsvWriter table(names, table_columns(map.has_value()));
     write_table(dataset, map ? &*map : nullptr, table);
     if (map) map_file->write(map->svg()), map_file->finish();
     npy.commit();

@@ -52,8 +52,7 @@ void check_output(const std::filesystem::path& out, const std::filesystem::path&
                                ": give it one fold, or train on all images without it");
   if (out.extension() != ".safetensors")
     fail(ErrorKind::usage, "--out must end in .safetensors; dcl-convert makes other formats of it");
-  if (std::error_code ignored; std::filesystem::equivalent(out, model, ignored))
-    fail(ErrorKind::usage, quoted(out.string()) + " is the encoder itself: give the result another name");
+  refuse_replacing(out, model, "the encoder itself");
   AtomicFile{out};
 }
 

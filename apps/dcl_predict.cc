@@ -2,7 +2,9 @@
 #include <optional>
 
 #include "common_options.h"
+#include "core/file.h"
 #include "core/log.h"
+#include "io/atomic_file.h"
 #include "io/npy.h"
 #include "predictions.h"
 #include "run/app.h"
@@ -38,6 +40,20 @@ struct PredictOptions {
     options.add("json", &json, "one JSON object on standard output").transient();
   }
 };
+
+/// Before hours of work: that the results replace neither the classifier nor each other.
+void check_outputs(const PredictOptions& options) {
+  refuse_replacing(options.out, options.model_path, "the classifier itself");
+  if (options.logits.empty()) return;
+  if (options.logits.extension() != ".npy") fail(ErrorKind::usage, "--logits must end in .npy");
+  refuse_replacing(options.logits, options.model_path, "the classifier itself");
+  std::error_code unknown;
+  const auto place = [&](const std::filesystem::path& file) {
+    return std::filesystem::weakly_canonical(file, unknown);
+  };
+  if (place(options.out) == place(options.logits) && !unknown)
+    fail(ErrorKind::usage, "--out and --logits are both " + quoted(options.out) + ": give them different names");
+}
 
 /// Of all images, in their order, to `predictions` and, where there is one, to `logits`.
 void predict(Backend& backend, const Classifier& classifier, const Dataset& dataset, const PredictOptions& options,
@@ -99,8 +115,7 @@ int main(int argc, char** argv) {
 
   return run_app(argc, argv, options, [&] {
     data.resolve("test", "test");
-    if (!settings.logits.empty() && settings.logits.extension() != ".npy")
-      fail(ErrorKind::usage, "--logits must end in .npy");
+    check_outputs(settings);
     const auto backend = device.open();
     const Classifier classifier = load_classifier(*backend, settings.model_path, settings.model_prefix);
     const Dataset dataset = load_dataset(data.train);

@@ -71,8 +71,9 @@ int sync_folder(const std::filesystem::path& folder) {
 }
 
 void refuse_special_destination(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const auto status = std::filesystem::status(path, ignored);
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::none) fail_io("cannot write", path, error.value());
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     fail(ErrorKind::io, "cannot write " + quoted(path) + ": it exists and is not a regular file");
   if (!path.has_filename()) fail(ErrorKind::io, "cannot write " + quoted(path) + ": it names no file");
@@ -207,6 +208,13 @@ void AtomicFile::fail_with(const char* action, int error) const {
     message += "); free some space or write elsewhere";
   }
   fail(ErrorKind::io, message);
+}
+
+void refuse_replacing(const std::filesystem::path& output, const std::filesystem::path& input,
+                      const std::string& what) {
+  std::error_code absent;
+  if (std::filesystem::equivalent(output, input, absent))
+    fail(ErrorKind::usage, quoted(output) + " is " + what + ": give the result another name");
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {

@@ -51,6 +51,8 @@ class AtomicFile {
   int fd_ = -1;
 };
 
+/// Before any work: Error{usage} when `output` is the file `input`, which is what ("the input"), by whatever names.
+void refuse_replacing(const std::filesystem::path& output, const std::filesystem::path& input, const std::string& what);
 /// Writes `text` to `path` through an AtomicFile.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 /// The same with what the file `from` holds; Error{data} when it cannot be read.

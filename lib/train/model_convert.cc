@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/log.h"
 #include "core/registry.h"
+#include "io/atomic_file.h"
 #include "io/npz.h"
 #include "io/safetensors.h"
 #include "io/tensor_cast.h"
@@ -135,9 +136,7 @@ ModelFormat model_format_of(const std::filesystem::path& path) {
 
 size_t convert_model(const std::filesystem::path& input, const std::filesystem::path& output,
                      const ConvertSettings& settings) {
-  std::error_code ignored;
-  if (std::filesystem::equivalent(input, output, ignored))
-    fail(ErrorKind::usage, quoted(output.string()) + " is the input: give the result another name");
+  refuse_replacing(output, input, "the input");
   if (settings.format == ModelFormat::npz && settings.dtype == FileDType::bf16)
     fail(ErrorKind::usage, "NumPy has no bf16: --dtype f32 holds the same values");
   if (settings.format != ModelFormat::onnx && settings.normalization != "auto")

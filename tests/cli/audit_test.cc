@@ -281,6 +281,12 @@ TEST(Audit, RefusesWhatItCannotDo) {
   for (const char* k : {"0", "1001"}) expect_refused(audit_of(kShapes, {"--k", k}), 2, "--k");
   expect_refused(audit_of(kShapes, {"--most", "0"}), 2, "most");
   expect_refused(audit_of(kShapes, {"--split", "test", "--max_images", "1"}), 2, "there is no pair to look at");
+  const TemporaryFolder folder;
+  const std::string model = folder / "model.npz";
+  write_text(model, "a model");
+  std::vector<std::string> onto_model = {app("dcl-audit"), "--model_path", model, "--out", model};
+  onto_model.insert(onto_model.end(), kShapes.begin(), kShapes.end());
+  expect_refused(onto_model, 2, "is the encoder itself");
   const json one = json_of(audit_of(kShapes, {"--max_images", "1", "--threshold", "-1"}));
   EXPECT_EQ(one.at("duplicates").at("pairs"), 0);
   EXPECT_EQ(one.at("leakage").at("pairs"), 12);

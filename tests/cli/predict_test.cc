@@ -160,6 +160,10 @@ TEST_F(Predict, WhatCannotWorkIsRefusedBeforeItBegins) {
                                           model(),           "--out",     model()};
   expect_refused(onto_itself, 2, "is the encoder itself");
   expect_refused(predict(model(), {"--logits", *folder_ / "x.csv"}), 2, "must end in .npy");
+  expect_refused(predict(model(), {"--out", *folder_ / "x.npy", "--logits", *folder_ / "./x.npy"}), 2, "are both");
+  const std::string before = read_text(model());
+  expect_refused(predict(model(), {"--out", model()}), 2, "is the classifier itself");
+  EXPECT_TRUE(read_text(model()) == before);
   const std::string run_dir = *folder_ / "run";
   ASSERT_EQ(
       run({app("dcl-pretrain"), "--dataset", "shapes", "--shapes_count", "16", "--shapes_size", "16", "--image_size",

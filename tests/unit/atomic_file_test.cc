@@ -102,6 +102,18 @@ TEST_F(AtomicFiles, NamesUpTo255Bytes) {
   EXPECT_EQ(entries(folder_.path()), 2);
 }
 
+TEST_F(AtomicFiles, NamesThatCannotBeAreRefusedBeforeAnythingIsWritten) {
+  for (const std::string& name : {std::string(256, 'n'), std::string(256, 'n') + "/x"}) {
+    try {
+      const AtomicFile file(folder_ / name);
+      FAIL() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::io);
+      EXPECT_NE(std::string(error.what()).find("File name too long"), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST_F(AtomicFiles, RefusesSpecialDestinations) {
   ASSERT_EQ(::mkfifo((folder_ / "fifo").c_str(), 0600), 0);
   for (const std::string& path : {std::string("/dev/null"), folder_.path(), folder_ / "fifo", folder_ / "absent/x"}) {
