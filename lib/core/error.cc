@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <new>
 
+#include "core/file.h"
+
 namespace dcl {
 
 Failure current_failure() {
@@ -14,7 +16,8 @@ Failure current_failure() {
   } catch (const std::bad_alloc&) {
     return {ErrorKind::out_of_memory, "out of memory; a smaller batch size needs less"};
   } catch (const std::filesystem::filesystem_error& error) {
-    return {ErrorKind::io, error.what()};
+    const std::string path = error.path1().native(), reason = error.code().message();
+    return {ErrorKind::io, path.empty() ? reason : quoted(path) + ": " + reason};
   } catch (const std::exception& error) {
     return {ErrorKind::internal, std::string("internal error: ") + error.what() + "; please report it"};
   } catch (...) {

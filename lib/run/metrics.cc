@@ -53,7 +53,9 @@ void rewrite_csv(const std::filesystem::path& path, std::vector<std::string>& co
     if (header.empty()) {
       header = std::move(fields);
       step_column = static_cast<size_t>(std::ranges::find(header, "step") - header.begin());
-      if (step_column == header.size()) fail(ErrorKind::data, quoted(path) + " has no column named step");
+      if (step_column == header.size())
+        fail(ErrorKind::data,
+             quoted(path) + " has no column named step, so it is no run's: move it elsewhere, a new one is begun");
       for (const std::string& column : columns)
         if (std::ranges::find(header, column) == header.end()) header.push_back(column);
       kept = csv_line(header);

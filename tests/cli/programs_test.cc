@@ -155,5 +155,17 @@ TEST(BadInput, RunDirectoryThatCannotBeWritten) {
   expect_refused(tiny_run("/proc/run"), 5, {"/proc/run"});
 }
 
+TEST(BadInput, PathsThatTheSystemRefusesAreNamedInPlainWords) {
+  const TemporaryFolder folder;
+  const std::string dir = folder / "run", metrics = dir + "/metrics.csv", name(300, 'n');
+  expect_refused(tiny_run(dir, {"--resume", name}), 5, {"error: '" + name + "': File name too long"});
+  std::filesystem::create_directory(dir);
+  std::filesystem::create_symlink("metrics.csv", metrics);
+  expect_refused(tiny_run(dir), 5, {"error: '" + metrics + "': Too many levels of symbolic links"});
+  std::filesystem::remove(metrics);
+  write_text(metrics, "a,b\n1,2\n");
+  expect_refused(tiny_run(dir), 3, {metrics, "no column named step", "move it elsewhere"});
+}
+
 }  // namespace
 }  // namespace dcl::test
