@@ -136,7 +136,8 @@ TEST_F(Embed, DoesNotReplaceItsEncoder) {
   const TemporaryFolder folder;
   const std::string model = folder / "x.csv";  // which the format does not depend on
   write_text(model, "a model");
-  const Outcome outcome = run({app("dcl-embed"), "--dataset", "shapes", "--model_path", model, "--out", folder / "x.npy"});
+  const Outcome outcome =
+      run({app("dcl-embed"), "--dataset", "shapes", "--model_path", model, "--out", folder / "x.npy"});
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   EXPECT_NE(outcome.err.find("is the encoder itself"), std::string::npos) << outcome.err;
   EXPECT_EQ(read_text(model), "a model");

@@ -41,7 +41,8 @@ TEST(CheckpointCounts, ThatNoRunComesToAreRefused) {
     const std::string refusal = refusal_of(facts);
     EXPECT_NE(refusal.find("no run comes to step"), std::string::npos) << refusal;
   }
-  EXPECT_EQ(refusal_of({.position = {.step = 10, .epoch = 9, .step_in_epoch = 1}, .left_out = {.steps = 10}}), "nothing");
+  EXPECT_EQ(refusal_of({.position = {.step = 10, .epoch = 9, .step_in_epoch = 1}, .left_out = {.steps = 10}}),
+            "nothing");
 }
 
 }  // namespace
