@@ -87,6 +87,7 @@ def cases():
                     "empty slice": base[2:2]}
     yield "shared storage", {"a": base, "b": base, "c": base.view(8, 6), "d": base.reshape(-1)[5:]}
     yield "parameters", collections.OrderedDict(w=torch.nn.Parameter(base), b=torch.nn.Parameter(base[0], requires_grad=False))
+    yield "bytes and complex numbers beside tensors", {"w": base, "md5": b"\xff\0z", "log": bytearray(b"ab"), "pole": 1 - 2j}
     yield "checkpoint", {"epoch": 400, "arch": "resnet50", "best": 0.5, "done": True, "nothing": None,
                          "state_dict": net.state_dict(), "optimizer": optimizer.state_dict(),
                          "rng": torch.get_rng_state(), "size": torch.Size([1, 2]), "dtype": torch.float16,

@@ -112,6 +112,19 @@ TEST(Pickle, ReadsContainersAndProtocol4) {
   EXPECT_EQ(scalar_text(document.at(document.root)), "torch.float16");
 }
 
+// What else PyTorch's own reader takes from a file of tensors.
+TEST(Pickle, BytesAndComplexNumbersMayStandBesideTensors) {
+  for (const std::string& call : {global("_codecs", "encode") + tuple({text("\u00ff"), text("latin1")}) + kReduce,
+                                  global("__builtin__", "bytearray") + tuple({text("a"), text("latin-1")}) + kReduce,
+                                  global("builtins", "bytearray") + tuple({"C\x01z"}) + kReduce,
+                                  global("__builtin__", "complex") + tuple({real(1), real(-2)}) + kReduce,
+                                  global("builtins", "complex") + tuple({real(1), real(-2)}) + kReduce}) {
+    const PickleDocument document = read(whole(call));
+    EXPECT_EQ(document.at(document.root).kind, PickleKind::opaque) << call;
+    EXPECT_FALSE(scalar_text(document.at(document.root))) << call;
+  }
+}
+
 TEST(Pickle, SharesRememberedValues) {
   const PickleDocument document = read(whole("(]q\x01h\x01h\x01t"));
   const std::vector<PickleRef>& items = document.at(document.root).items;
@@ -159,7 +172,7 @@ TEST(Pickle, RefusesToExecute) {
                                                         {"torch.hub", "load"},
                                                         {"importlib", "import_module"},
                                                         {"numpy.core.multiarray", "scalar"},
-                                                        {"_codecs", "encode"},
+                                                        {"_codecs", "decode"},
                                                         {"argparse", "Namespace"},
                                                         {"torch._utils", "_rebuild_tensor_v2.__globals__"},
                                                         {"collections", "OrderedDict.__init__"},

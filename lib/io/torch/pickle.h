@@ -21,6 +21,7 @@ enum class PickleKind : uint8_t {
   real,
   text,
   bytes,
+  opaque,  ///< bytes or a number that a call makes; its value is not kept
   tuple,
   list,
   set,

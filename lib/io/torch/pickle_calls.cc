@@ -29,6 +29,8 @@ class Call {
         return dict();
       case Symbol::set:
         return set();
+      case Symbol::opaque:
+        return add({PickleKind::opaque});
       case Symbol::size:
         argument(0, PickleKind::tuple);
         return arguments_[0];

@@ -19,6 +19,11 @@ constexpr Entry kGlobals[] = {
     {"collections", "Counter", {Symbol::dict}},
     {"builtins", "set", {Symbol::set}},
     {"__builtin__", "set", {Symbol::set}},
+    {"_codecs", "encode", {Symbol::opaque}},  // bytes, in protocol 2
+    {"builtins", "bytearray", {Symbol::opaque}},
+    {"__builtin__", "bytearray", {Symbol::opaque}},
+    {"builtins", "complex", {Symbol::opaque}},
+    {"__builtin__", "complex", {Symbol::opaque}},
     {"torch", "Size", {Symbol::size}},
     {"torch", "device", {Symbol::device}},
     {"torch._utils", "_rebuild_tensor", {Symbol::tensor}},

@@ -12,6 +12,7 @@ namespace dcl {
 enum class Symbol : uint8_t {
   dict,                 ///< OrderedDict, Counter: nothing, a dict, or a list of pairs -> dict
   set,                  ///< list -> set
+  opaque,               ///< bytes and complex numbers, of anything
   size,                 ///< torch.Size: tuple -> tuple
   device,               ///< its name and index -> text
   tensor,               ///< _rebuild_tensor, _rebuild_tensor_v2: storage, offset, shape, strides, ... -> tensor
