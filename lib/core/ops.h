@@ -20,7 +20,7 @@ enum class F32Math : uint8_t { exact, tf32 };
 enum class ConvPass : uint8_t { forward, backward_data, backward_filter };
 
 /// 2-D convolution, square stride and symmetric padding, no dilation, no bias.
-/// x [n,h,w,c] dtype; filter [k,r,s,c] always f32 (master weights); y [n,out_h,out_w,k] dtype (f32 or bf16).
+/// x [n,h,w,c], y [n,out_h,out_w,k] dtype (f32, bf16); filter [k,r,s,c] f32, or bf16 (Backend::takes_rounded_filters).
 struct ConvDesc {
   int64_t n = 1, h = 1, w = 1, c = 1;
   int64_t k = 1, r = 1, s = 1;
