@@ -5,9 +5,11 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/number.h"
 #include "io/torch/pickle_bytes.h"
 #include "io/torch/pickle_calls.h"
 #include "io/torch/pickle_opcodes.h"
+#include "io/torch/pickle_stack.h"
 #include "io/torch/scalar_text.h"
 #include "io/utf8.h"
 
@@ -17,18 +19,19 @@ namespace {
 constexpr size_t kMaxOpcodes = 1'000'000, kMaxStrings = 100'000;
 constexpr size_t kMaxIntegerBytes = 32;  // NumPy's random generators keep numbers of 128 bits, which take 17 bytes
 
-/// The stack machine of pickles. Invariant: the open marks are positions in the stack, ascending.
+/// The stack machine of pickles.
 class PickleMachine {
  public:
-  PickleMachine(const ByteSource& source, uint64_t start, StorageIds ids) : bytes_(source, start), ids_(ids) {}
+  PickleMachine(const ByteSource& source, uint64_t start, StorageIds ids)
+      : bytes_(source, start), ids_(ids), stack_(bytes_, document_.values) {}
 
   PickleDocument run() {
     if (next() != Opcode::proto) bytes_.fail("it does not begin with a protocol");
     if (const auto protocol = bytes_.number<uint8_t>(); protocol < 2 || protocol > 5)
       bytes_.fail("its protocol is " + std::to_string(protocol) + ", expected 2 to 5");
     for (Opcode opcode = next(); opcode != Opcode::stop; opcode = next()) step(opcode);
-    document_.root = pop();
-    if (!stack_.empty() || !marks_.empty()) bytes_.fail("it leaves values behind");
+    document_.root = stack_.pop();
+    if (!stack_.empty()) bytes_.fail("it leaves values behind");
     document_.end = bytes_.position();
     return std::move(document_);
   }
@@ -83,17 +86,11 @@ class PickleMachine {
   }
 
   bool push(PickleValue value) {
-    document_.values.push_back(std::move(value));
-    stack_.push_back(static_cast<PickleRef>(document_.values.size() - 1));
+    stack_.push(std::move(value));
     return true;
   }
-  /// A value that is made once and shared.
   bool push(std::optional<PickleRef>& shared, PickleValue value) {
-    if (!shared) {
-      document_.values.push_back(std::move(value));
-      shared = static_cast<PickleRef>(document_.values.size() - 1);
-    }
-    stack_.push_back(*shared);
+    stack_.push(shared, std::move(value));
     return true;
   }
   bool push_integer(int64_t value) { return push({PickleKind::integer, value}); }
@@ -114,36 +111,12 @@ class PickleMachine {
   /// A string of Python 2: text where it can be.
   bool push_old_text(uint64_t length) {
     push_text(length, PickleKind::bytes);
-    PickleValue& value = document_.values.back();
+    PickleValue& value = stack_.top();
     if (is_utf8(value.text)) value.kind = PickleKind::text;
     return true;
   }
 
   // ---- Stack and containers -----------------------------------------------------------------------------------------
-
-  PickleRef pop() {
-    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) bytes_.fail("it takes a value from an empty stack");
-    const PickleRef top = stack_.back();
-    stack_.pop_back();
-    return top;
-  }
-  PickleValue& top() {
-    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) bytes_.fail("it uses a value of an empty stack");
-    return document_.values[stack_.back()];
-  }
-  std::vector<PickleRef> pop_many(size_t count) {
-    std::vector<PickleRef> out(count);
-    while (count-- > 0) out[count] = pop();
-    return out;
-  }
-  std::vector<PickleRef> pop_to_mark() {
-    if (marks_.empty()) bytes_.fail("it has no mark to go back to");
-    const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-    std::vector<PickleRef> out(begin, stack_.end());
-    stack_.erase(begin, stack_.end());
-    marks_.pop_back();
-    return out;
-  }
 
   bool push_items(PickleKind kind, std::vector<PickleRef> items) {
     PickleValue value{kind};
@@ -152,7 +125,7 @@ class PickleMachine {
   }
   /// Appends to the container on top, which must be of this kind.
   bool extend(PickleKind kind, const char* words, const std::vector<PickleRef>& items) {
-    PickleValue& target = top();
+    PickleValue& target = stack_.top();
     if (target.kind != kind) bytes_.fail(std::string("it adds to something that is no ") + words);
     if (kind == PickleKind::dict && items.size() % 2 != 0) bytes_.fail("it adds a key without a value to a dict");
     target.items.insert(target.items.end(), items.begin(), items.end());
@@ -162,18 +135,18 @@ class PickleMachine {
   bool step_container(Opcode opcode) {
     switch (opcode) {
       case Opcode::mark:
-        marks_.push_back(stack_.size());
+        stack_.mark();
         return true;
       case Opcode::empty_tuple:
         return push(empty_tuple_, {PickleKind::tuple});
       case Opcode::tuple:
-        return push_items(PickleKind::tuple, pop_to_mark());
+        return push_items(PickleKind::tuple, stack_.pop_to_mark());
       case Opcode::tuple1:
-        return push_items(PickleKind::tuple, pop_many(1));
+        return push_items(PickleKind::tuple, stack_.pop_many(1));
       case Opcode::tuple2:
-        return push_items(PickleKind::tuple, pop_many(2));
+        return push_items(PickleKind::tuple, stack_.pop_many(2));
       case Opcode::tuple3:
-        return push_items(PickleKind::tuple, pop_many(3));
+        return push_items(PickleKind::tuple, stack_.pop_many(3));
       case Opcode::empty_list:
         return push({PickleKind::list});
       case Opcode::empty_dict:
@@ -181,17 +154,17 @@ class PickleMachine {
       case Opcode::empty_set:
         return push({PickleKind::set});
       case Opcode::frozen_set:
-        return push_items(PickleKind::set, pop_to_mark());
+        return push_items(PickleKind::set, stack_.pop_to_mark());
       case Opcode::append:
-        return extend(PickleKind::list, "list", pop_many(1));
+        return extend(PickleKind::list, "list", stack_.pop_many(1));
       case Opcode::appends:
-        return extend(PickleKind::list, "list", pop_to_mark());
+        return extend(PickleKind::list, "list", stack_.pop_to_mark());
       case Opcode::add_items:
-        return extend(PickleKind::set, "set", pop_to_mark());
+        return extend(PickleKind::set, "set", stack_.pop_to_mark());
       case Opcode::set_item:
-        return extend(PickleKind::dict, "dict", pop_many(2));
+        return extend(PickleKind::dict, "dict", stack_.pop_many(2));
       case Opcode::set_items:
-        return extend(PickleKind::dict, "dict", pop_to_mark());
+        return extend(PickleKind::dict, "dict", stack_.pop_to_mark());
       default:
         return false;
     }
@@ -202,16 +175,11 @@ class PickleMachine {
   bool put(uint64_t index) {
     // A writer numbers its entries one by one.
     if (index >= opcodes_) bytes_.fail("it remembers a value under the number " + std::to_string(index));
-    top();
-    if (index >= memo_.size()) memo_.resize(static_cast<size_t>(index) + 1);
-    memo_[static_cast<size_t>(index)] = stack_.back();
-    ++remembered_;
+    stack_.remember(static_cast<size_t>(index));
     return true;
   }
   bool get(uint64_t index) {
-    if (index >= memo_.size() || !memo_[static_cast<size_t>(index)])
-      bytes_.fail("it recalls the value " + std::to_string(index) + ", which was not remembered");
-    stack_.push_back(*memo_[static_cast<size_t>(index)]);
+    stack_.recall(index);
     return true;
   }
 
@@ -225,7 +193,7 @@ class PickleMachine {
       case Opcode::long_bin_put:
         return put(bytes_.number<uint32_t>());
       case Opcode::memoize:
-        return put(remembered_);
+        return put(stack_.remembered());
       case Opcode::bin_get:
         return get(bytes_.number<uint8_t>());
       case Opcode::long_bin_get:
@@ -235,21 +203,21 @@ class PickleMachine {
         return push_global(module, bytes_.line());
       }
       case Opcode::stack_global: {
-        const PickleRef name = pop(), module = pop();
+        const PickleRef name = stack_.pop(), module = stack_.pop();
         if (document_.at(name).kind != PickleKind::text || document_.at(module).kind != PickleKind::text)
           bytes_.fail("it names something by what is no text");
         return push_global(document_.at(module).text, document_.at(name).text);
       }
       case Opcode::reduce:
       case Opcode::new_object: {
-        const PickleRef arguments = pop(), callee = pop();
+        const PickleRef arguments = stack_.pop(), callee = stack_.pop();
         return push_result(callee, arguments);
       }
       case Opcode::build:
         return build();
       case Opcode::bin_persistent_id:
         if (ids_ == StorageIds::none) refuse(opcode);
-        return push_storage(pop());
+        return push_storage(stack_.pop());
       default:
         return false;
     }
@@ -276,7 +244,7 @@ class PickleMachine {
   template <class Make>
   bool pushing(Make&& make) {
     try {
-      stack_.push_back(make());
+      stack_.push(make());
     } catch (const UnsupportedPickle& error) {
       bytes_.fail_unsupported(error.what());
     } catch (const Error& error) {
@@ -287,8 +255,8 @@ class PickleMachine {
 
   /// The state of an object: of a dict (a state_dict's version numbers) or a tensor, it is left out.
   bool build() {
-    pop();
-    if (const PickleKind kind = top().kind; kind != PickleKind::dict && kind != PickleKind::tensor)
+    stack_.pop();
+    if (const PickleKind kind = stack_.top().kind; kind != PickleKind::dict && kind != PickleKind::tensor)
       bytes_.fail("it sets the state of something that is neither dict nor tensor");
     return true;
   }
@@ -304,20 +272,18 @@ class PickleMachine {
       const std::string module = bytes_.line();
       refuse_name(module, bytes_.line());
     }
-    static constexpr char kHex[] = "0123456789abcdef";
     const auto code = static_cast<uint8_t>(opcode);
-    bytes_.fail(std::string("opcode 0x") + kHex[code >> 4] + kHex[code & 15] + " has no place in a file of tensors");
+    bytes_.fail(std::string("opcode 0x") + kHexDigits[code >> 4] + kHexDigits[code & 15] +
+                " has no place in a file of tensors");
   }
 
   PickleBytes bytes_;
   StorageIds ids_;
   PickleDocument document_;
   PickleCalls calls_;
-  std::vector<PickleRef> stack_;
-  std::vector<size_t> marks_;
-  std::vector<std::optional<PickleRef>> memo_;
+  PickleStack stack_;
   std::optional<PickleRef> none_, true_, false_, empty_tuple_;
-  size_t opcodes_ = 0, strings_ = 0, remembered_ = 0;
+  size_t opcodes_ = 0, strings_ = 0;
 };
 
 }  // namespace
