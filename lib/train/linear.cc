@@ -9,9 +9,10 @@
 namespace dcl {
 namespace {
 
-ClassifierSettings classifier_settings(const LinearSettings& s, const ParameterStore& encoder, const Dataset& train) {
-  return {.dim = feature_width(encoder.config()),
-          .classes = static_cast<int64_t>(train.classes.size()),
+ClassifierSettings classifier_settings(const LinearTask& task) {
+  const LinearSettings& s = task.settings;
+  return {.dim = feature_width(task.encoder.config()),
+          .classes = static_cast<int64_t>(task.train.classes.size()),
           .max_rows = std::max(s.batch, s.eval_batch),
           .lr = s.lr,
           .weight_decay = s.weight_decay,
@@ -74,26 +75,31 @@ class EncoderState {
 
 }  // namespace
 
-LinearEvaluation::LinearEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                                   const LinearSettings& settings)
-    : backend_(backend),
-      encoder_(encoder),
-      train_(train),
-      test_(test),
-      settings_(settings),
-      classifier_(backend, classifier_settings(settings, encoder, train)),
-      labels_(backend, static_cast<size_t>(settings.batch) * sizeof(int32_t)),
-      test_images_(labelled_images(test)),
-      test_labels_(labels_of(test, test_images_)) {}
+FeatureExtractor LinearTask::extractor(const Dataset& dataset) const {
+  const AugmentDesc pixels = evaluation_pixels(dataset, settings.eval_size, augment_desc(settings.augment));
+  return {backend, encoder, pixels, dataset.size(), settings.eval_batch, settings.dtype};
+}
+
+FeatureExtractor LinearTask::view_extractor() const {
+  return {backend, encoder, augment_desc(settings.augment), train.size(), settings.eval_batch, settings.dtype};
+}
+
+LinearEvaluation::LinearEvaluation(const LinearTask& task)
+    : task_(task),
+      classifier_(task.backend, classifier_settings(task)),
+      labels_(task.backend, static_cast<size_t>(task.settings.batch) * sizeof(int32_t)),
+      test_images_(labelled_images(task.test)),
+      test_labels_(labels_of(task.test, test_images_)) {}
 
 LinearResult LinearEvaluation::run(const std::function<void(const LinearEpoch&)>& on_epoch) {
+  const LinearSettings& settings = task_.settings;
   LinearEpoch last;
-  for (int64_t epoch = 0; epoch < settings_.epochs; ++epoch) {
+  for (int64_t epoch = 0; epoch < settings.epochs; ++epoch) {
     last = {.epoch = epoch + 1, .loss = train_epoch(epoch)};
-    const bool tested = settings_.eval_every > 0 && last.epoch % settings_.eval_every == 0;
-    if (tested || last.epoch == settings_.epochs) {
+    const bool tested = settings.eval_every > 0 && last.epoch % settings.eval_every == 0;
+    if (tested || last.epoch == settings.epochs) {
       const std::vector<float> scores = test_scores();
-      const auto classes = static_cast<int64_t>(train_.classes.size());
+      const auto classes = static_cast<int64_t>(task_.train.classes.size());
       last.top1 = top_k_percent(scores, test_labels_, classes, 1);
       last.top5 = top_k_percent(scores, test_labels_, classes, 5);
     }
@@ -102,20 +108,9 @@ LinearResult LinearEvaluation::run(const std::function<void(const LinearEpoch&)>
   return {last, classifier_.values()};
 }
 
-FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
-                                  const LinearSettings& settings, const AugmentDesc& pixels) {
-  return {backend, encoder, pixels, dataset.size(), settings.eval_batch, settings.dtype};
-}
-
-FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
-                                  const LinearSettings& settings) {
-  return linear_extractor(backend, encoder, dataset, settings,
-                          evaluation_pixels(dataset, settings.eval_size, augment_desc(settings.augment)));
-}
-
 double LinearEvaluation::train_on(ConstTensorRef features, std::span<const int32_t> labels, TensorRef dfeatures) {
   const TensorRef targets = labels_.view({static_cast<int64_t>(labels.size())}, DType::i32);
-  backend_.copy_in(targets, labels.data());
+  task_.backend.copy_in(targets, labels.data());
   return classifier_.train(features, targets, dfeatures);
 }
 
@@ -139,12 +134,13 @@ LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const 
                                const std::function<void(int64_t done, int64_t all)>& on_features) {
   check(settings);
   check(train, test);
+  const LinearTask task{backend, encoder, train, test, settings};
   if (settings.protocol == LinearProtocol::frozen) {
-    const FrozenFeatures features = frozen_features(backend, encoder, train, test, settings, on_features);
-    return frozen_evaluation(backend, encoder, train, test, settings, features, all_images(train))->run(on_epoch);
+    const FrozenFeatures features = frozen_features(task, on_features);
+    return frozen_evaluation(task, features, all_images(train))->run(on_epoch);
   }
   check_network(settings, encoder.config(), train.size());
-  return network_evaluation(backend, encoder, train, test, settings)->run(on_epoch);
+  return network_evaluation(task)->run(on_epoch);
 }
 
 std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& encoder, const Dataset& train,
@@ -163,10 +159,9 @@ std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& e
       results.push_back(evaluation_of(folds[i])->run([&](const LinearEpoch& epoch) { on_epoch(i, epoch); }));
   };
   if (settings.protocol == LinearProtocol::frozen) {
-    const FrozenFeatures features = frozen_features(backend, encoder, train, test, settings, on_features);
-    evaluate_each([&](const std::vector<int32_t>& fold) {
-      return frozen_evaluation(backend, encoder, train, test, settings, features, fold);
-    });
+    const LinearTask task{backend, encoder, train, test, settings};
+    const FrozenFeatures features = frozen_features(task, on_features);
+    evaluate_each([&](const std::vector<int32_t>& fold) { return frozen_evaluation(task, features, fold); });
   } else {
     for (const std::vector<int32_t>& fold : folds) check_network(settings, encoder.config(), std::ssize(fold));
     const EncoderState initial(encoder);
@@ -174,7 +169,7 @@ std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& e
     evaluate_each([&](const std::vector<int32_t>& fold) {
       initial.restore(encoder);
       images = train.subset(fold);
-      return network_evaluation(backend, encoder, images, test, settings);
+      return network_evaluation({backend, encoder, images, test, settings});
     });
   }
   return results;

@@ -23,18 +23,14 @@ std::vector<float> features_of(FeatureExtractor& extractor, const Dataset& datas
 /// Protocol frozen.
 class FrozenEvaluation final : public LinearEvaluation {
  public:
-  FrozenEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                   const LinearSettings& settings, const FrozenFeatures& features, std::vector<int32_t> images)
-      : LinearEvaluation(backend, encoder, train, test, settings),
-        features_(features),
-        images_(std::move(images)),
-        order_(images_.size()) {}
+  FrozenEvaluation(const LinearTask& task, const FrozenFeatures& features, std::vector<int32_t> images)
+      : LinearEvaluation(task), features_(features), images_(std::move(images)), order_(images_.size()) {}
 
  private:
   double train_epoch(int64_t epoch) override {
     const std::vector<float>& features = features_.copies[static_cast<size_t>(epoch) % features_.copies.size()];
-    epoch_permutation(settings_.seed, static_cast<uint32_t>(epoch), order_);
-    const auto width = static_cast<size_t>(dim()), batch = static_cast<size_t>(settings_.batch);
+    epoch_permutation(task_.settings.seed, static_cast<uint32_t>(epoch), order_);
+    const auto width = static_cast<size_t>(dim()), batch = static_cast<size_t>(task_.settings.batch);
     std::vector<float> gathered;
     std::vector<int32_t> labels;
     double loss = 0;
@@ -44,7 +40,7 @@ class FrozenEvaluation final : public LinearEvaluation {
       for (size_t i = first; i < std::min(first + batch, order_.size()); ++i) {
         const auto image = static_cast<size_t>(images_[static_cast<size_t>(order_[i])]);
         gathered.insert(gathered.end(), &features[image * width], &features[image * width] + width);
-        labels.push_back(train_.labels[image]);
+        labels.push_back(task_.train.labels[image]);
       }
       loss += train_on(classifier_.upload(gathered), labels) * static_cast<double>(labels.size());
     }
@@ -54,7 +50,7 @@ class FrozenEvaluation final : public LinearEvaluation {
   std::vector<float> test_scores() override {
     std::vector<float> scores;
     const std::span<const float> features(features_.test);
-    const size_t piece = static_cast<size_t>(settings_.eval_batch * dim());
+    const size_t piece = static_cast<size_t>(task_.settings.eval_batch * dim());
     for (size_t at = 0; at < features.size(); at += piece)
       append_logits(features.subspan(at, std::min(piece, features.size() - at)), scores);
     return scores;
@@ -67,10 +63,10 @@ class FrozenEvaluation final : public LinearEvaluation {
 
 }  // namespace
 
-FrozenFeatures frozen_features(Backend& backend, const ParameterStore& encoder, const Dataset& train,
-                               const Dataset& test, const LinearSettings& settings,
+FrozenFeatures frozen_features(const LinearTask& task,
                                const std::function<void(int64_t done, int64_t all)>& on_features) {
-  const std::vector<int32_t> images = all_images(train), test_images = labelled_images(test);
+  const LinearSettings& settings = task.settings;
+  const std::vector<int32_t> images = all_images(task.train), test_images = labelled_images(task.test);
   const int64_t all = std::ssize(images) * std::max(1, settings.views) + std::ssize(test_images);
   int64_t done = 0;
   const auto count = [&](int64_t of_batch) {
@@ -80,23 +76,22 @@ FrozenFeatures frozen_features(Backend& backend, const ParameterStore& encoder, 
   const ViewSampler whole = evaluation_views(settings.eval_size);
   FrozenFeatures out;
   if (settings.views == 0) {
-    FeatureExtractor of_train = linear_extractor(backend, encoder, train, settings);
-    out.copies.push_back(features_of(of_train, train, images, whole, 0, count));
+    FeatureExtractor of_train = task.extractor(task.train);
+    out.copies.push_back(features_of(of_train, task.train, images, whole, 0, count));
   } else {
-    FeatureExtractor augmented = linear_extractor(backend, encoder, train, settings, augment_desc(settings.augment));
+    FeatureExtractor augmented = task.view_extractor();
     for (int copy = 0; copy < settings.views; ++copy)
-      out.copies.push_back(features_of(augmented, train, images, training_views(settings.augment, settings.seed),
+      out.copies.push_back(features_of(augmented, task.train, images, training_views(settings.augment, settings.seed),
                                        static_cast<uint32_t>(copy), count));
   }
-  FeatureExtractor of_test = linear_extractor(backend, encoder, test, settings);
-  out.test = features_of(of_test, test, test_images, whole, 0, count);
+  FeatureExtractor of_test = task.extractor(task.test);
+  out.test = features_of(of_test, task.test, test_images, whole, 0, count);
   return out;
 }
 
-std::unique_ptr<LinearEvaluation> frozen_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train,
-                                                    const Dataset& test, const LinearSettings& settings,
-                                                    const FrozenFeatures& features, std::vector<int32_t> images) {
-  return std::make_unique<FrozenEvaluation>(backend, encoder, train, test, settings, features, std::move(images));
+std::unique_ptr<LinearEvaluation> frozen_evaluation(const LinearTask& task, const FrozenFeatures& features,
+                                                    std::vector<int32_t> images) {
+  return std::make_unique<FrozenEvaluation>(task, features, std::move(images));
 }
 
 }  // namespace dcl

@@ -7,17 +7,23 @@
 
 namespace dcl {
 
-/// For views of `pixels` of the data set; or for its whole images.
-FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
-                                  const LinearSettings& settings, const AugmentDesc& pixels);
-FeatureExtractor linear_extractor(Backend& backend, const ParameterStore& encoder, const Dataset& dataset,
-                                  const LinearSettings& settings);
+/// What an evaluation is of; all of it outlives the evaluation.
+struct LinearTask {
+  Backend& backend;
+  ParameterStore& encoder;
+  const Dataset &train, &test;
+  const LinearSettings& settings;
+
+  /// The encoder for whole images of a data set.
+  FeatureExtractor extractor(const Dataset& dataset) const;
+  /// The encoder for augmented views of the training images.
+  FeatureExtractor view_extractor() const;
+};
 
 /// The classifier and the test images.
 class LinearEvaluation {
  public:
-  LinearEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                   const LinearSettings& settings);
+  explicit LinearEvaluation(const LinearTask& task);
   virtual ~LinearEvaluation() = default;
 
   LinearResult run(const std::function<void(const LinearEpoch&)>& on_epoch);
@@ -28,15 +34,12 @@ class LinearEvaluation {
   /// Logits of the test images.
   virtual std::vector<float> test_scores() = 0;
 
-  int64_t dim() const { return feature_width(encoder_.config()); }
+  int64_t dim() const { return feature_width(task_.encoder.config()); }
   /// One update of the classifier; returns the mean loss. dfeatures: as LinearClassifier::train.
   double train_on(ConstTensorRef features, std::span<const int32_t> labels, TensorRef dfeatures = {});
   void append_logits(std::span<const float> features, std::vector<float>& scores);
 
-  Backend& backend_;
-  ParameterStore& encoder_;
-  const Dataset &train_, &test_;
-  const LinearSettings& settings_;
+  const LinearTask task_;
   LinearClassifier classifier_;
   Buffer labels_;
   std::vector<int32_t> test_images_, test_labels_;
@@ -47,16 +50,13 @@ struct FrozenFeatures {
   std::vector<std::vector<float>> copies;  ///< of the training images: whole, or settings.views augmented copies
   std::vector<float> test;                 ///< of the labelled test images
 };
-FrozenFeatures frozen_features(Backend& backend, const ParameterStore& encoder, const Dataset& train,
-                               const Dataset& test, const LinearSettings& settings,
+FrozenFeatures frozen_features(const LinearTask& task,
                                const std::function<void(int64_t done, int64_t all)>& on_features);
 /// Trains on the features of `images`, indices into `train`.
-std::unique_ptr<LinearEvaluation> frozen_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train,
-                                                    const Dataset& test, const LinearSettings& settings,
-                                                    const FrozenFeatures& features, std::vector<int32_t> images);
+std::unique_ptr<LinearEvaluation> frozen_evaluation(const LinearTask& task, const FrozenFeatures& features,
+                                                    std::vector<int32_t> images);
 
 /// Protocols batch and finetune: augmented views go through the network in training mode.
-std::unique_ptr<LinearEvaluation> network_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train,
-                                                     const Dataset& test, const LinearSettings& settings);
+std::unique_ptr<LinearEvaluation> network_evaluation(const LinearTask& task);
 
 }  // namespace dcl

@@ -23,11 +23,11 @@ LoaderOptions loader_options(const LinearSettings& settings) {
 /// Protocol batch.
 class BatchEvaluation : public LinearEvaluation {
  public:
-  BatchEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                  const LinearSettings& settings)
-      : LinearEvaluation(backend, encoder, train, test, settings),
-        loader_(train, backend, training_views(settings.augment, settings.seed), loader_options(settings)),
-        input_(backend, augment_desc(settings.augment), settings.batch, 1) {
+  explicit BatchEvaluation(const LinearTask& task)
+      : LinearEvaluation(task),
+        loader_(task.train, task.backend, training_views(task.settings.augment, task.settings.seed),
+                loader_options(task.settings)),
+        input_(task.backend, augment_desc(task.settings.augment), task.settings.batch, 1) {
     loader_.start();
   }
 
@@ -42,13 +42,14 @@ class BatchEvaluation : public LinearEvaluation {
   const TrainingPlan& network(int64_t images) {
     const auto found = networks_.find(images);
     if (found != networks_.end()) return found->second;
+    const LinearSettings& settings = task_.settings;
     const NetworkShape shape{.batch = images,
                              .views = 1,
-                             .height = settings_.augment.size,
-                             .width = settings_.augment.size,
-                             .dtype = settings_.dtype,
-                             .backward = settings_.protocol == LinearProtocol::finetune};
-    return networks_.try_emplace(images, backend_, encoder_.config(), shape).first->second;
+                             .height = settings.augment.size,
+                             .width = settings.augment.size,
+                             .dtype = settings.dtype,
+                             .backward = settings.protocol == LinearProtocol::finetune};
+    return networks_.try_emplace(images, task_.backend, task_.encoder.config(), shape).first->second;
   }
 
   double train_epoch(int64_t) override {
@@ -59,7 +60,7 @@ class BatchEvaluation : public LinearEvaluation {
       const TrainingPlan& net = network(batch->images);
       input_.upload(*batch);
       input_.make_views(net.input());
-      net.forward(encoder_, /*update_running=*/true);
+      net.forward(task_.encoder, /*update_running=*/true);
       loss += learn(net, batch->labels) * static_cast<double>(batch->images);
       images += batch->images;
     }
@@ -68,11 +69,11 @@ class BatchEvaluation : public LinearEvaluation {
 
   std::vector<float> test_scores() override {
     std::vector<float> scores;
-    linear_extractor(backend_, encoder_, test_, settings_).extract(test_, test_images_, evaluation_views(settings_.eval_size), 0,
-                             [&](std::span<const float> rows) {
-                               append_logits(rows, scores);
-                               return true;
-                             });
+    const auto keep = [&](std::span<const float> rows) {
+      append_logits(rows, scores);
+      return true;
+    };
+    task_.extractor(task_.test).extract(task_.test, test_images_, evaluation_views(task_.settings.eval_size), 0, keep);
     return scores;
   }
 
@@ -84,16 +85,14 @@ class BatchEvaluation : public LinearEvaluation {
 /// Protocol finetune: the gradient goes on into the encoder.
 class FinetuneEvaluation final : public BatchEvaluation {
  public:
-  FinetuneEvaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
-                     const LinearSettings& settings)
-      : BatchEvaluation(backend, encoder, train, test, settings),
-        optimizer_(backend, encoder, {.weight_decay = settings.weight_decay}) {}
+  explicit FinetuneEvaluation(const LinearTask& task)
+      : BatchEvaluation(task), optimizer_(task.backend, task.encoder, {.weight_decay = task.settings.weight_decay}) {}
 
  private:
   double learn(const TrainingPlan& network, std::span<const int32_t> labels) override {
     const double loss = train_on(network.features(), labels, network.feature_gradients());
-    network.backward(encoder_);
-    optimizer_.prepare(updates_++, settings_.lr);
+    network.backward(task_.encoder);
+    optimizer_.prepare(updates_++, task_.settings.lr);
     optimizer_.update();  // the classifier has refused a loss that is not finite
     return loss;
   }
@@ -104,11 +103,9 @@ class FinetuneEvaluation final : public BatchEvaluation {
 
 }  // namespace
 
-std::unique_ptr<LinearEvaluation> network_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train,
-                                                     const Dataset& test, const LinearSettings& settings) {
-  if (settings.protocol == LinearProtocol::finetune)
-    return std::make_unique<FinetuneEvaluation>(backend, encoder, train, test, settings);
-  return std::make_unique<BatchEvaluation>(backend, encoder, train, test, settings);
+std::unique_ptr<LinearEvaluation> network_evaluation(const LinearTask& task) {
+  if (task.settings.protocol == LinearProtocol::finetune) return std::make_unique<FinetuneEvaluation>(task);
+  return std::make_unique<BatchEvaluation>(task);
 }
 
 }  // namespace dcl
