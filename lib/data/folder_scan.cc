@@ -56,11 +56,23 @@ struct Entries {
   std::vector<std::string> directories, images;  ///< names, sorted by bytes, without hidden ones
 };
 
+[[noreturn]] void fail_read(const std::string& path) {
+  fail(ErrorKind::data, "cannot read the folder " + quoted(path) + ": " + std::strerror(errno));
+}
+
+/// Null at the end, which is not taken for a failed read: images would be missing without a word.
+const dirent* next_entry(DIR* dir, const std::string& path) {
+  errno = 0;
+  const dirent* entry = ::readdir(dir);
+  if (!entry && errno != 0) fail_read(path);
+  return entry;
+}
+
 Entries read_directory(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(path.c_str()), ::closedir);
-  if (!dir) fail(ErrorKind::data, "cannot read the folder " + quoted(path) + ": " + std::strerror(errno));
+  if (!dir) fail_read(path);
   Entries entries;
-  while (const dirent* entry = ::readdir(dir.get())) {
+  for (const dirent* entry = next_entry(dir.get(), path); entry; entry = next_entry(dir.get(), path)) {
     const std::string name = entry->d_name;
     if (name.front() == '.') continue;
     const bool unclear = entry->d_type == DT_UNKNOWN || entry->d_type == DT_LNK;

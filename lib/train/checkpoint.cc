@@ -1,13 +1,13 @@
 #include "train/checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <set>
 #include <type_traits>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/number.h"
 #include "io/atomic_file.h"
 #include "io/csv.h"
 #include "io/fault.h"
@@ -38,13 +38,11 @@ constexpr std::string_view kPrefix = "step-", kModelSuffix = ".safetensors", kSt
 template <class T>
 T number_at(const SafetensorsFile& file, const char* key) {
   const std::string& text = file.metadata(key);
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool below_zero = std::is_integral_v<T> && value < 0;
-  if (error != std::errc() || end != text.data() + text.size() || below_zero)
+  const auto value = parse_number<T>(text);
+  if (!value || (std::is_integral_v<T> && *value < 0))
     fail(ErrorKind::data, "checkpoint " + quoted(file.path()) + ": metadata '" + key + "' is " + quoted(text) +
                               ", expected a number" + (std::is_integral_v<T> ? " of 0 or more" : ""));
-  return value;
+  return *value;
 }
 
 std::string step_name(int64_t step) {
@@ -57,11 +55,8 @@ std::string step_name(int64_t step) {
 std::optional<int64_t> step_of(const std::string& name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kModelSuffix) || name.ends_with(kStateSuffix)) return std::nullopt;
   const std::string digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kModelSuffix.size());
-  int64_t step = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
-  if (error != std::errc() || end != digits.data() + digits.size() || step < 0 || step_name(step) != "step-" + digits)
-    return std::nullopt;
-  return step;
+  const auto step = parse_number<int64_t>(digits);
+  return step && *step >= 0 && step_name(*step) == "step-" + digits ? step : std::nullopt;
 }
 
 fs::path state_beside(const fs::path& model) {
@@ -196,6 +191,7 @@ std::vector<int64_t> CheckpointFolder::steps() const {
     if (entry->is_symlink(ignored)) continue;
     if (const auto step = step_of(entry->path().filename().string())) found.push_back(*step);
   }
+  if (error && error != std::errc::no_such_file_or_directory) fail_io("cannot list the folder", folder_, error.value());
   std::sort(found.begin(), found.end());
   return found;
 }

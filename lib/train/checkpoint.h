@@ -80,7 +80,7 @@ class CheckpointFolder {
   void prune(int64_t keep_last, int64_t keep_every) const noexcept;
 
   const std::filesystem::path& path() const { return folder_; }
-  /// Steps that have a model file, ascending.
+  /// Steps that have a model file, ascending; none where there is no folder. Error{io} when it cannot be read.
   std::vector<int64_t> steps() const;
 
  private:

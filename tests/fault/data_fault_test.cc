@@ -1,9 +1,12 @@
 // Damaged, missing and strange input data: every case ends in one line of the documented kind that names file, expected
 // and actual size, or in a counted skip; none hangs.
+#include <dirent.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <functional>
 
@@ -11,6 +14,22 @@
 #include "data/dataset.h"
 #include "support/image_fixtures.h"
 #include "support/process.h"
+
+namespace {
+/// Entries of folders that can still be read; below 0: all.
+int g_readable_entries = -1;
+}  // namespace
+
+/// Stands before the system's own for the library, too.
+dirent* readdir(DIR* folder) {
+  static const auto next = reinterpret_cast<dirent* (*)(DIR*)>(dlsym(RTLD_NEXT, "readdir64"));
+  if (g_readable_entries == 0) {
+    errno = EIO;
+    return nullptr;
+  }
+  if (g_readable_entries > 0) --g_readable_entries;
+  return next(folder);
+}
 
 namespace dcl {
 namespace {
@@ -47,6 +66,14 @@ class DataFault : public testing::Test {
   }
   test::TemporaryFolder folder_;
 };
+
+TEST_F(DataFault, AFolderThatCannotBeReadToItsEndIsNoSmallerFolder) {
+  good_images(5);
+  ASSERT_EQ(load_dataset(spec("folder")).size(), 5);
+  g_readable_entries = 5;  // the folder of the class is opened and not read to its end
+  expect_data_error(spec("folder"), {"cannot read the folder", "Input/output error"});
+  g_readable_entries = -1;
+}
 
 TEST_F(DataFault, Stl10) {
   const std::string two(2 * 27648, '\1');

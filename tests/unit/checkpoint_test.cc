@@ -112,6 +112,18 @@ TEST_F(CheckpointTest, RunDirectoryIsItsNewestValidCheckpoint) {
   }
 }
 
+TEST_F(CheckpointTest, AFolderThatCannotBeListedIsNotAnEmptyOne) {
+  EXPECT_EQ(CheckpointFolder(temporary_ / "nothing").steps(), std::vector<int64_t>{}) << "before the first checkpoint";
+  const fs::path file = temporary_ / "file";
+  std::ofstream(file) << "in the folder's place";
+  for (const char* resume : {"auto", "never", "must"}) try {
+      choose_checkpoint(resume, CheckpointFolder(file));
+      ADD_FAILURE() << resume << ": the run would start afresh";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::io) << error.what();
+    }
+}
+
 TEST_F(CheckpointTest, FileSystemWithoutLinksHasCopies) {
   save(5);  // with a link, as from another system
   set_fault_plan("symlink:1+:EPERM");
