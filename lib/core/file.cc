@@ -8,23 +8,35 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/number.h"
 
 namespace dcl {
 namespace {
 
 std::string reason(int error) { return std::strerror(error); }
 
+template <class Bytes>
+Bytes read_whole(const std::string& path, int64_t limit) {
+  const InputFile file(path);
+  if (file.size() > limit) {
+    fail(ErrorKind::data, quoted(path) + " has " + std::to_string(file.size()) + " bytes, more than the limit of " +
+                              std::to_string(limit));
+  }
+  Bytes bytes(static_cast<size_t>(file.size()), 0);
+  file.read(0, bytes.data(), bytes.size());
+  return bytes;
+}
+
 }  // namespace
 
 std::string escaped(std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
   std::string out;
   for (const char raw : text) {
     const auto c = static_cast<unsigned char>(raw);
     if (c == '\n') {
       out += "\\n";
     } else if (c < 0x20 || c == 0x7F) {
-      out += {'\\', 'x', kHex[c >> 4], kHex[c & 15]};
+      out += {'\\', 'x', kHexDigits[c >> 4], kHexDigits[c & 15]};
     } else {
       out += raw;
     }
@@ -70,14 +82,8 @@ void InputFile::read(int64_t offset, std::span<uint8_t> out) const {
 }
 
 std::vector<uint8_t> read_file(const std::string& path, int64_t limit) {
-  const InputFile file(path);
-  if (file.size() > limit) {
-    fail(ErrorKind::data, quoted(path) + " has " + std::to_string(file.size()) + " bytes, more than the limit of " +
-                              std::to_string(limit));
-  }
-  std::vector<uint8_t> bytes(static_cast<size_t>(file.size()));
-  file.read(0, bytes);
-  return bytes;
+  return read_whole<std::vector<uint8_t>>(path, limit);
 }
+std::string read_text(const std::string& path, int64_t limit) { return read_whole<std::string>(path, limit); }
 
 }  // namespace dcl

@@ -40,5 +40,6 @@ class InputFile {
 
 /// A whole file; Error{data} when it is larger than `limit` bytes.
 std::vector<uint8_t> read_file(const std::string& path, int64_t limit);
+std::string read_text(const std::string& path, int64_t limit);
 
 }  // namespace dcl

@@ -3,8 +3,6 @@
 // thread.
 #include <sys/stat.h>
 
-#include <limits>
-
 #include "core/error.h"
 #include "core/parallel.h"
 #include "data/decode.h"

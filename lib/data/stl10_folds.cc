@@ -94,9 +94,7 @@ std::vector<Fold> load_stl10_folds(const DatasetSpec& spec) {
   for (const std::string& needed : {labels, file}) require_data_file("stl10", needed);
   const int64_t images = InputFile(labels).size();  // a byte for each; load_dataset finds as many images or refuses
   if (images == 0) fail(ErrorKind::data, "stl10: " + quoted(labels) + " is empty, expected the labels of images");
-  const std::vector<uint8_t> bytes = read_file(file, kMostBytes);
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  std::vector<Fold> folds = parse_stl10_folds(file, text, images);
+  std::vector<Fold> folds = parse_stl10_folds(file, read_text(file, kMostBytes), images);
   if (const auto size = std::ssize(folds.front()); size != kPublishedImages)
     log(LogLevel::warning, "stl10: folds in " + quoted(file) + " have " + std::to_string(size) +
                                " images; the published ones have " + std::to_string(kPublishedImages));

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <random>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/number.h"
 #include "io/byte_source.h"
 #include "io/fault.h"
 #include "io/file.h"
@@ -47,9 +47,7 @@ pid_t owner_of(std::string_view name) {
   if (dot == tail.npos || tail.size() - dot - 1 != 8) return 0;
   for (const char c : tail.substr(dot + 1))
     if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return 0;
-  long pid = 0;
-  const auto [end, status] = std::from_chars(tail.data(), tail.data() + dot, pid);
-  return status == std::errc() && end == tail.data() + dot && pid > 0 ? static_cast<pid_t>(pid) : 0;
+  return std::max(parse_number<pid_t>(tail.substr(0, dot)).value_or(0), pid_t{0});
 }
 
 /// Runs a system call behind its failpoint; returns 0 or errno.
@@ -151,7 +149,6 @@ void AtomicFile::write(const void* data, size_t bytes) {
     const size_t part = std::min(bytes, kBufferBytes - buffer_.size());
     if (part == kBufferBytes) {  // an empty buffer and a whole block: no copy
       write_all(cursor, part, -1);
-      flushed_ += part;
     } else {
       buffer_.append(cursor, part);
       if (buffer_.size() == kBufferBytes) flush();
@@ -169,7 +166,6 @@ void AtomicFile::overwrite(uint64_t offset, const void* data, size_t bytes) {
 
 void AtomicFile::flush() {
   write_all(buffer_.data(), buffer_.size(), -1);
-  flushed_ += buffer_.size();
   buffer_.clear();
 }
 

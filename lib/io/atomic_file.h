@@ -46,7 +46,7 @@ class AtomicFile {
 
   std::filesystem::path path_, temporary_;
   std::string buffer_;
-  uint64_t expected_, size_ = 0, flushed_ = 0;
+  uint64_t expected_, size_ = 0;
   bool reserved_ = false;
   int fd_ = -1;
 };

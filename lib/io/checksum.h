@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/number.h"
+
 namespace dcl {
 
 /// Takes bytes in pieces. Not copyable: the state is 64-byte aligned and large.
@@ -22,8 +24,8 @@ class Checksum {
     XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state_));
     std::string out;
     for (const unsigned char byte : canonical.digest) {
-      out += "0123456789abcdef"[byte >> 4];
-      out += "0123456789abcdef"[byte & 15];
+      out += kHexDigits[byte >> 4];
+      out += kHexDigits[byte & 15];
     }
     return out;
   }

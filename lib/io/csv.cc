@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "io/file.h"
+#include "core/file.h"
 
 namespace dcl {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <mutex>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/number.h"
 
 namespace dcl {
 namespace {
@@ -74,8 +74,8 @@ Fault parse_fault(std::string_view text) {
     fault.onwards = true;
     number.remove_suffix(1);
   }
-  const auto [end, status] = std::from_chars(number.data(), number.data() + number.size(), fault.number);
-  if (status != std::errc() || end != number.data() + number.size() || fault.number < 1) fail_plan(text);
+  fault.number = parse_number<int>(number).value_or(0);
+  if (fault.number < 1) fail_plan(text);
   if (op == "any")
     fault.any = true;
   else if (const IoOp* known = lookup(kOps, op))

@@ -4,7 +4,6 @@
 #include "io/byte_source.h"
 #include "io/crc32.h"
 #include "io/npy_header.h"
-#include "io/tensor_source.h"
 
 namespace dcl {
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/error.h"
 #include "core/file.h"
 #include "io/npy_data.h"
 #include "io/tensor_limits.h"

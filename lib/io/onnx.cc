@@ -1,7 +1,5 @@
 #include "io/onnx.h"
 
-#include <memory>
-
 #include "core/error.h"
 #include "core/file.h"
 #include "io/atomic_file.h"

@@ -1,7 +1,6 @@
 #include "io/safetensors.h"
 
 #include "core/error.h"
-#include "core/file.h"
 #include "io/checksum.h"
 #include "io/file_format.h"
 #include "io/safetensors_header.h"

@@ -17,8 +17,6 @@ struct SafetensorsHeader {
 /// Longest header accepted, as in the reference implementation.
 inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 inline constexpr size_t kMaxMetadata = kMaxTensors + 1000;
-/// Names, keys and values together: bounds what a hostile header can make a reader allocate.
-inline constexpr size_t kMaxTextBytes = size_t{24} << 20;
 inline constexpr size_t kMaxStringBytes = size_t{4} << 20;  ///< of JSON text, escapes counted as one
 inline constexpr size_t kMaxNumberBytes = 64;               ///< anything that is no string
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/number.h"
 #include "io/utf8.h"
 
 namespace dcl {
@@ -28,14 +29,13 @@ std::string decimal(double value) {
 
 /// Of a hue in degrees, saturation and lightness in [0, 1], as CSS defines hsl().
 std::string hsl_colour(double hue, double saturation, double lightness) {
-  constexpr char kDigits[] = "0123456789abcdef";
   std::string colour = "#";
   for (const double offset : {0.0, 8.0, 4.0}) {
     const double k = std::fmod(offset + hue / 30, 12);
     const double ramp = std::clamp(std::min(k - 3, 9 - k), -1.0, 1.0);
     const double value = lightness - saturation * std::min(lightness, 1 - lightness) * ramp;
     const auto level = static_cast<unsigned>(std::lround(255 * value));
-    colour += {kDigits[level / 16], kDigits[level % 16]};
+    colour += {kHexDigits[level / 16], kHexDigits[level % 16]};
   }
   return colour;
 }

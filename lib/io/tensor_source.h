@@ -13,8 +13,6 @@
 
 namespace dcl {
 
-class AtomicFile;
-
 /// A tensor to be written; `produce` is called once, when its turn comes, and must hand over exactly its bytes. It may
 /// reuse one staging buffer for every tensor (device to host copies).
 struct TensorSource {

@@ -1,6 +1,7 @@
 // Validity of UTF-8, as RFC 3629 has it: shortest forms, no surrogates, nothing above U+10FFFF.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -32,6 +33,22 @@ inline bool is_utf8(std::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+/// Whether a byte begins a character rather than going on with one.
+inline bool begins_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }
+
+/// Characters of a text, each a column of a terminal.
+inline int count_characters(std::string_view text) {
+  return static_cast<int>(std::count_if(text.begin(), text.end(), begins_character));
+}
+
+/// The first so many characters; all of a shorter text.
+inline std::string_view first_characters(std::string_view text, int count) {
+  size_t end = 0;
+  for (; end < text.size(); ++end)
+    if (begins_character(text[end]) && count-- <= 0) break;
+  return text.substr(0, end);
 }
 
 /// The text with U+FFFD for every byte that belongs to no character: for readers that refuse the whole file otherwise.

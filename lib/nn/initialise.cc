@@ -1,6 +1,5 @@
 // Initial values as published. Every output channel of every tensor has its own stream of random numbers, drawn in
 // PyTorch's order of elements, so the values do not depend on threads or on our memory layout.
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 

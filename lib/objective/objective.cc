@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
+
+#include "core/number.h"
 
 namespace dcl {
 namespace {
@@ -62,10 +63,7 @@ BetaAnneal parse_beta_anneal(std::string_view name) { return parse("beta anneali
 
 std::optional<double> parse_tau_plus(const std::string& text) {
   if (text == "auto") return std::nullopt;
-  double value = 0;
-  const char *begin = text.data() + text.starts_with('+'), *end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(begin, end, value);
-  if (error == std::errc() && rest == end) return value;
+  if (const auto value = parse_number<double>(without_plus(text))) return value;
   fail(ErrorKind::usage, "tau_plus is '" + text + "', expected a number in [0, 1) or auto");
 }
 

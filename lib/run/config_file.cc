@@ -176,13 +176,13 @@ std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& 
 }
 
 std::vector<ConfigEntry> read_config(const std::filesystem::path& path) {
-  std::vector<uint8_t> bytes;
+  std::string text;
   try {
-    bytes = read_file(path, kMaxConfigBytes);
+    text = read_text(path, kMaxConfigBytes);
   } catch (const Error& error) {
     fail(ErrorKind::usage, std::string("configuration file: ") + error.what());
   }
-  return parse_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.native());
+  return parse_config(text, path.native());
 }
 
 std::string toml_string(std::string_view text) {

@@ -18,7 +18,7 @@ struct ConfigEntry {
 
 /// Throws Error{usage} "run.toml:3: ..." when the text is not of that form or a key stands twice.
 std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& name);
-/// Reads the file first; Error{io} when it cannot be read.
+/// Reads the file first; Error{usage} also when it cannot be read.
 std::vector<ConfigEntry> read_config(const std::filesystem::path& path);
 
 /// `text` as a TOML basic string, quotes included.

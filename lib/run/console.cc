@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <string>
 
 #include "io/file.h"
+#include "io/utf8.h"
 
 namespace dcl {
 namespace {
@@ -37,17 +39,6 @@ bool locale_is_utf8() {
 
 /// Control characters are none of a line's: they would end it, or tell the terminal to do something.
 char printable(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c; }
-
-/// The first `columns` characters of UTF-8 text (one column each).
-std::string cut(std::string_view text, int columns) {
-  std::string out;
-  for (const char c : text) {
-    const bool starts_character = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-    if (starts_character && columns-- <= 0) break;
-    out += printable(c);
-  }
-  return out;
-}
 
 std::string one_line(std::string_view text) {
   std::string out(text);
@@ -116,7 +107,7 @@ void Console::error(std::string_view message) { emit("error: ", kRed, message); 
 void Console::status(std::string_view text) {
   const std::lock_guard guard(mutex_);
   if (!traits_.live || (text.empty() && status_.empty())) return;
-  status_ = cut(text, columns() - 1);  // a full last column would wrap on some terminals
+  status_ = one_line(first_characters(text, columns() - 1));  // a full last column would wrap on some terminals
   put(kWipe + status_);
 }
 

@@ -3,12 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/number.h"
 #include "io/atomic_file.h"
 #include "io/csv.h"
 #include "io/file.h"
@@ -30,10 +30,8 @@ nlohmann::ordered_json json_of(const MetricValue& value) {
   return std::visit([](const auto& plain) { return nlohmann::ordered_json(plain); }, value);
 }
 
-std::string read_text(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return "";
-  const std::vector<uint8_t> bytes = read_file(path, kMaxMetricsBytes);
-  return {bytes.begin(), bytes.end()};
+std::string text_in(const std::filesystem::path& path) {
+  return std::filesystem::exists(path) ? read_text(path, kMaxMetricsBytes) : "";
 }
 
 /// Calls use(line without its end) for each complete line; what follows the last line end was cut off by a kill.
@@ -44,7 +42,7 @@ void for_each_line(std::string_view text, Use&& use) {
 
 /// Keeps the records up to the step; `columns` grows by those the old file has not.
 void rewrite_csv(const std::filesystem::path& path, std::vector<std::string>& columns, int64_t last_step) {
-  const std::string text = read_text(path);
+  const std::string text = text_in(path);
   std::vector<std::string> header;
   std::string kept;
   size_t step_column = 0;
@@ -61,12 +59,8 @@ void rewrite_csv(const std::filesystem::path& path, std::vector<std::string>& co
       kept = csv_line(header);
       return;
     }
-    int64_t step = std::numeric_limits<int64_t>::max();
-    if (fields.size() > step_column) {
-      const std::string& field = fields[step_column];
-      std::from_chars(field.data(), field.data() + field.size(), step);
-    }
-    if (step > last_step) return;
+    const auto step = fields.size() > step_column ? parse_number<int64_t>(fields[step_column]) : std::nullopt;
+    if (!step || *step > last_step) return;
     fields.resize(header.size());
     kept += csv_line(fields);
   });
@@ -75,7 +69,7 @@ void rewrite_csv(const std::filesystem::path& path, std::vector<std::string>& co
 }
 
 void rewrite_json(const std::filesystem::path& path, int64_t last_step) {
-  const std::string text = read_text(path);
+  const std::string text = text_in(path);
   std::string kept;
   for_each_line(text, [&](std::string_view line) {
     const auto record = nlohmann::json::parse(line, nullptr, false);

@@ -1,9 +1,12 @@
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <charconv>
+#include <cctype>
 #include <cmath>
 #include <set>
 
 #include "core/error.h"
+#include "core/number.h"
 #include "io/csv.h"
 #include "run/config_file.h"
 #include "run/options.h"
@@ -11,34 +14,18 @@
 namespace dcl {
 namespace {
 
-std::string joined(const std::vector<std::string>& words, const char* separator) {
+std::string lower_case(std::string_view text) {
   std::string out;
-  for (const std::string& word : words) {
-    if (!out.empty()) out += separator;
-    out += word;
-  }
+  for (const char c : text) out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return out;
 }
 
-template <class T>
-bool parse_number(std::string_view text, T& value) {
-  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return status == std::errc() && end == text.data() + text.size() && !text.empty();
+/// What a number is called in messages.
+template <class Number>
+std::string kind_of_number() {
+  if (std::is_unsigned_v<Number>) return "a whole number of 0 or more";
+  return std::is_integral_v<Number> ? "a whole number" : "a number";
 }
-
-}  // namespace
-
-bool boolean_value(std::string_view text, bool& ok) {
-  std::string lower;
-  for (const char c : text) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  static const std::set<std::string, std::less<>> yes = {"true", "1", "yes", "on"},
-                                                  no = {"false", "0", "no", "off", ""};
-  ok = yes.contains(lower) || no.contains(lower);
-  return yes.contains(lower);
-}
-
-namespace {
 
 /// Insertions, deletions, substitutions and swaps of neighbours that turn a into b.
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -58,10 +45,16 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::optional<bool> boolean_of(std::string_view text) {
+  static const std::set<std::string, std::less<>> yes = {"true", "1", "yes", "on"},
+                                                  no = {"false", "0", "no", "off", ""};
+  const std::string word = lower_case(text);
+  return yes.contains(word) || no.contains(word) ? std::optional(yes.contains(word)) : std::nullopt;
+}
+
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates) {
-  std::string wanted(word.substr(0, 64));
+  std::string wanted = lower_case(word.substr(0, 64));
   std::ranges::replace(wanted, '-', '_');
-  for (char& c : wanted) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   const size_t tail = wanted.rfind('.');
   if (tail != wanted.npos) wanted.erase(0, tail + 1);
   std::string best;
@@ -101,52 +94,43 @@ Option& Option::positional() {
   return *this;
 }
 
-void Option::check_range(double value, const std::string& text, const std::string& where) const {
+void Option::check_range(const Given& given, double value) const {
   if (limited_ && !(value >= low_ && value <= high_))
-    fail(ErrorKind::usage,
-         where + ": " + text + " is out of range, expected " + number_text(low_) + " to " + number_text(high_));
+    fail(ErrorKind::usage, given.where + ": " + given.text + " is out of range, expected " + number_text(low_) +
+                               " to " + number_text(high_));
 }
 
-void Option::assign_one(const std::string& text, const std::string& where) {
-  const auto fail_value = [&](const std::string& expected) {
-    fail(ErrorKind::usage, where + ": expected " + expected + ", got '" + text + "'");
-  };
-  const auto number = [&](auto* to) {
-    std::remove_pointer_t<decltype(to)> value{};
-    using Number = decltype(value);
-    if (!parse_number(text, value))
-      fail_value(std::is_unsigned_v<Number>   ? "a whole number of 0 or more"
-                 : std::is_integral_v<Number> ? "a whole number"
-                                              : "a number");
-    if (!std::isfinite(static_cast<double>(value))) fail_value("a finite number");
-    check_range(static_cast<double>(value), text, where);
-    *to = value;
-  };
-  const auto word = [&] {
-    if (words_.empty() || std::ranges::find(words_, text) != words_.end()) return;
-    const std::string near = nearest_name(text, words_);
-    fail_value("one of " + joined(words_, ", ") + (near.empty() ? "" : " (did you mean " + near + "?)"));
-  };
-  if (auto* const* flag = std::get_if<bool*>(&target_)) {
-    bool ok = false;
-    **flag = boolean_value(text, ok);
-    if (!ok) fail_value("true or false");
-  } else if (auto* const* path = std::get_if<std::filesystem::path*>(&target_)) {
-    **path = text;
-  } else if (auto* const* string = std::get_if<std::string*>(&target_)) {
-    word();
-    **string = text;
-  } else if (auto* const* list = std::get_if<std::vector<std::string>*>(&target_)) {
-    word();
-    (*list)->push_back(text);
-  } else if (auto* const* i = std::get_if<int*>(&target_)) {
-    number(*i);
-  } else if (auto* const* l = std::get_if<int64_t*>(&target_)) {
-    number(*l);
-  } else if (auto* const* u = std::get_if<uint64_t*>(&target_)) {
-    number(*u);
+void Option::fail_value(const Given& given, const std::string& expected) {
+  fail(ErrorKind::usage, given.where + ": expected " + expected + ", got '" + given.text + "'");
+}
+
+void Option::check_word(const Given& given) const {
+  if (words_.empty() || std::ranges::find(words_, given.text) != words_.end()) return;
+  const std::string near = nearest_name(given.text, words_);
+  fail_value(given,
+             fmt::format("one of {}{}", fmt::join(words_, ", "), near.empty() ? "" : " (did you mean " + near + "?)"));
+}
+
+template <class T>
+void Option::take(const Given& given, T& target) const {
+  if constexpr (std::is_same_v<T, bool>) {
+    const std::optional<bool> value = boolean_of(given.text);
+    if (!value) fail_value(given, "true or false");
+    target = *value;
+  } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    target = given.text;
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    check_word(given);
+    target = given.text;
+  } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    check_word(given);
+    target.push_back(given.text);
   } else {
-    number(std::get<double*>(target_));
+    const std::optional<T> value = parse_number<T>(without_plus(given.text));
+    if (!value) fail_value(given, kind_of_number<T>());
+    if (!std::isfinite(static_cast<double>(*value))) fail_value(given, "a finite number");
+    check_range(given, static_cast<double>(*value));
+    target = *value;
   }
 }
 
@@ -154,12 +138,12 @@ void Option::assign(const std::vector<std::string>& texts, OptionSource source, 
   if (!is_list() && texts.size() != 1)
     fail(ErrorKind::usage, where + ": expected one value, got " + std::to_string(texts.size()));
   if (is_list()) std::get<std::vector<std::string>*>(target_)->clear();
-  for (const std::string& text : texts) assign_one(text, where);
+  for (const std::string& text : texts) std::visit([&](auto* target) { take({text, where}, *target); }, target_);
   source_ = source;
 }
 
 std::string Option::type_text() const {
-  if (!words_.empty()) return "{" + joined(words_, ",") + "}";
+  if (!words_.empty()) return "{" + fmt::format("{}", fmt::join(words_, ",")) + "}";
   if (is_flag()) return "BOOL";
   if (std::holds_alternative<double*>(target_)) return "NUMBER";
   if (std::holds_alternative<std::filesystem::path*>(target_)) return "PATH";
@@ -182,7 +166,7 @@ std::string Option::value_text() const {
         else if constexpr (std::is_same_v<T, std::string>)
           return *value;
         else
-          return joined(*value, " ");
+          return fmt::format("{}", fmt::join(*value, " "));
       },
       target_);
 }

@@ -104,13 +104,16 @@ struct Options::CommandLine {
 std::string Options::help_text() const { return CommandLine(*this).app.help(); }
 
 Options::Named Options::named_by(std::string_view token) const {
-  std::string name(token.substr(2, token.find('=') - 2));
+  const size_t equals = token.find('=');
+  std::string name(token.substr(2, equals - 2));
   std::ranges::replace(name, '-', '_');
   const bool negated =
       !find(name) && name.starts_with("no_") && find(name.substr(3)) && find(name.substr(3))->is_flag();
   if (negated) name.erase(0, 3);
   const Option* option = find(name);
-  return {std::move(name), option, negated};
+  std::optional<std::string> value;
+  if (equals != token.npos) value = token.substr(equals + 1);
+  return {std::move(name), option, negated, std::move(value)};
 }
 
 /// An option in the place of a value, as behind a variable of the shell that is empty, was not meant as one.
@@ -125,38 +128,45 @@ void Options::check_value_follows(const Option& option, const char* next) const 
                " takes it for the value");
 }
 
+/// That there is such an option, and that its value is where it may be. next: the token behind it, or null.
+void Options::check_named(const Named& named, std::string_view token, const char* next) const {
+  const Option* option = named.option;
+  if (option ? option->positional_ : named.name != "help" && named.name != "version") {
+    const std::string_view written = token.substr(0, token.find('='));
+    fail_usage("unknown option " + std::string(written) + suggestion(written.substr(2), "--"));
+  }
+  if (!option) return;
+  if (next && std::string_view(next) == "=")
+    fail_usage("--" + named.name + " = VALUE: write it without the equals sign or without the spaces");
+  if (!option->is_flag() && !named.value) check_value_follows(*option, next);
+}
+
 /// Spells every name with underscores and every boolean as --name=true or --name=false.
 std::vector<std::string> Options::normalised(int argc, const char* const* argv) const {
   std::vector<std::string> out;
   for (int i = 1; i < argc; ++i) {
-    const std::string token = argv[i];
+    const std::string_view token = argv[i];
     if (!token.starts_with("--") || token.size() == 2) {
-      out.push_back(token);
+      out.emplace_back(token);
       continue;
     }
-    const size_t equals = token.find('=');
-    const auto [name, option, negated] = named_by(token);
-    if (option ? option->positional_ : name != "help" && name != "version")
-      fail_usage("unknown option " + token.substr(0, equals) + suggestion(token.substr(0, equals).substr(2), "--"));
+    const Named named = named_by(token);
     const char* next = i + 1 < argc ? argv[i + 1] : nullptr;
-    if (option && next && std::string_view(next) == "=")
-      fail_usage("--" + name + " = VALUE: write it without the equals sign or without the spaces");
-    if (option && !option->is_flag() && equals == token.npos) check_value_follows(*option, next);
-    if (!option || !option->is_flag()) {
-      out.push_back("--" + name);
-      if (equals != token.npos) out.push_back(token.substr(equals + 1));  // CLI11 takes --name= for --name
+    check_named(named, token, next);
+    if (!named.option || !named.option->is_flag()) {
+      out.push_back("--" + named.name);
+      if (named.value) out.push_back(*named.value);  // CLI11 takes --name= for --name
       continue;
     }
-    bool ok = true;
-    bool value = true;
-    if (equals != token.npos)
-      value = boolean_value(token.substr(equals + 1), ok);
-    else if (!negated && next && (boolean_value(next, ok), ok))
-      value = boolean_value(argv[++i], ok);
-    else
-      ok = true;
-    if (!ok) fail_usage("--" + name + ": expected true or false, got '" + token.substr(equals + 1) + "'");
-    out.push_back("--" + name + (value != negated ? "=true" : "=false"));
+    std::optional<bool> value = true;
+    if (named.value) {
+      value = boolean_of(*named.value);
+      if (!value) fail_usage("--" + named.name + ": expected true or false, got '" + *named.value + "'");
+    } else if (const auto following = named.negated || !next ? std::nullopt : boolean_of(next)) {
+      value = following;
+      ++i;
+    }
+    out.push_back("--" + named.name + (*value != named.negated ? "=true" : "=false"));
   }
   return out;
 }

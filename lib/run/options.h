@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,8 +45,15 @@ class Option {
   bool is_flag() const { return std::holds_alternative<bool*>(target_); }
   bool is_list() const { return std::holds_alternative<std::vector<std::string>*>(target_); }
   void assign(const std::vector<std::string>& texts, OptionSource source, const std::string& where);
-  void assign_one(const std::string& text, const std::string& where);
-  void check_range(double value, const std::string& text, const std::string& where) const;
+  /// A value as text, and in words where it was given.
+  struct Given {
+    const std::string &text, &where;
+  };
+  template <class T>
+  void take(const Given& given, T& target) const;
+  void check_word(const Given& given) const;
+  void check_range(const Given& given, double value) const;
+  [[noreturn]] static void fail_value(const Given& given, const std::string& expected);
   std::string type_text() const;
   std::string value_text() const;
   std::string toml_value() const;
@@ -96,13 +104,15 @@ class Options {
  private:
   struct CommandLine;
   Option* find(std::string_view name) const;
-  /// What a token "--NAME" or "--NAME=..." means: the name with underscores and without no_, its option or null.
+  /// What a token "--NAME" or "--NAME=VALUE" means: the name with underscores and without no_, its option or null.
   struct Named {
     std::string name;
     const Option* option;
     bool negated;
+    std::optional<std::string> value;
   };
   Named named_by(std::string_view token) const;
+  void check_named(const Named& named, std::string_view token, const char* next) const;
   void check_value_follows(const Option& option, const char* next) const;
   std::vector<std::string> normalised(int argc, const char* const* argv) const;
   void apply_file(const std::filesystem::path& path);
@@ -121,7 +131,7 @@ class Options {
 /// near.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates);
 
-/// What a boolean text means; false in `ok` when it means nothing.
-bool boolean_value(std::string_view text, bool& ok);
+/// What a boolean text means, of any case; nothing for another text.
+std::optional<bool> boolean_of(std::string_view text);
 
 }  // namespace dcl

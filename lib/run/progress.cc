@@ -6,17 +6,14 @@
 #include <cmath>
 #include <utility>
 
+#include "io/utf8.h"
+
 namespace dcl {
 namespace {
 
 constexpr double kRedrawSeconds = 0.1;
 constexpr double kSmoothing = 0.3;  // tqdm's default
 constexpr int kLeastBar = 10;
-
-int width_of(std::string_view text) {
-  return static_cast<int>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
 
 std::string bar(double share, int width, bool utf8) {
   static constexpr const char* kEighths[] = {" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
@@ -58,20 +55,14 @@ std::string progress_line(std::string_view label, int64_t done, int64_t total, d
   const std::string percent = fmt::format("{:3.0f}%", std::floor(share * 100));
   const std::string count = fmt::format(" {}/{}", done, total), times = times_text(done, total, elapsed, rate);
   const std::string head = label.empty() ? "" : std::string(label) + ": ";
-  const int fixed = width_of(head) + width_of(percent) + width_of(count);
-  const int room = columns - fixed - width_of(times) - 2;
+  const int fixed = count_characters(head) + count_characters(percent) + count_characters(count);
+  const int room = columns - fixed - count_characters(times) - 2;
   if (room >= kLeastBar) return head + percent + "|" + bar(share, room, utf8) + "|" + count + times;
-  if (fixed + width_of(times) <= columns) return head + percent + count + times;
+  if (fixed + count_characters(times) <= columns) return head + percent + count + times;
   if (fixed <= columns) return head + percent + count;
-  const int label_room = columns - width_of(percent) - width_of(count) - 2;
+  const int label_room = columns - count_characters(percent) - count_characters(count) - 2;
   if (label_room < 1) return percent + count;
-  std::string cut;
-  int left = label_room + 1;
-  for (const char c : label) {
-    if ((static_cast<unsigned char>(c) & 0xC0) != 0x80 && --left == 0) break;
-    cut += c;
-  }
-  return cut + ": " + percent + count;
+  return std::string(first_characters(label, label_room)) + ": " + percent + count;
 }
 
 Progress::Progress(int64_t total, double plain_interval, Console& console)

@@ -28,7 +28,7 @@ class Signals {
 };
 
 /// `scontrol requeue ID` for the Slurm job this process belongs to (array form included). Returns false, with a logged
-/// warning, when it is not in a job or the command failed. Called by rank 0 only.
+/// warning, when it is not in a job or the command failed.
 bool requeue_slurm_job();
 
 }  // namespace dcl

@@ -13,7 +13,7 @@ std::string version();
 std::string compiler();
 /// For --version: version, compiler, and each backend with its library versions or why it is not available.
 std::string version_text(const std::string& program);
-/// The same and the machine (host, CPU, cores, system) as one JSON object.
+/// The same, the machine (host, system) and the process (number, start, threads), as one JSON object, with `facts`.
 std::string environment_json(const std::vector<std::pair<std::string, std::string>>& facts);
 
 }  // namespace dcl

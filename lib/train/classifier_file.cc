@@ -1,7 +1,6 @@
 #include "train/classifier_file.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -9,6 +8,7 @@
 #include "core/error.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/number.h"
 #include "io/csv.h"
 #include "io/safetensors.h"
 #include "io/utf8.h"
@@ -93,12 +93,11 @@ std::string normalization_for(const std::string& wanted, const FileMetadata& met
 int64_t eval_size_for(int64_t wanted, const FileMetadata& metadata) {
   const auto found = metadata.find(kEvalSizeKey);
   if (wanted > 0 || found == metadata.end()) return wanted;
-  const std::string& text = found->second;
-  int64_t size = 0;
-  std::from_chars(text.data(), text.data() + text.size(), size);
-  if (size < 1 || size > kMostEvalSize) return wanted;
-  log(LogLevel::info, "images are evaluated at " + text + " x " + text + ", as in the classifier's test");
-  return size;
+  const auto size = parse_number<int64_t>(found->second);
+  if (!size || *size < 1 || *size > kMostEvalSize) return wanted;
+  const std::string side = std::to_string(*size);
+  log(LogLevel::info, "images are evaluated at " + side + " x " + side + ", as in the classifier's test");
+  return *size;
 }
 
 Classifier load_classifier(Backend& backend, const std::filesystem::path& path, const std::string& prefix) {

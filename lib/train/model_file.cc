@@ -123,7 +123,7 @@ ParameterStore load_encoder(Backend& backend, const TensorFile& file, const std:
   return import_encoder(backend, file, mapping, with_gradients);
 }
 
-ParameterStore untrained_encoder(Backend& backend, ModelConfig config, uint64_t seed, bool with_gradients) {
+ParameterStore untrained_encoder(Backend& backend, const ModelConfig& config, uint64_t seed, bool with_gradients) {
   ParameterStore store(backend, without_head(config), with_gradients);
   store.initialise(seed);
   return store;

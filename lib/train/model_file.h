@@ -44,7 +44,8 @@ ParameterStore load_encoder(Backend& backend, const std::filesystem::path& path,
                             bool with_gradients = false);
 ParameterStore load_encoder(Backend& backend, const TensorFile& file, const std::string& prefix = "",
                             bool with_gradients = false);
-ParameterStore untrained_encoder(Backend& backend, ModelConfig config, uint64_t seed, bool with_gradients = false);
+ParameterStore untrained_encoder(Backend& backend, const ModelConfig& config, uint64_t seed,
+                                 bool with_gradients = false);
 /// The encoder of a file that was mapped.
 ParameterStore import_encoder(Backend& backend, const TensorFile& file, const StateMapping& mapping,
                               bool with_gradients = false);

@@ -1,10 +1,10 @@
 #include "train/on_nan.h"
 
-#include <charconv>
 #include <string_view>
 #include <utility>
 
 #include "core/error.h"
+#include "core/number.h"
 
 namespace dcl {
 namespace {
@@ -19,10 +19,8 @@ OnNan on_nan_of(const std::string& text) {
   if (text == "rollback") return {OnNan::Action::rollback, 3};
   for (const auto& [word, action] : kCounted) {
     if (!text.starts_with(word)) continue;
-    int64_t limit = 0;
-    const char* last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data() + word.size(), last, limit);
-    if (error == std::errc() && end == last && limit >= 1) return {action, limit};
+    const auto limit = parse_number<int64_t>(std::string_view(text).substr(word.size()));
+    if (limit && *limit >= 1) return {action, *limit};
   }
   fail(ErrorKind::usage,
        "on_nan is '" + text + "': expected stop, skip:N, rollback or rollback:N, with N of 1 or more");

@@ -1,12 +1,12 @@
 #include "train/state_names.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <set>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/number.h"
 
 namespace dcl {
 namespace {
@@ -21,10 +21,8 @@ constexpr std::string_view kAnchors[] = {"conv1.weight", "conv2.weight"};
 std::string_view first_component(std::string_view name) { return name.substr(0, name.find('.')); }
 
 std::optional<int> number(std::string_view text) {
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0 || value > kMaxBlocks) return std::nullopt;
-  return value;
+  const auto value = parse_number<int>(text);
+  return value && *value >= 0 && *value <= kMaxBlocks ? value : std::nullopt;
 }
 
 /// What stands before `tail` in `name`, when that is whole components.

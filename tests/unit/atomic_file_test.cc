@@ -198,14 +198,16 @@ TEST_F(AtomicFiles, RemovesOnlyTemporariesOfTheDead) {
   const pid_t child = ::fork();
   if (child == 0) ::_exit(0);
   ASSERT_EQ(::waitpid(child, nullptr, 0), child);
-  const std::string dead = std::to_string(child), alive = std::to_string(::getppid());
+  const std::string dead = std::to_string(child), beyond = std::to_string((int64_t{1} << 32) + child),
+                    alive = std::to_string(::getppid());
   for (const std::string& name : std::initializer_list<std::string>{
            ".x.tmp." + dead + ".0123abcd", ".x.tmp." + alive + ".0123abcd", "x.tmp." + dead + ".0123abcd",
-           ".x.tmp." + dead + ".0123ABCD", ".x.tmp." + dead + ".0123abcd0", ".x.tmp..0123abcd", ".x.tmp.1a.0123abcd"})
+           ".x.tmp." + dead + ".0123ABCD", ".x.tmp." + dead + ".0123abcd0", ".x.tmp..0123abcd", ".x.tmp.1a.0123abcd",
+           ".x.tmp." + beyond + ".0123abcd"})
     test::write_text(folder_ / name, "");
   AtomicFile mine(folder_ / "mine");
   EXPECT_EQ(remove_stale_temporaries(folder_.path()), 1);
-  EXPECT_EQ(entries(folder_.path()), 7);
+  EXPECT_EQ(entries(folder_.path()), 8);
   mine.commit();
   EXPECT_TRUE(fs::exists(folder_ / "mine"));
   EXPECT_EQ(remove_stale_temporaries(folder_ / "absent"), 0);

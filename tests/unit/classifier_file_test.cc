@@ -53,6 +53,14 @@ class ClassifierFile : public testing::Test {
   test::TemporaryFolder folder_;
 };
 
+TEST(EvalSize, IsThatOfTheFileWhereItIsANumber) {
+  const auto of = [](const std::string& text) { return eval_size_for(0, {{std::string(kEvalSizeKey), text}}); };
+  EXPECT_EQ(of("96"), 96);
+  for (const char* text : {"", "0", "-96", "96 pixels", "4097", "99999999999999999999"}) EXPECT_EQ(of(text), 0) << text;
+  EXPECT_EQ(eval_size_for(32, {{std::string(kEvalSizeKey), "96"}}), 32);
+  EXPECT_EQ(eval_size_for(0, {}), 0);
+}
+
 TEST_F(ClassifierFile, GoesRoundWithNamesOfAnyKind) {
   write_classifier(path(), encoder_, linear_, {"a, b", "quoted \" name\nof two lines", "\xff\xfe"},
                    {{std::string(kEvalSizeKey), "96"}});

@@ -1,7 +1,5 @@
 #include "io/torch/contents.h"
 
-#include <algorithm>
-
 #include "core/error.h"
 #include "core/file.h"
 #include "io/file.h"
@@ -12,7 +10,6 @@ namespace dcl {
 namespace {
 
 constexpr size_t kMaxDepth = 64, kMaxVisits = 1'000'000;
-constexpr size_t kMaxTextBytes = size_t{24} << 20;
 /// Lists with more text, such as the losses of all steps, are no metadata that another file could hold or a reader see.
 constexpr size_t kMaxSequenceBytes = size_t{64} << 10;
 /// The tensors' bytes together may exceed the file's this many times, and by this much.

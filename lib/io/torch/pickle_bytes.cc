@@ -9,7 +9,6 @@
 namespace dcl {
 namespace {
 
-constexpr uint64_t kMaxPickleBytes = uint64_t{64} << 20;
 constexpr uint64_t kMaxStringBytes = uint64_t{64} << 10;
 constexpr size_t kMaxLineBytes = 256;
 constexpr size_t kBufferBytes = size_t{64} << 10;

@@ -11,6 +11,9 @@
 
 namespace dcl {
 
+/// Of a whole pickle.
+inline constexpr uint64_t kMaxPickleBytes = uint64_t{64} << 20;
+
 class PickleBytes {
  public:
   PickleBytes(const ByteSource& source, uint64_t start) : source_(source), start_(start), position_(start) {}

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 
 #include "core/error.h"
 #include "io/atomic_file.h"

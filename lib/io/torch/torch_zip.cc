@@ -1,16 +1,17 @@
 // PyTorch's ZIP format: NAME/data.pkl is the pickle, NAME/data/KEY the storages.
-#include <charconv>
+#include <mutex>
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/number.h"
 #include "io/torch/pickle.h"
+#include "io/torch/pickle_bytes.h"
 #include "io/torch/storage_file.h"
 #include "io/torch/torch_file.h"
 
 namespace dcl {
 namespace {
 
-constexpr uint64_t kMaxPickleBytes = uint64_t{64} << 20;
 constexpr std::string_view kPickle = "/data.pkl";
 
 class TorchZipFile final : public StorageFile {
@@ -52,9 +53,7 @@ class TorchZipFile final : public StorageFile {
     const ZipEntry* entry = record("version");
     if (!entry) fail_data("its record 'version' is missing");
     const std::string text = small_record(*entry);
-    int version = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
-    if (error != std::errc{} || end != text.data() + text.size() || version < 1 || version > 10)
+    if (const auto version = parse_number<int>(text); !version || *version < 1 || *version > 10)
       fail_data("its format version is " + quoted(text) + ", expected 1 to 10");
     if (const ZipEntry* order = record("byteorder"); order && small_record(*order) != "little")
       fail_data("its byte order is " + quoted(small_record(*order)) + ", expected 'little'");
