@@ -1,9 +1,9 @@
 #include "comma_list.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "core/error.h"
+#include "core/number.h"
 
 namespace dcl {
 
@@ -29,13 +29,12 @@ std::vector<int64_t> comma_list_of(const std::string& option, const std::string&
                                    const std::string& or_else) {
   std::vector<int64_t> all;
   for (const std::string& part : comma_list(text)) {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc() || end != part.data() + part.size() || value < low || value > high)
+    const auto value = parse_number<int64_t>(part);
+    if (!value || *value < low || *value > high)
       fail(ErrorKind::usage, "--" + option + ": expected " + or_else + (or_else.empty() ? "" : " ") +
                                  "whole numbers from " + std::to_string(low) + " to " + std::to_string(high) +
                                  " with commas between them, got '" + part + "'");
-    all.push_back(value);
+    all.push_back(*value);
   }
   return all;
 }

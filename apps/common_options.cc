@@ -145,30 +145,34 @@ ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) {
   return store;
 }
 
-void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& data,
-                 const ParameterStore& store, const DeviceOptions& device, const Backend& backend) {
-  const nlohmann::ordered_json context{{"dataset", data.name},          {"split", data.split},
-                                       {"images", data.size()},         {"classes", data.classes.size()},
-                                       {"arch", store.config().arch},   {"stem", name_of(store.config().stem)},
-                                       {"device", backend.info().name}, {"dtype", device.dtype},
-                                       {"threads", thread_count()},     {"version", version()}};
-  for (const auto& [name, value] : context.items())
+void add_context(nlohmann::ordered_json& figure, const FigureContext& context, const Dataset& data) {
+  const ModelConfig& model = context.store.config();
+  const nlohmann::ordered_json all{{"dataset", data.name},
+                                   {"split", data.split},
+                                   {"images", data.size()},
+                                   {"classes", data.classes.size()},
+                                   {"arch", model.arch},
+                                   {"stem", name_of(model.stem)},
+                                   {"device", context.backend.info().name},
+                                   {"dtype", context.device.dtype},
+                                   {"threads", thread_count()},
+                                   {"version", version()}};
+  for (const auto& [name, value] : all.items())
     if (!figure.contains(name)) figure[name] = value;
-  options.for_each_setting([&](const std::string& name, const auto& value) {
+  context.options.for_each_setting([&](const std::string& name, const auto& value) {
     if (!figure.contains(name)) figure[name] = value;
   });
 }
 
-void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& train, const Dataset& test,
-                 const EncoderOptions& encoder, const ParameterStore& store, const DeviceOptions& device,
-                 const Backend& backend) {
+void add_context(nlohmann::ordered_json& figure, const FigureContext& context, const Dataset& train,
+                 const Dataset& test, const EncoderOptions& encoder) {
   const auto model = encoder.untrained ? nlohmann::ordered_json() : nlohmann::ordered_json(encoder.model_path.native());
   figure.update({{"test_split", test.split},
                  {"test_images", test.size()},
                  {"model_path", model},
                  {"untrained", encoder.untrained},
                  {"seed", encoder.seed}});
-  add_context(figure, options, train, store, device, backend);
+  add_context(figure, context, train);
 }
 
 void print_json(const nlohmann::ordered_json& object) {

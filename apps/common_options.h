@@ -74,14 +74,19 @@ struct EncoderOptions {
   AugmentDesc pixels() const { return {.normalization = normalization_of(normalization)}; }
 };
 
+/// What a figure was computed by, whatever the images.
+struct FigureContext {
+  const Options& options;
+  const DeviceOptions& device;
+  const Backend& backend;
+  const ParameterStore& store;
+};
 /// Completes the JSON object of a figure by what it was computed from and on: data, encoder, device, and every setting
 /// that it does not have yet.
-void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& data,
-                 const ParameterStore& store, const DeviceOptions& device, const Backend& backend);
+void add_context(nlohmann::ordered_json& figure, const FigureContext& context, const Dataset& data);
 /// The same of a figure with test images.
-void add_context(nlohmann::ordered_json& figure, const Options& options, const Dataset& train, const Dataset& test,
-                 const EncoderOptions& encoder, const ParameterStore& store, const DeviceOptions& device,
-                 const Backend& backend);
+void add_context(nlohmann::ordered_json& figure, const FigureContext& context, const Dataset& train,
+                 const Dataset& test, const EncoderOptions& encoder);
 /// One line on standard output; bytes of file names that are not UTF-8 become U+FFFD.
 void print_json(const nlohmann::ordered_json& object);
 

@@ -68,6 +68,20 @@ Audit run_audit(Backend& backend, const ParameterStore& store, const Dataset& se
   return audit(backend, audited[0], other ? &audited[1] : nullptr, settings, std::ref(pairs_bar));
 }
 
+/// other: the test split; null where there is none.
+void print_audit(const Audit& result, const Dataset& set, const Dataset* other, const AuditOptions& settings,
+                 const FigureContext& context, const EncoderOptions& encoder) {
+  if (!settings.json) return print(text_of(result, set, other, settings.audit.threshold));
+  nlohmann::ordered_json out = json_of(result);
+  if (other) {
+    add_context(out, context, set, *other, encoder);
+  } else {
+    out["test_split"] = nullptr, out["test_images"] = 0;
+    add_context(out, context, set);
+  }
+  print_json(out);
+}
+
 }  // namespace
 }  // namespace dcl
 
@@ -113,18 +127,7 @@ int main(int argc, char** argv) {
       table->commit();
       log(LogLevel::info, "wrote " + std::to_string(result.pairs.size()) + " pairs to " + settings.out.string());
     }
-    if (!settings.json) {
-      print(text_of(result, set, second, settings.audit.threshold));
-      return 0;
-    }
-    nlohmann::ordered_json out = json_of(result);
-    if (second) {
-      add_context(out, options, set, *second, encoder, store, device, *backend);
-    } else {
-      out["test_split"] = nullptr, out["test_images"] = 0;
-      add_context(out, options, set, store, device, *backend);
-    }
-    print_json(out);
+    print_audit(result, set, second, settings, {options, device, *backend, store}, encoder);
     return 0;
   });
 }

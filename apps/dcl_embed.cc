@@ -1,4 +1,6 @@
 // dcl-embed: features of images, to .npy and .csv, and as a map.
+#include <fmt/format.h>
+
 #include <functional>
 #include <optional>
 
@@ -62,6 +64,94 @@ std::vector<std::string> table_columns(bool with_map) {
   return columns;
 }
 
+struct EmbedOptions {
+  MapOptions map;
+  std::filesystem::path out, projector;
+  int64_t batch = 64, eval_size = 0;
+  bool raw = false;
+
+  void add_to(Options& options) {
+    options.group("Features");
+    options.add("out", &out, "the .npy file; names and labels go beside it, to .csv").required();
+    options.add("raw", &raw, "as the encoder gives them; otherwise each row has unit length, as published");
+    options.add("projector", &projector,
+                "also write the features for TensorBoard's embedding projector into this folder");
+    map.add_to(options);
+    options.add("eval_size", &eval_size, "height and width; 0: the images' own, as published").range(0, kMostEvalSize);
+    options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
+  }
+
+  /// Names and labels.
+  std::filesystem::path table() const { return std::filesystem::path(out).replace_extension(".csv"); }
+
+  /// Before any work. model: the file of the encoder.
+  void check(const std::filesystem::path& model) const {
+    if (out.extension() != ".npy") fail(ErrorKind::usage, "--out must end in .npy");
+    if (!map.file.empty() && map.file.extension() != ".svg") fail(ErrorKind::usage, "--map must end in .svg");
+    for (const std::filesystem::path& file : {out, table(), map.file})
+      refuse_replacing(file, model, "the encoder itself");
+  }
+};
+
+/// Everything that the features go to. Files are opened before the work starts.
+class Outputs {
+ public:
+  Outputs(EmbedOptions& options, const Dataset& dataset, int64_t dim)
+      : options_(options),
+        dataset_(dataset),
+        dim_(dim),
+        npy_(options.out, NpyWriter::Type::f32, {dim}),
+        map_(options.map.open(dataset, dim)) {
+    if (!options.projector.empty()) projector_.emplace(options.projector, dataset, dim);
+    if (map_) map_file_.emplace(options.map.file);
+  }
+
+  /// Features of the next images, as the encoder gives them.
+  void append(std::span<const float> features) {
+    rows_.assign(features.begin(), features.end());
+    if (!options_.raw) normalize_rows(rows_, dim_);
+    npy_.append(rows_);
+    if (projector_) projector_->append(rows_);
+    if (map_) map_->append(rows_);
+  }
+  int64_t rows() const { return npy_.rows(); }
+
+  /// After the features of all images.
+  void commit(Backend& backend) {
+    WorkProgress map_progress("Map");
+    if (map_) map_->make(backend, std::ref(map_progress));
+    // The files belong together: what may fail for a full disk comes before any of them appears.
+    CsvWriter table(options_.table(), table_columns(map_.has_value()));
+    write_table(dataset_, map_ ? &*map_ : nullptr, table);
+    if (map_) map_file_->write(map_->svg()), map_file_->finish();
+    npy_.commit();
+    table.commit();
+    if (map_) map_file_->commit();
+    if (projector_) projector_->commit(backend);
+    log_written();
+  }
+
+ private:
+  void log_written() const {
+    log(LogLevel::info, fmt::format("wrote {} x {} features to {}", npy_.rows(), dim_, options_.out.native()));
+    if (projector_)
+      log(LogLevel::info, fmt::format("wrote {} points for the projector: tensorboard --logdir {}",
+                                      projector_->points(), options_.projector.native()));
+    if (map_)
+      log(LogLevel::info, fmt::format("wrote a map of {} images to {}: open it in a browser", map_->points(),
+                                      options_.map.file.native()));
+  }
+
+  const EmbedOptions& options_;
+  const Dataset& dataset_;
+  int64_t dim_;
+  NpyWriter npy_;
+  std::optional<ProjectorWriter> projector_;
+  std::optional<FeatureMap> map_;
+  std::optional<AtomicFile> map_file_;
+  std::vector<float> rows_;
+};
+
 }  // namespace
 }  // namespace dcl
 
@@ -74,72 +164,31 @@ int main(int argc, char** argv) {
   DataOptions data;
   EncoderOptions encoder;
   DeviceOptions device;
-  MapOptions drawing;
-  std::filesystem::path out, projector_folder;
-  int64_t batch = 64, eval_size = 0;
-  bool raw = false;
+  EmbedOptions embed;
   data.add_to(options);
   encoder.add_to(options);
-  options.group("Features");
-  options.add("out", &out, "the .npy file; names and labels go beside it, to .csv").required();
-  options.add("raw", &raw, "as the encoder gives them; otherwise each row has unit length, as published");
-  options.add("projector", &projector_folder,
-              "also write the features for TensorBoard's embedding projector into this folder");
-  drawing.add_to(options);
-  options.add("eval_size", &eval_size, "height and width; 0: the images' own, as published").range(0, kMostEvalSize);
-  options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
+  embed.add_to(options);
   device.add_to(options);
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
-    if (out.extension() != ".npy") fail(ErrorKind::usage, "--out must end in .npy");
-    if (!drawing.file.empty() && drawing.file.extension() != ".svg") fail(ErrorKind::usage, "--map must end in .svg");
-    const std::filesystem::path names = std::filesystem::path(out).replace_extension(".csv");
-    for (const std::filesystem::path& file : {out, names, drawing.file})
-      refuse_replacing(file, encoder.model_path, "the encoder itself");
+    embed.check(encoder.model_path);
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
     const Dataset dataset = load_dataset(data.train);
     report(dataset);
-    FeatureExtractor extractor(*backend, store, evaluation_pixels(dataset, eval_size, encoder.pixels()), dataset.size(),
-                               batch, device.type());
-    NpyWriter npy(out, NpyWriter::Type::f32, {extractor.dim()});
-    std::optional<ProjectorWriter> projector;
-    if (!projector_folder.empty()) projector.emplace(projector_folder, dataset, extractor.dim());
-    std::optional<FeatureMap> map = drawing.open(dataset, extractor.dim());
-    std::optional<AtomicFile> map_file;
-    if (map) map_file.emplace(drawing.file);
+    FeatureExtractor extractor(*backend, store, evaluation_pixels(dataset, embed.eval_size, encoder.pixels()),
+                               dataset.size(), embed.batch, device.type());
+    Outputs outputs(embed, dataset, extractor.dim());
     Progress progress(dataset.size());
-    std::vector<float> rows;
-    extractor.extract(dataset, all_images(dataset), evaluation_views(eval_size), 0,
+    extractor.extract(dataset, all_images(dataset), evaluation_views(embed.eval_size), 0,
                       [&](std::span<const float> features) {
-                        rows.assign(features.begin(), features.end());
-                        if (!raw) normalize_rows(rows, extractor.dim());
-                        npy.append(rows);
-                        if (projector) projector->append(rows);
-                        if (map) map->append(rows);
-                        progress.update(npy.rows(), "Embed");
+                        outputs.append(features);
+                        progress.update(outputs.rows(), "Embed");
                         return true;
                       });
     progress.finish();
-    WorkProgress map_progress("Map");
-    if (map) map->make(*backend, std::ref(map_progress));
-    // The files belong together: what may fail for a full disk comes before any of them appears.
-    CsvWriter table(names, table_columns(map.has_value()));
-    write_table(dataset, map ? &*map : nullptr, table);
-    if (map) map_file->write(map->svg()), map_file->finish();
-    npy.commit();
-    table.commit();
-    if (map) map_file->commit();
-    if (projector) projector->commit(*backend);
-    log(LogLevel::info, "wrote " + std::to_string(npy.rows()) + " x " + std::to_string(extractor.dim()) +
-                            " features to " + out.string());
-    if (projector)
-      log(LogLevel::info, "wrote " + std::to_string(projector->points()) +
-                              " points for the projector: tensorboard --logdir " + projector_folder.string());
-    if (map)
-      log(LogLevel::info, "wrote a map of " + std::to_string(map->points()) + " images to " + drawing.file.string() +
-                              ": open it in a browser");
+    outputs.commit(*backend);
     return 0;
   });
 }

@@ -1,4 +1,6 @@
 // dcl-linear: accuracy of a linear classifier on an encoder.
+#include <fmt/format.h>
+
 #include "common_options.h"
 #include "core/file.h"
 #include "core/log.h"
@@ -13,10 +15,50 @@
 namespace dcl {
 namespace {
 
+struct LinearOptions {
+  LinearSettings settings;
+  std::string protocol = "batch", folds;
+  std::filesystem::path out;
+  bool json = false;
+
+  void add_to(Options& options) {
+    options.group("Evaluation");
+    options
+        .add("protocol", &protocol,
+             "batch: batch norm of the encoder stays in training mode, as published; frozen: in evaluation mode, "
+             "features computed once; finetune: the encoder learns, too")
+        .choices({"batch", "frozen", "finetune"});
+    options.add("epochs", &settings.epochs, "passes over the training images").range(1, 1e7);
+    options.add("batch_size", &settings.batch, "images per update").range(1, 65536);
+    options.add("lr", &settings.lr, "learning rate of Adam; finetune wants a smaller one, such as 1e-4");
+    options.add("weight_decay", &settings.weight_decay, "L2, added to the gradient");
+    options.add("image_size", &settings.augment.size, "height and width of training views").range(8, 1024);
+    options.add("views", &settings.views, "frozen: train on N augmented copies of each image; 0: on the image")
+        .range(0, 1000);
+    options.add("eval_size", &settings.eval_size, "height and width of whole images; 0: their own, as published")
+        .range(0, kMostEvalSize);
+    options.add("eval_every", &settings.eval_every, "test after every N epochs; 0: after the last").range(0, 1e9);
+    options.add("folds", &folds,
+                "stl10: a classifier for each predefined fold of 1,000 training images, their mean is the result; all, "
+                "or numbers of folds, such as 0,3,7");
+    options.add("out", &out, "the trained classifier with its encoder, for dcl-predict, dcl-convert and PyTorch")
+        .transient();
+    options.add("json", &json, "one JSON object on standard output").transient();
+  }
+
+  /// Settings from words. After parsing.
+  void resolve(const EncoderOptions& encoder, const DeviceOptions& device) {
+    settings.protocol = protocol == "batch"    ? LinearProtocol::batch
+                        : protocol == "frozen" ? LinearProtocol::frozen
+                                               : LinearProtocol::finetune;
+    settings.seed = encoder.seed;
+    settings.dtype = device.type();
+    check(settings);
+  }
+};
+
 std::string accuracies(const LinearEpoch& epoch) {
-  char text[64];
-  std::snprintf(text, sizeof text, "top-1 %.2f%%, top-5 %.2f%%", *epoch.top1, *epoch.top5);
-  return text;
+  return fmt::format("top-1 {:.2f}%, top-5 {:.2f}%", *epoch.top1, *epoch.top5);
 }
 
 /// A line for each tested epoch, progress for the others; of a fold with its number.
@@ -26,23 +68,16 @@ class Reporter {
   Reporter(int64_t epochs, std::string fold) : fold_(std::move(fold)), progress_(epochs) {}
 
   void operator()(const LinearEpoch& epoch) {
-    char text[160];
-    std::snprintf(text, sizeof text, "%sLinear Epoch: Loss: %.4f", fold_.c_str(), epoch.loss);
-    progress_.update(epoch.epoch, text);
-    if (!epoch.top1) return;
-    std::snprintf(text, sizeof text, "%slinear epoch %lld: loss %.4f, ", fold_.c_str(),
-                  static_cast<long long>(epoch.epoch), epoch.loss);
-    log(LogLevel::info, text + accuracies(epoch));
+    progress_.update(epoch.epoch, fmt::format("{}Linear Epoch: Loss: {:.4f}", fold_, epoch.loss));
+    if (epoch.top1)
+      log(LogLevel::info,
+          fmt::format("{}linear epoch {}: loss {:.4f}, {}", fold_, epoch.epoch, epoch.loss, accuracies(epoch)));
   }
 
  private:
   std::string fold_;
   Progress progress_;
 };
-
-LinearProtocol protocol_of(const std::string& name) {
-  return name == "batch" ? LinearProtocol::batch : name == "frozen" ? LinearProtocol::frozen : LinearProtocol::finetune;
-}
 
 /// Before hours of work: that the file can be written, holds the only classifier, and replaces nothing that is needed.
 void check_output(const std::filesystem::path& out, const std::filesystem::path& model, size_t folds) {
@@ -84,6 +119,20 @@ std::vector<LinearResult> evaluate(Backend& backend, ParameterStore& encoder, co
   return linear_evaluations(backend, encoder, train, test, choice.images, settings, on_epoch, std::ref(features));
 }
 
+/// The file of --out.
+void write_result(const LinearOptions& options, const ParameterStore& store, const EncoderOptions& encoder,
+                  const Dataset& train, const FoldChoice& choice, const LinearResult& result) {
+  FileMetadata metadata{{"dcl.protocol", options.protocol},
+                        {"dcl.dataset", train.name},
+                        {std::string(kNormalizationKey), encoder.normalization},
+                        {std::string(kEvalSizeKey), std::to_string(options.settings.eval_size)},
+                        {"dcl.top1", number_text(*result.last.top1)}};
+  if (!choice.numbers.empty()) metadata["dcl.fold"] = std::to_string(choice.numbers[0]);
+  write_classifier(options.out, store, result.classifier, train.classes, metadata);
+  log(LogLevel::info, "wrote " + options.out.string() + ": encoder and classifier of " +
+                          std::to_string(result.classifier.classes()) + " classes");
+}
+
 }  // namespace
 }  // namespace dcl
 
@@ -98,72 +147,33 @@ int main(int argc, char** argv) {
   DataOptions data;
   EncoderOptions encoder;
   DeviceOptions device;
-  LinearSettings settings;
-  std::string protocol = "batch", folds;
-  std::filesystem::path out;
-  bool json = false;
+  LinearOptions linear;
   data.add_to(options);
   encoder.add_to(options);
-  options.group("Evaluation");
-  options
-      .add(
-          "protocol", &protocol,
-          "batch: batch norm of the encoder stays in training mode, as published; frozen: in evaluation mode, features "
-          "computed once; finetune: the encoder learns, too")
-      .choices({"batch", "frozen", "finetune"});
-  options.add("epochs", &settings.epochs, "passes over the training images").range(1, 1e7);
-  options.add("batch_size", &settings.batch, "images per update").range(1, 65536);
-  options.add("lr", &settings.lr, "learning rate of Adam; finetune wants a smaller one, such as 1e-4");
-  options.add("weight_decay", &settings.weight_decay, "L2, added to the gradient");
-  options.add("image_size", &settings.augment.size, "height and width of training views").range(8, 1024);
-  options.add("views", &settings.views, "frozen: train on N augmented copies of each image; 0: on the image")
-      .range(0, 1000);
-  options.add("eval_size", &settings.eval_size, "height and width of whole images; 0: their own, as published")
-      .range(0, kMostEvalSize);
-  options.add("eval_every", &settings.eval_every, "test after every N epochs; 0: after the last").range(0, 1e9);
-  options.add(
-      "folds", &folds,
-      "stl10: a classifier for each predefined fold of 1,000 training images, their mean is the result; all, or "
-      "numbers of folds, such as 0,3,7");
-  options.add("out", &out, "the trained classifier with its encoder, for dcl-predict, dcl-convert and PyTorch")
-      .transient();
-  options.add("json", &json, "one JSON object on standard output").transient();
+  linear.add_to(options);
   device.add_to(options);
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
-    settings.protocol = protocol_of(protocol);
-    settings.seed = encoder.seed;
-    settings.dtype = device.type();
-    check(settings);
-    const FoldChoice choice = choose_folds(folds, data.train);
-    check_output(out, encoder.model_path, choice.numbers.size());
+    linear.resolve(encoder, device);
+    LinearSettings& settings = linear.settings;
+    const FoldChoice choice = choose_folds(linear.folds, data.train);
+    check_output(linear.out, encoder.model_path, choice.numbers.size());
     const auto backend = device.open();
     ParameterStore store = encoder.open(*backend, settings.protocol == LinearProtocol::finetune);
     settings.augment.normalization = encoder.pixels().normalization;
     const Dataset train = load_dataset(data.train), test = data.load_test(train);
     report(train);
     report(test);
-    const std::vector<LinearResult> results = evaluate(*backend, store, train, test, choice, settings, !json);
-    if (!out.empty()) {
-      FileMetadata metadata{{"dcl.protocol", protocol},
-                            {"dcl.dataset", train.name},
-                            {std::string(kNormalizationKey), encoder.normalization},
-                            {std::string(kEvalSizeKey), std::to_string(settings.eval_size)},
-                            {"dcl.top1", number_text(*results[0].last.top1)}};
-      if (!choice.numbers.empty()) metadata["dcl.fold"] = std::to_string(choice.numbers[0]);
-      const LinearValues& classifier = results[0].classifier;
-      write_classifier(out, store, classifier, train.classes, metadata);
-      log(LogLevel::info,
-          "wrote " + out.string() + ": encoder and classifier of " + std::to_string(classifier.classes()) + " classes");
-    }
+    const std::vector<LinearResult> results = evaluate(*backend, store, train, test, choice, settings, !linear.json);
+    if (!linear.out.empty()) write_result(linear, store, encoder, train, choice, results[0]);
     LinearFigures figures(choice, results);
-    if (json) {
-      add_context(figures.json, options, train, test, encoder, store, device, *backend);
+    if (linear.json) {
+      add_context(figures.json, {options, device, *backend, store}, train, test, encoder);
       print_json(figures.json);
     } else {
-      print("linear (protocol " + protocol + ", " + std::to_string(settings.epochs) + " epochs" + named(choice) +
-            "): top-1 " + figures.top1.text() + ", top-5 " + figures.top5.text() + "\n");
+      print(fmt::format("linear (protocol {}, {} epochs{}): top-1 {}, top-5 {}\n", linear.protocol, settings.epochs,
+                        named(choice), figures.top1.text(), figures.top5.text()));
     }
     return 0;
   });

@@ -1,4 +1,6 @@
 // dcl-predict: classes of images, by an encoder with a linear classifier.
+#include <fmt/format.h>
+
 #include <optional>
 
 #include "common_options.h"
@@ -77,24 +79,18 @@ void predict(Backend& backend, const Classifier& classifier, const Dataset& data
   });
 }
 
-void report(const Predictions& p, const Classifier& classifier, const Dataset& dataset, const Options& options,
-            const DeviceOptions& device, const Backend& backend, bool json) {
-  if (json) {
-    nlohmann::ordered_json out{{"images", p.images()}, {"labelled", p.known()}};
-    out["top1"] = p.known() > 0 ? nlohmann::ordered_json(p.top1()) : nlohmann::ordered_json();
-    out["top5"] = p.known() > 0 ? nlohmann::ordered_json(p.top5()) : nlohmann::ordered_json();
-    out["classes"] = classifier.classes;
-    add_context(out, options, dataset, classifier.encoder, device, backend);
-    return print_json(out);
-  }
-  std::string text = "predicted the classes of " + std::to_string(p.images()) + " images";
-  if (p.known() > 0) {
-    char accuracy[80];
-    std::snprintf(accuracy, sizeof accuracy, ": top-1 %.2f%%, top-5 %.2f%% of %lld whose class is known", p.top1(),
-                  p.top5(), static_cast<long long>(p.known()));
-    text += accuracy;
-  }
-  print(text + "\n");
+nlohmann::ordered_json json_of(const Predictions& p, const Classifier& classifier) {
+  nlohmann::ordered_json out{{"images", p.images()}, {"labelled", p.known()}};
+  out["top1"] = p.known() > 0 ? nlohmann::ordered_json(p.top1()) : nlohmann::ordered_json();
+  out["top5"] = p.known() > 0 ? nlohmann::ordered_json(p.top5()) : nlohmann::ordered_json();
+  out["classes"] = classifier.classes;
+  return out;
+}
+
+std::string text_of(const Predictions& p) {
+  const std::string text = fmt::format("predicted the classes of {} images", p.images());
+  if (p.known() == 0) return text;
+  return text + fmt::format(": top-1 {:.2f}%, top-5 {:.2f}% of {} whose class is known", p.top1(), p.top5(), p.known());
 }
 
 }  // namespace
@@ -129,7 +125,13 @@ int main(int argc, char** argv) {
     predictions.finish();
     if (logits) logits->commit();
     predictions.commit();
-    report(predictions, classifier, dataset, options, device, *backend, settings.json);
+    if (settings.json) {
+      nlohmann::ordered_json out = json_of(predictions, classifier);
+      add_context(out, {options, device, *backend, classifier.encoder}, dataset);
+      print_json(out);
+    } else {
+      print(text_of(predictions) + "\n");
+    }
     return 0;
   });
 }

@@ -89,8 +89,7 @@ std::unique_ptr<TensorBoardLog> open_tensorboard(const PretrainOptions& o, const
   if (!o.tensorboard) return nullptr;
   auto tensorboard = std::make_unique<TensorBoardLog>(run.path(), step);
   if (step > 0) return tensorboard;
-  const std::vector<uint8_t> config = read_file(run.path() / "config.toml", 1 << 20);
-  tensorboard->configuration({reinterpret_cast<const char*>(config.data()), config.size()});
+  tensorboard->configuration(read_text(run.path() / "config.toml", 1 << 20));
   tensorboard->views(first_training_views(backend, train, o.settings));
   return tensorboard;
 }

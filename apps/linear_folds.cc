@@ -1,7 +1,8 @@
 #include "linear_folds.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstdio>
 #include <numeric>
 #include <utility>
 
@@ -36,12 +37,7 @@ FoldChoice choose_folds(const std::string& text, const DatasetSpec& spec) {
 }
 
 std::string Spread::text() const {
-  char line[64];
-  if (deviation)
-    std::snprintf(line, sizeof line, "%.2f%% +- %.2f%%", mean, *deviation);
-  else
-    std::snprintf(line, sizeof line, "%.2f%%", mean);
-  return line;
+  return deviation ? fmt::format("{:.2f}% +- {:.2f}%", mean, *deviation) : fmt::format("{:.2f}%", mean);
 }
 
 Spread spread_of(std::span<const double> figures) {
