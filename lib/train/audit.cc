@@ -179,6 +179,13 @@ class Duplicates {
   std::vector<std::vector<NearPair>> found_;  ///< in each row of a tile
 };
 
+void check(const AuditSettings& settings) {
+  if (settings.k < 1 || settings.k > kMostAuditNeighbours || settings.most < 0 || !(settings.threshold >= -1) ||
+      !(settings.threshold <= 1))
+    fail(ErrorKind::usage, "audit: k must be in 1.." + std::to_string(kMostAuditNeighbours) +
+                               ", the threshold in [-1, 1], and the number of pairs not negative");
+}
+
 void check(const AuditSet& set, int64_t dim) {
   const Shape& shape = set.features.shape;
   if (shape.rank() != 2 || shape[0] < 1 || shape[1] != dim || set.features.dtype != DType::f32 ||
@@ -192,10 +199,7 @@ void check(const AuditSet& set, int64_t dim) {
 
 Audit audit(Backend& backend, const AuditSet& set, const AuditSet* other, const AuditSettings& settings,
             const std::function<void(int64_t done, int64_t all)>& progress) {
-  if (settings.k < 1 || settings.k > kMostAuditNeighbours || settings.most < 0 || !(settings.threshold >= -1) ||
-      !(settings.threshold <= 1))
-    fail(ErrorKind::usage, "audit: k must be in 1.." + std::to_string(kMostAuditNeighbours) +
-                               ", the threshold in [-1, 1], and the number of pairs not negative");
+  check(settings);
   const int64_t dim = set.features.shape.rank() == 2 ? set.features.shape[1] : 1;
   check(set, dim);
   if (other) check(*other, dim);

@@ -70,6 +70,7 @@ class Mapper {
   std::string file_name(const ParameterEntry& entry) const;
   void map_entries(std::span<const ParameterEntry> entries);
   void map_head();
+  std::string_view classifier_of(std::string_view weight) const;
   void map_linear();
   void describe_names();
   bool is_unexpected(std::string_view name) const;
@@ -170,20 +171,24 @@ void Mapper::map_head() {
   map_entries(head);
 }
 
+/// The module around the trunk that a weight is of, where it is called as a classifier; "" otherwise.
+std::string_view Mapper::classifier_of(std::string_view weight) const {
+  constexpr std::string_view kWeight = ".weight";
+  if (!weight.ends_with(kWeight)) return {};
+  const std::string_view module = weight.substr(0, weight.size() - kWeight.size()), word = last_component(module);
+  if (word != "fc" && word != "classifier" && word != "linear") return {};
+  return result_.names.prefix.starts_with(module.substr(0, module.size() - word.size())) ? module : std::string_view();
+}
+
 void Mapper::map_linear() {
   const int64_t width = feature_width(result_.config);
   std::vector<std::string> found;
   for (const FileTensor& tensor : tensors_) {
-    std::string_view module = tensor.name;
-    if (!module.ends_with(".weight") || tensor.shape.size() != 2 || tensor.shape[1] != width) continue;
-    module.remove_suffix(std::string_view(".weight").size());
-    const std::string_view word = last_component(module);
-    const bool around = result_.names.prefix.starts_with(module.substr(0, module.size() - word.size()));
-    if (!around || (word != "fc" && word != "classifier" && word != "linear")) continue;
+    const std::string_view module = classifier_of(tensor.name);
+    if (module.empty() || tensor.shape.size() != 2 || tensor.shape[0] < 1 || tensor.shape[1] != width) continue;
     const FileTensor* bias = find(std::string(module) + ".bias");
-    if (!bias || bias->shape != std::vector<int64_t>{tensor.shape[0]} || tensor.shape[0] < 1 ||
-        !is_floating(tensor.dtype) || !is_floating(bias->dtype))
-      continue;
+    if (!bias || bias->shape != std::vector<int64_t>{tensor.shape[0]}) continue;
+    if (!is_floating(tensor.dtype) || !is_floating(bias->dtype)) continue;
     result_.linear = {&tensor, bias};
     used_.insert({&tensor, bias});
     found.emplace_back(module);
