@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <exception>
@@ -26,10 +27,9 @@ namespace {
 /// Threads beyond the time that a container has would take turns, and wait for each other at every loop's end.
 int allowed_cores() {
   static const std::optional<double> quota = cpu_quota();
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  const int count = std::max(CPU_COUNT(&set), 1);
+  std::array<cpu_set_t, 8> set{};  // 8192 processors, Linux's most: it refuses a set of fewer than a machine may have
+  if (sched_getaffinity(0, sizeof set, set.data()) != 0) return 1;
+  const int count = std::max(CPU_COUNT_S(sizeof set, set.data()), 1);
   return quota && *quota < count ? static_cast<int>(std::ceil(*quota)) : count;
 }
 
