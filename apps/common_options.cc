@@ -25,6 +25,11 @@ void DataOptions::add_to(Options& options) {
               "training images, or bank: train, unlabeled, train+unlabeled (stl10), a sub-folder (folder); "
               "empty: what the program is for");
   options.add("test_split", &test_split, "images to evaluate on");
+  options
+      .add("holdout", &train.holdout,
+           "share of each class of --split that is left out of it and evaluated on instead of --test_split, 0.2: every "
+           "fifth image; 0: none")
+      .range(0, 0.9);
   options.add("max_per_class", &train.max_per_class, "first N images of each class; 0: all").range(0, 1e9);
   options.add("max_images", &train.max_images, "then the first N of all; 0: all").range(0, 2e9);
   options.add("test_max_per_class", &test_max_per_class, "the same for the test split").range(0, 1e9);
@@ -33,6 +38,8 @@ void DataOptions::add_to(Options& options) {
            "folder: larger images are shrunk to this shorter side while they are read; 0: as they are")
       .range(0, kMaxImageSide);
   options.add("strict_images", &train.strict_images, "stop at an unreadable image instead of skipping it");
+  options.add("max_unreadable", &train.max_unreadable, "folder: stop when more of the images are unreadable, percent")
+      .range(0, 100);
   options.add("shapes_count", &train.shapes_count, "training images of shapes").range(1, 1e8);
   options.add("shapes_test_count", &shapes_test_count, "test images of shapes; 0: a fifth of shapes_count")
       .range(0, 1e8);
@@ -46,9 +53,11 @@ void DataOptions::resolve(const std::string& stl10_default, const std::string& o
 
 DatasetSpec DataOptions::test() const {
   DatasetSpec spec = train;
-  spec.split = test_split;
   spec.max_per_class = test_max_per_class;
   spec.max_images = 0;
+  spec.held_out = train.holdout > 0;
+  if (spec.held_out) return spec;
+  spec.split = test_split;
   spec.shapes_count = shapes_test_count > 0 ? shapes_test_count : std::max<int64_t>(1, train.shapes_count / 5);
   return spec;
 }
@@ -56,10 +65,11 @@ DatasetSpec DataOptions::test() const {
 Dataset DataOptions::load_test(const Dataset& training) const {
   Dataset images = load_dataset(test());
   const std::string &folder = images.folder, &one = training.split, &other = images.split;
-  if (one != other && !folder.empty() && folder == training.folder)
+  if (train.holdout == 0 && one != other && !folder.empty() && folder == training.folder)
     fail(ErrorKind::data, "folder: " + quoted(folder) + " has no splits " + quoted(one) + " and " + quoted(other) +
-                              ", the same images would be both: make folders of these names in it, or give --split . "
-                              "--test_split . to test on what is trained on");
+                              ", the same images would be both: give --holdout 0.2 to test on a fifth of them, make "
+                              "folders of these names in it, or give --split . --test_split . to test on what is "
+                              "trained on");
   return images;
 }
 
@@ -71,6 +81,13 @@ std::optional<Dataset> load_if_there(bool asked_for, const std::string& without,
     log(LogLevel::warning, without + ": " + error.what());
     return std::nullopt;
   }
+}
+
+void check_neighbours(int64_t k, int64_t bank) {
+  if (k < bank) return;
+  log(LogLevel::warning, "all " + std::to_string(bank) +
+                             " images of the kNN bank are neighbours of every image, which " +
+                             "says little about the encoder: give a --k below a class's share of the bank");
 }
 
 void report(const Dataset& dataset, const std::filesystem::path& list) {

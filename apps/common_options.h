@@ -29,13 +29,17 @@ struct DataOptions {
   /// parsing.
   void resolve(const std::string& stl10_default, const std::string& others_default = "train");
   DatasetSpec test() const;
-  /// The test split beside `training`. Error{data} also where a folder without splits gives both the same images.
+  /// The test split, or what is held out, beside `training`. Error{data} also where a folder without splits gives both
+  /// the same images.
   Dataset load_test(const Dataset& training) const;
 };
 
 /// What load() gives. Where it finds nothing that can be used (Error{data}, Error{io}) and that was not asked for:
 /// nothing, with the warning "`without`: why".
 std::optional<Dataset> load_if_there(bool asked_for, const std::string& without, const std::function<Dataset()>& load);
+
+/// Warns where each of the `bank` images would be among the k neighbours of every query.
+void check_neighbours(int64_t k, int64_t bank);
 
 /// Logs what was loaded and what was skipped; the skipped files go to `list` (CSV) when there are any and it is not
 /// empty.

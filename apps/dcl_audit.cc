@@ -35,7 +35,7 @@ struct AuditOptions {
 /// The test split; nothing where there is none and none was asked for.
 std::optional<Dataset> load_other(const DataOptions& data, const Dataset& set, int64_t eval_size, bool asked_for) {
   return load_if_there(asked_for, "nothing is compared with a test split", [&] {
-    if (data.test_split == set.split)
+    if (data.train.holdout == 0 && data.test_split == set.split)
       fail(asked_for ? ErrorKind::usage : ErrorKind::data,
            "--split and --test_split are both " + quoted(set.split) + ": every image would be in both");
     Dataset other = data.load_test(set);
@@ -111,7 +111,8 @@ int main(int argc, char** argv) {
     const Dataset set = load_dataset(data.train);
     report(set);
     evaluation_pixels(set, settings.features.eval_size);
-    const auto other = load_other(data, set, settings.features.eval_size, options.given("test_split"));
+    const auto other =
+        load_other(data, set, settings.features.eval_size, options.given("test_split") || options.given("holdout"));
     if (other) report(*other);
     const Dataset* const second = other ? &*other : nullptr;
     if (set.size() < 2 && !second) fail(ErrorKind::usage, "one image and no test split: there is no pair to look at");

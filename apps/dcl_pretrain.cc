@@ -120,6 +120,7 @@ struct Sources {
     report(train, skipped);
     o.resolve_tau_plus(train);
     query = load_queries(o, train, options.given("knn"));
+    if (query) check_neighbours(o.monitor.k, std::ssize(labelled_images(train)));
     if (query) o.plan.monitor = o.monitor;
     o.knn = query.has_value();  // config.toml, which would otherwise ask for a monitor that there cannot be
   }
@@ -190,7 +191,11 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
 
   const auto tensorboard = open_tensorboard(o, run, *sources.backend, sources.train, pretrainer.position().step);
   Reporter reporter(metrics, tensorboard.get(), pretrainer, signals, o.settings.epochs);
-  if (pretrainer.run(reporter) == PretrainEnd::finished) return 0;
+  const bool complete = pretrainer.position().step == pretrainer.total_steps();
+  if (pretrainer.run(reporter) == PretrainEnd::finished) {
+    if (complete) log(LogLevel::info, "the run was complete already; with more --epochs it goes on");
+    return 0;
+  }
   if (signals.requeue_requested() && o.slurm_requeue) requeue_slurm_job();
   log(LogLevel::info,
       "interrupted; checkpoint saved, " +

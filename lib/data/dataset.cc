@@ -1,6 +1,7 @@
 #include "data/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "core/error.h"
@@ -24,6 +25,11 @@ const Reader& reader_of(const DatasetSpec& spec) {
     if (spec.name == reader.name) return reader;
   }
   fail(ErrorKind::usage, "unknown data set '" + spec.name + "'; expected stl10, cifar10, cifar100, folder or shapes");
+}
+
+/// Of image i of a class.
+bool is_held_out(int64_t i, double share) {
+  return std::floor(static_cast<double>(i + 1) * share) > std::floor(static_cast<double>(i) * share);
 }
 
 }  // namespace
@@ -70,14 +76,23 @@ std::vector<int64_t> select_images(const DatasetSpec& spec, std::span<const int3
   if (spec.max_per_class > 0 && !labels.empty() && !any_label) {
     fail(ErrorKind::usage, "a limit per class needs labels, and these images have none; limit the number of images");
   }
-  std::vector<int64_t> taken;  // per class
+  if (spec.holdout > 0 && !labels.empty() && !any_label)
+    fail(ErrorKind::usage, "holdout takes a share of each class, and these images have no labels");
+  struct Class {
+    int64_t seen = 0, taken = 0;
+  };
+  std::vector<Class> classes;
   std::vector<int64_t> selected;
   for (size_t i = 0; i < labels.size(); ++i) {
-    if (spec.max_images > 0 && static_cast<int64_t>(selected.size()) == spec.max_images) break;
-    if (spec.max_per_class > 0 && labels[i] != kUnknownLabel) {
+    if (spec.max_images > 0 && std::ssize(selected) == spec.max_images) break;
+    if (labels[i] == kUnknownLabel) {
+      if (spec.held_out) continue;
+    } else {
       const auto label = static_cast<size_t>(labels[i]);
-      if (label >= taken.size()) taken.resize(label + 1);
-      if (taken[label]++ >= spec.max_per_class) continue;
+      if (label >= classes.size()) classes.resize(label + 1);
+      Class& its = classes[label];
+      if (is_held_out(its.seen++, spec.holdout) != spec.held_out) continue;
+      if (spec.max_per_class > 0 && its.taken++ >= spec.max_per_class) continue;
     }
     selected.push_back(static_cast<int64_t>(i));
   }
@@ -87,6 +102,7 @@ std::vector<int64_t> select_images(const DatasetSpec& spec, std::span<const int3
 Dataset load_dataset(const DatasetSpec& spec) {
   const Reader& reader = reader_of(spec);
   if (spec.max_per_class < 0 || spec.max_images < 0) fail(ErrorKind::usage, "limits of images must not be negative");
+  if (!(spec.holdout >= 0 && spec.holdout < 1)) fail(ErrorKind::usage, "holdout is a share of the images, in [0, 1)");
   if (spec.shorter_side > 0 && spec.name != "folder")
     fail(ErrorKind::usage, "shorter_side shrinks the images of a folder; data set '" + spec.name + "' has one size");
   if (reader.needs_dir && spec.dir.empty()) {
@@ -94,7 +110,10 @@ Dataset load_dataset(const DatasetSpec& spec) {
   }
   Dataset out = reader.load(spec);
   out.name = spec.name;
-  out.split = spec.split;
+  out.split = spec.split + (spec.held_out ? " (held out)" : "");
+  if (out.images.empty() && spec.held_out)
+    fail(ErrorKind::data,
+         spec.name + ": no class has enough images for one of them to be held out; take a larger share");
   if (out.images.empty()) fail(ErrorKind::data, spec.name + ": no images in " + quoted(spec.dir));
   if (out.size() > std::numeric_limits<int32_t>::max()) {
     fail(ErrorKind::data, spec.name + ": " + std::to_string(out.size()) + " images; 2147483647 at most can be indexed");

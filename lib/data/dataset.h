@@ -28,7 +28,7 @@ struct SkippedImage {
 /// ImageFolder sorts).
 struct Dataset {
   std::string name;    ///< "stl10", "cifar10", "cifar100", "folder", "shapes"
-  std::string split;   ///< as asked for
+  std::string split;   ///< as asked for; " (held out)" behind it says which part
   std::string folder;  ///< folder: where the images of the split are; else empty
   PixelPool pixels;
   std::vector<PooledImage> images;
@@ -64,10 +64,15 @@ struct DatasetSpec {
   std::string dir;              ///< the data directory; unused by shapes
   /// stl10: train, unlabeled, train+unlabeled, test; folder: a sub-folder; else train, test.
   std::string split = "train";
+  /// Share of each class that is kept for testing, in [0, 1), evenly spaced in its order: of an image i of the class,
+  /// counted from 0, floor((i + 1) holdout) > floor(i holdout). Unlabelled images are not.
+  double holdout = 0;
+  bool held_out = false;         ///< those images, instead of the others
   int64_t max_per_class = 0;     ///< first N of each class; unlabelled images are not limited by it; 0: all
   int64_t max_images = 0;        ///< then the first N of all; 0: all
   int32_t shorter_side = 0;      ///< folder: larger images are shrunk to it (shrink.h); 0: none
   bool strict_images = false;    ///< an unreadable image is an error, not a skipped image
+  double max_unreadable = 1;     ///< folder: more unreadable images than this share, percent, are an error
   int64_t shapes_count = 10000;  ///< images of `shapes`
   int32_t shapes_size = 32;      ///< their height and width, 16..256
   uint64_t shapes_seed = 0;
@@ -81,7 +86,8 @@ struct DatasetSpec {
 ///    listed.
 ///  * cifar100 has its fine labels. Nothing is downloaded (tools/download does).
 /// Throws Error{usage} for an unknown name or split, Error{data} naming the file, expected and actual size for damaged
-/// files, for an empty set, when more than 1 % of the images of a folder are unreadable, or any with strict_images.
+/// files, for an empty set, when more images of a folder are unreadable than max_unreadable says (each of the first 20
+/// is then a warning), or any with strict_images.
 Dataset load_dataset(const DatasetSpec& spec);
 
 }  // namespace dcl

@@ -3,7 +3,11 @@
 // thread.
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdio>
+
 #include "core/error.h"
+#include "core/log.h"
 #include "core/parallel.h"
 #include "data/decode.h"
 #include "data/folder_scan.h"
@@ -13,6 +17,7 @@
 namespace dcl {
 namespace {
 
+constexpr size_t kMostNamed = 20;  ///< of too many unreadable images
 constexpr int64_t kBlockFiles = 1024;
 constexpr int64_t kBlockBytes = int64_t{64} << 20;
 
@@ -128,11 +133,16 @@ class FolderReader {
 
   void check_skipped() const {
     const size_t skipped = out_.skipped.size(), all = selected_.size();
-    if (skipped * 100 <= all) return;
+    if (static_cast<double>(skipped) * 100 <= spec_.max_unreadable * static_cast<double>(all)) return;
+    for (size_t i = 0; i < std::min(skipped, kMostNamed); ++i)
+      log(LogLevel::warning, "cannot read " + quoted(out_.skipped[i].file) + ": " + out_.skipped[i].reason);
     const SkippedImage& first = out_.skipped.front();
+    char share[32];
+    std::snprintf(share, sizeof share, "%g %%", spec_.max_unreadable);
     fail(ErrorKind::data, "folder: " + std::to_string(skipped) + " of " + std::to_string(all) + " images in " +
-                              quoted(listing_.root) + " cannot be read, more than 1 %; the first is " +
-                              quoted(first.file) + ": " + first.reason);
+                              quoted(listing_.root) + " cannot be read, more than " + share + "; the first is " +
+                              quoted(first.file) + ": " + first.reason +
+                              "; convert or remove such files, or allow a larger share by --max_unreadable");
   }
 
   const DatasetSpec& spec_;

@@ -12,7 +12,8 @@
 
 namespace dcl {
 
-/// Positions that max_per_class and max_images leave, ascending. Error{usage} when max_per_class meets no label at all.
+/// Positions that holdout, max_per_class and max_images leave, ascending. Error{usage} when holdout or max_per_class
+/// meets no label at all.
 std::vector<int64_t> select_images(const DatasetSpec& spec, std::span<const int32_t> labels);
 
 /// Fixed-size records of the binary distributions: some label bytes, then the pixels.

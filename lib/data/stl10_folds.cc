@@ -87,8 +87,9 @@ std::vector<Fold> load_stl10_folds(const DatasetSpec& spec) {
   if (spec.name != "stl10")
     fail(ErrorKind::usage, "folds are predefined for stl10 alone; data set '" + spec.name + "' has none");
   if (spec.split != "train") fail(ErrorKind::usage, "folds are of stl10's split train, not of '" + spec.split + "'");
-  if (spec.max_per_class > 0 || spec.max_images > 0)
-    fail(ErrorKind::usage, "folds say which images are trained on: max_per_class and max_images cannot limit them");
+  if (spec.max_per_class > 0 || spec.max_images > 0 || spec.holdout > 0)
+    fail(ErrorKind::usage,
+         "folds say which images are trained on: max_per_class, max_images and holdout cannot limit them");
   const auto path = [&](const char* name) { return data_path(spec.dir, "stl10_binary", name); };
   const std::string labels = path("train_y.bin"), file = path("fold_indices.txt");
   for (const std::string& needed : {labels, file}) require_data_file("stl10", needed);

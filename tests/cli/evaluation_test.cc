@@ -193,6 +193,16 @@ TEST_F(Evaluation, FolderWithoutSplitsIsNotBothOfThem) {
   }
   const Outcome meant = on_folder("dcl-knn", {"--split", ".", "--test_split", ".", "--k", "1"});
   EXPECT_EQ(meant.exit_code, 0) << meant.err;
+  EXPECT_EQ(meant.err.find("neighbours of every image"), std::string::npos) << meant.err;
+  const Outcome everyone = on_folder("dcl-knn", {"--split", ".", "--test_split", ".", "--k", "4"});
+  EXPECT_NE(everyone.err.find("all 4 images of the kNN bank are neighbours of every image"), std::string::npos);
+  const Outcome held_out = on_folder("dcl-knn", {"--holdout", "0.5", "--k", "1", "--json"});
+  ASSERT_EQ(held_out.exit_code, 0) << held_out.err;
+  const auto figures = nlohmann::json::parse(held_out.out);
+  EXPECT_EQ(figures.at("bank"), 2);
+  EXPECT_EQ(figures.at("queries"), 2);
+  EXPECT_EQ(figures.at("test_split"), "train (held out)");
+  EXPECT_EQ(figures.at("holdout"), 0.5);
   const Outcome unmonitored = run(tiny_run(
       *folder_ / "unmonitored", {"--dataset", "folder", "--data", data, "--max_steps", "1", "--batch_size", "2"}));
   EXPECT_EQ(unmonitored.exit_code, 0) << unmonitored.err;

@@ -224,6 +224,17 @@ TEST_F(Pretrain, FinishedRunStaysFinished) {
   EXPECT_TRUE(read_text(file_of(whole(), kTinySteps)) == before);
 }
 
+TEST_F(Pretrain, ACompleteRunSaysSo) {
+  const std::string dir = fresh("complete");
+  const Outcome first = run(tiny_run(dir));
+  ASSERT_EQ(first.exit_code, 0);
+  EXPECT_EQ(first.err.find("complete already"), std::string::npos) << first.err;
+  const Outcome again = run(tiny_run(dir));
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.err.find("the run was complete already; with more --epochs it goes on"), std::string::npos)
+      << again.err;
+}
+
 TEST_F(Pretrain, RunBeyondTheAskedForEpochsKeepsItsRecord) {
   const std::string dir = fresh("beyond");
   ASSERT_EQ(run(tiny_run(dir)).exit_code, 0);

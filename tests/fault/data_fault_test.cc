@@ -161,7 +161,13 @@ TEST_F(DataFault, MoreThanOnePercentIsAnError) {
   write_text(folder_ / "c/bad.jpg", "");
   EXPECT_EQ(load_dataset(spec("folder")).skipped.size(), 1u);
   fs::remove(folder_ / "c/good0.png");
-  expect_data_error(spec("folder"), {"1 of 99", "c/bad.jpg", "the file is empty"});
+  expect_data_error(spec("folder"), {"1 of 99", "more than 1 %", "c/bad.jpg", "the file is empty", "--max_unreadable"});
+  DatasetSpec more = spec("folder");
+  more.max_unreadable = 1.1;
+  EXPECT_EQ(load_dataset(more).skipped.size(), 1u);
+  more.max_unreadable = 0;
+  fs::remove(folder_ / "c/bad.jpg");
+  EXPECT_EQ(load_dataset(more).size(), 98);
 }
 
 TEST_F(DataFault, UnreadableByPermission) {

@@ -1,7 +1,9 @@
 // Readers of the STL-10 and CIFAR binaries against small files written here: layout, order, labels, limits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "core/error.h"
 #include "data/dataset.h"
@@ -119,6 +121,39 @@ TEST_F(Stl10, LimitsTakeTheFirstOfEachClassAndLeaveUnlabelledImages) {
   data = load_dataset(spec);
   EXPECT_EQ(data.size(), 4);
   EXPECT_EQ(data.names.back(), "unlabeled/0");
+}
+
+TEST_F(Stl10, WhatIsHeldOutAndTheRestAreAllImagesOnce) {
+  DatasetSpec spec{.name = "shapes", .split = "train", .holdout = 0.25, .shapes_count = 103, .shapes_size = 16};
+  const Dataset rest = load_dataset(spec);
+  spec.held_out = true;
+  const Dataset held = load_dataset(spec);
+  EXPECT_EQ(held.split, "train (held out)");
+  EXPECT_EQ(rest.size() + held.size(), 103);
+  std::set<std::string> names(rest.names.begin(), rest.names.end());
+  names.insert(held.names.begin(), held.names.end());
+  EXPECT_EQ(names.size(), 103u);
+  for (int32_t label = 0; label < 10; ++label) {
+    const int64_t ours = std::ranges::count(held.labels, label), others = std::ranges::count(rest.labels, label);
+    EXPECT_EQ(ours, (ours + others) / 4) << label;
+  }
+  spec.max_per_class = 1;
+  EXPECT_EQ(load_dataset(spec).size(), 10) << "of what is held out";
+}
+
+TEST_F(Stl10, ImagesWithoutLabelsAreNotHeldOut) {
+  DatasetSpec spec{.name = "stl10", .dir = folder_.path(), .split = "train+unlabeled"};
+  const Dataset all = load_dataset(spec);
+  spec.holdout = 0.5;
+  const Dataset rest = load_dataset(spec);
+  EXPECT_EQ(std::ranges::count(rest.labels, kUnknownLabel), std::ranges::count(all.labels, kUnknownLabel));
+  EXPECT_LT(rest.size(), all.size());
+  spec.held_out = true;
+  const Dataset held = load_dataset(spec);
+  EXPECT_TRUE(held.labelled());
+  EXPECT_EQ(rest.size() + held.size(), all.size());
+  spec.split = "unlabeled";
+  EXPECT_THROW(load_dataset(spec), Error);
 }
 
 TEST_F(Stl10, SubsetHasTheChosenImagesInTheirOrder) {
