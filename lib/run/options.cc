@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <set>
+#include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "run/config_file.h"
@@ -19,6 +21,16 @@ std::string environment_name(std::string_view name) {
   for (const char c : name) out += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return out;
 }
+
+/// What other trainers call an option, and what it is called here; of several that a program has, the first.
+constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
+    {"model", "model_path"},     {"model", "arch"},          {"backbone", "arch"},      {"checkpoint", "model_path"},
+    {"dataset_name", "dataset"}, {"root", "data"},           {"data_dir", "data"},      {"estimator", "objective"},
+    {"loss", "objective"},       {"anneal", "beta_anneal"},  {"learning_rate", "lr"},   {"wd", "weight_decay"},
+    {"num_workers", "threads"},  {"workers", "threads"},     {"gpu", "device"},         {"precision", "dtype"},
+    {"output_dir", "run_dir"},   {"save_dir", "run_dir"},    {"log_dir", "run_dir"},    {"output", "out"},
+    {"reps", "repeats"},         {"repetitions", "repeats"}, {"iterations", "repeats"}, {"shape", "image_size"},
+};
 
 }  // namespace
 
@@ -64,7 +76,10 @@ std::vector<std::string> Options::names() const {
 std::string Options::suggestion(std::string_view name, const char* dashes) const {
   std::string lookup(name);
   std::ranges::replace(lookup, '-', '_');
-  std::string near = nearest_name(lookup, names());
+  std::string near;
+  for (const auto& [theirs, ours] : kNamesElsewhere)
+    if (near.empty() && lookup == theirs && find(ours)) near = ours;
+  if (near.empty()) near = nearest_name(lookup, names());
   if (name.find('-') != name.npos) std::ranges::replace(near, '_', '-');  // in the spelling of who asked
   return near.empty() ? "; " + program_ + " --help lists all" : "; did you mean " + (dashes + near) + "?";
 }

@@ -43,6 +43,14 @@ TEST(Programs, UnknownFlagSuggestsTheNearest) {
   expect_refused({app("dcl-knn"), "--model-pth", "x"}, 2, {"--model-pth", "--model-path"});
 }
 
+TEST(Programs, NamesOfOtherTrainersLeadToOurs) {
+  expect_refused({app("dcl-pretrain"), "--estimator", "hard"}, 2, {"did you mean --objective?"});
+  expect_refused({app("dcl-pretrain"), "--learning-rate", "1"}, 2, {"did you mean --lr?"});
+  expect_refused({app("dcl-pretrain"), "--model", "resnet18"}, 2, {"did you mean --arch?"});
+  expect_refused({app("dcl-knn"), "--model", "x.pth"}, 2, {"did you mean --model_path?"});
+  expect_refused({app("dcl-bench"), "--reps", "3"}, 2, {"did you mean --repeats?"});
+}
+
 TEST(Programs, BothSpellingsOfAFlagAreTheSame) {
   const TemporaryFolder folder;
   const Outcome one = run(tiny_run(folder / "a", {"--max_steps", "1", "--tau_plus", "0.05"}));
