@@ -55,12 +55,18 @@ struct BenchOptions {
     chosen.dtypes = comma_list_of("dtype", dtype, "f32,tf32,bf16");
     for (const std::string& kind : comma_list_of("objective", objective, "biased,debiased,hard,unbiased"))
       chosen.objectives.push_back(parse_objective_kind(kind));
-    if (!batch_size.empty()) chosen.batches = comma_list_of("batch_size", batch_size, 2, 1 << 20);
+    if (!batch_size.empty()) chosen.batches = comma_list_of("batch_size", batch_size, least_batch(), 1 << 20);
     chosen.sizes = comma_list_of("image_size", image_size, 8, 1024);
     chosen.model = {.arch = arch, .stem = stem_from_name(stem)};
     if (device != "all") chosen.backends = comma_list(device);
     for (const BackendStatus& status : list_backends())
       if (device == "all" && status.available) chosen.backends.push_back(status.name);
+  }
+
+  /// A step and its objective have negatives.
+  int64_t least_batch() const {
+    const auto needs_two = [](const std::string& op) { return op == "objective" || op == "step"; };
+    return std::ranges::any_of(chosen.ops, needs_two) ? 2 : 1;
   }
 
   struct {

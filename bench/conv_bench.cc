@@ -1,10 +1,8 @@
-// conv_bench [--backend NAME] [--batch N] [--size PIXELS] [--dtype f32|bf16] [--infer] [--pass forward|data|filter]
-// [--repeats N]
-// Every convolution of a network (network.h) through a backend's ops; beside it, run in turn, the floor of the machine
-// (conv_floor.h) where oneDNN is there. Times are the best of `repeats`.
+// conv_bench: every convolution of a network (network.h) through a backend's ops, beside the floor of the machine.
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -19,6 +17,14 @@
 
 namespace dcl::bench {
 namespace {
+
+constexpr const char* kUsage =
+    "conv_bench [--backend NAME] [--batch N] [--size PIXELS] [--dtype f32|bf16] [--infer] [--pass "
+    "forward|data|filter]\n"
+    "           [--repeats N]\n"
+    "Every convolution of a network (DCL_BENCH_NETWORK, default resnet50/cifar) through a backend's ops (default:\n"
+    "onednn); beside it, run in turn, the floor of this machine where oneDNN is there: its best time in any layout.\n"
+    "Times are the best of --repeats (4), of one run; --infer: with bias and ReLU as inference has them.\n";
 
 struct Options {
   std::string backend = "onednn";
@@ -57,6 +63,10 @@ Options parse(int argc, char** argv) {
       if (i + 1 >= argc) fail(ErrorKind::usage, flag + " needs a value");
       return argv[++i];
     };
+    if (flag == "--help" || flag == "-h") {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
     if (flag == "--backend")
       options.backend = value();
     else if (flag == "--batch")
@@ -72,7 +82,7 @@ Options parse(int argc, char** argv) {
     else if (flag == "--repeats")
       options.repeats = static_cast<int>(count_of(flag, value()));
     else
-      fail(ErrorKind::usage, "unknown flag " + flag);
+      fail(ErrorKind::usage, "unknown flag " + flag + "; --help lists all");
   }
   return options;
 }

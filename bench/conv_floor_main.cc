@@ -1,7 +1,6 @@
-// conv_floor [batch size]...: seconds of all convolutions of a network (network.h) at the floor of this machine.
-// Without arguments: a training step of 64 views of 32x32, and inference at 32x32 (batch 32) and 96x96 (batch 8 and 1).
+// conv_floor: seconds of all convolutions of a network (network.h) at the floor of this machine (conv_floor.h).
 #include <cstdio>
-#include <cstdlib>
+#include <string_view>
 
 #include "conv_floor.h"
 #include "core/parallel.h"
@@ -11,6 +10,13 @@
 namespace dcl::bench {
 namespace {
 
+constexpr const char* kUsage =
+    "conv_floor [BATCHxPIXELS,...]\n"
+    "Seconds of all convolutions of a network (DCL_BENCH_NETWORK, default resnet50/cifar) at the floor of this "
+    "machine:\n"
+    "each at oneDNN's best time of four, in the layout it likes best. 64x32 is training with 64 views of 32 x 32 "
+    "pixels;\n"
+    "without arguments that, and inference on 32x32, 8x96 and 1x96.\n";
 constexpr int kRepeats = 4;
 
 void print_floor(int64_t batch, int64_t size, bool inference) {
@@ -38,14 +44,16 @@ void print_floor(int64_t batch, int64_t size, bool inference) {
 
 int main(int argc, char** argv) try {
   using namespace dcl::bench;
-  dcl::set_thread_count(0);
-  if (argc < 3) {
-    print_floor(64, 32, false);
-    print_floor(32, 32, true);
-    print_floor(8, 96, true);
-    print_floor(1, 96, true);
+  if (argc > 1 && (std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h")) {
+    std::fputs(kUsage, stdout);
+    return 0;
   }
-  for (int i = 1; i + 1 < argc; i += 2) print_floor(std::atoll(argv[i]), std::atoll(argv[i + 1]), false);
+  if (argc > 2) dcl::fail(dcl::ErrorKind::usage, "one argument at most; --help says which");
+  const auto training = read_images("the argument", argc > 1 ? argv[1] : "64x32");
+  dcl::set_thread_count(0);
+  for (const auto& [images, pixels] : training) print_floor(images, pixels, false);
+  if (argc > 1) return 0;
+  for (const auto& [images, pixels] : read_images("", "32x32,8x96,1x96")) print_floor(images, pixels, true);
 } catch (const dcl::Error& error) {
   std::fprintf(stderr, "error: %s\n", error.what());
   return error.exit_code();

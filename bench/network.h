@@ -27,10 +27,9 @@ inline ModelConfig bench_network() {
   return config;
 }
 
-/// Images and their height and width, as 8x96,1x224: of the environment variable `name`, else of `usual`.
-inline std::vector<std::pair<int64_t, int64_t>> bench_images(const char* name, const std::string& usual) {
-  const char* given = std::getenv(name);
-  std::istringstream text(given && *given ? given : usual);
+/// Images and their height and width, as 8x96,1x224; `name` is what the message of Error{usage} says it was.
+inline std::vector<std::pair<int64_t, int64_t>> read_images(const std::string& name, const std::string& value) {
+  std::istringstream text(value);
   std::vector<std::pair<int64_t, int64_t>> all;
   int64_t images = 0, pixels = 0;
   char by = 0, comma = ',';
@@ -40,8 +39,14 @@ inline std::vector<std::pair<int64_t, int64_t>> bench_images(const char* name, c
     text >> comma;
   }
   if (!text.eof() || comma != 0)
-    fail(ErrorKind::usage, std::string(name) + " is '" + text.str() + "', expected images x pixels as 8x96,1x224");
+    fail(ErrorKind::usage, name + " is '" + text.str() + "', expected images x pixels as 8x96,1x224");
   return all;
+}
+
+/// Of the environment variable `name`, else of `usual`.
+inline std::vector<std::pair<int64_t, int64_t>> bench_images(const char* name, const std::string& usual) {
+  const char* given = std::getenv(name);
+  return read_images(name, given && *given ? given : usual);
 }
 
 struct CountedConv {

@@ -68,10 +68,10 @@ class Peer:
 
 
 def ours(build, batch):
-    command = [f"{build}/bench/objective_bench", f"--benchmark_filter=^objective/debiased/{batch}/{DIM}/",
-               "--benchmark_min_time=0.5", "--benchmark_format=json"]
-    run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["benchmarks"][0]
-    return run["real_time"] / 1e3, run["beyond_MiB"]
+    command = [f"{build}/apps/dcl-bench", "--ops", "objective", "--device", "eigen", "--batch_size", str(batch),
+               "--feature_dim", str(DIM), "--repeats", "3", "--format", "jsonl"]
+    run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return run["median_ms"] / 1e3, run["mebibytes"]
 
 
 def measure(build, batch, loss):

@@ -89,6 +89,11 @@ TEST(Bench, ObjectivesAndBatches) {
   EXPECT_TRUE(seen.contains({"objective/hard", 8}));
 }
 
+TEST(Bench, OneImageIsABatchOfWhatHasNoNegatives) {
+  for (const json& row : rows({"--ops", "embed,augment", "--batch_size", "1"})) EXPECT_EQ(row.at("batch"), 1);
+  EXPECT_EQ(bench({"--ops", "embed,step", "--batch_size", "1"}).exit_code, 2);
+}
+
 TEST(Bench, Formats) {
   const auto table = lines_of(bench({"--ops", "objective"}).out),
              csv = lines_of(bench({"--ops", "objective", "--format", "csv"}).out);
