@@ -28,7 +28,10 @@ done
 
 PKG_CONFIG_PATH=$(dirname "$(find "$moved" -name dcl.pc)")
 export PKG_CONFIG_PATH
-package() { pkg-config --define-variable=prefix="$moved" "$@" dcl; }
+# A build folder set up before pkg-config files were relocatable keeps its prefix.
+fixed=
+grep -q '^prefix=${pcfiledir}' "$PKG_CONFIG_PATH/dcl.pc" || fixed=--define-variable=prefix=$moved
+package() { pkg-config $fixed "$@" dcl; }
 headers=$(package --variable=includedir)/dcl
 (cd "$headers" && find . -name '*.h' | sed 's/.*/#include "&"/') > "$work/all.cc"
 "$@" -std=c++20 -Wall -Wextra -Werror -fsyntax-only $(package --cflags) "$work/all.cc"
