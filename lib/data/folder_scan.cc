@@ -24,10 +24,11 @@ constexpr std::array<const char*, 3> kSplits = {"train", "test", "val"};
 constexpr std::ptrdiff_t kMaxDepth = 64;
 constexpr size_t kMostFolders = 1 << 16;  // of a class: a few links to each other's parents are as many as one likes
 
-/// What torchvision's ImageFolder takes for images, GIF, and other names of PNM: all are tried, so that what cannot be
-/// read is counted.
-constexpr std::array<std::string_view, 12> kExtensions = {".jpg", ".jpeg", ".png",  ".ppm", ".bmp", ".pgm",
-                                                          ".tif", ".tiff", ".webp", ".gif", ".pbm", ".pnm"};
+/// What torchvision's ImageFolder takes for images, what cameras and browsers write, and other names of PNM: all are
+/// tried, so that what cannot be read is counted.
+constexpr std::array<std::string_view, 15> kExtensions = {".jpg", ".jpeg", ".png",  ".ppm",  ".bmp",
+                                                          ".pgm", ".tif",  ".tiff", ".webp", ".gif",
+                                                          ".pbm", ".pnm",  ".heic", ".heif", ".avif"};
 
 bool is_image_name(const std::string& name) {
   const size_t dot = name.rfind('.');

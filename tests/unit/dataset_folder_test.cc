@@ -170,6 +170,14 @@ TEST_F(Folder, HiddenEntriesAndOtherFilesAreNotImages) {
   EXPECT_TRUE(data.skipped.empty());
 }
 
+TEST_F(Folder, PhotosThatCannotBeReadAreCounted) {
+  image("cat/1.png", 1);
+  for (const char* name : {"cat/2.HEIC", "cat/3.avif", "cat/4.webp"}) test::write_text(folder_ / name, "....ftyp");
+  EXPECT_THROW(load(), Error);
+  DatasetSpec spec{.name = "folder", .dir = folder_.path(), .max_unreadable = 80};
+  EXPECT_EQ(load_dataset(spec).skipped.size(), 3u);
+}
+
 TEST_F(Folder, LinksAreFollowedAndLoopsAreNot) {
   image("elsewhere/set/1.png", 7);
   fs::create_directories(folder_ / "data/cat");
