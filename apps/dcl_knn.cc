@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
     const Dataset bank = load_dataset(data.train), query = data.load_test(bank);
     report(bank);
     report(query);
-    check_neighbours(settings.k, std::ssize(labelled_images(bank)));
+    check_neighbours(settings.monitor.k, std::ssize(labelled_images(bank)));
     WorkProgress features("Features");
     const MonitorResult result =
         *knn_accuracy(*backend, store, bank, query, settings.monitor, device.type(), [&](int64_t done, int64_t all) {

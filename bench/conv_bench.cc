@@ -1,11 +1,11 @@
 // conv_bench: every convolution of a network (network.h) through a backend's ops, beside the floor of the machine.
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "core/number.h"
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "network.h"
@@ -48,11 +48,9 @@ std::string checked_pass(std::string name) {
 }
 
 int64_t count_of(const std::string& flag, const std::string& text) {
-  int count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end != text.data() + text.size() || count < 1)
-    fail(ErrorKind::usage, flag + " is '" + text + "', expected a whole number of 1 or more");
-  return count;
+  const auto count = parse_number<int>(text);
+  if (!count || *count < 1) fail(ErrorKind::usage, flag + " is '" + text + "', expected a whole number of 1 or more");
+  return *count;
 }
 
 Options parse(int argc, char** argv) {

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/number.h"
 
 namespace dcl::cuda {
 namespace {
@@ -42,10 +43,7 @@ std::optional<std::string_view> take(std::string_view& text, char end) {
 
 /// A whole number from 0 to the largest int64, and nothing else.
 std::optional<int64_t> number(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || text[0] == '-') return {};
-  return value;
+  return text.starts_with('-') ? std::nullopt : parse_number<int64_t>(text);
 }
 
 /// A number, or "none" for kNoEngine.
