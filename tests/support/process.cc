@@ -45,6 +45,7 @@ Background::Background(const std::vector<std::string>& argv, const Environment& 
   redirect(out_path_, STDOUT_FILENO);
   redirect(err_path_, STDERR_FILENO);
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
+  std::signal(SIGHUP, SIG_DFL);  // the tests themselves may run under nohup
   execv(raw[0], raw.data());
   _exit(127);
 }
