@@ -1,6 +1,7 @@
 #include "common_options.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -11,11 +12,21 @@
 #include "data/shapes.h"
 #include "io/csv.h"
 #include "run/console.h"
+#include "run/progress.h"
 #include "run/version.h"
 #include "train/classifier_file.h"
 #include "train/model_file.h"
 
 namespace dcl {
+namespace {
+
+Dataset load_with_progress(DatasetSpec spec) {
+  WorkProgress bar("Images");
+  spec.on_images = std::ref(bar);
+  return load_dataset(spec);
+}
+
+}  // namespace
 
 void DataOptions::add_to(Options& options) {
   options.group("Data");
@@ -62,8 +73,10 @@ DatasetSpec DataOptions::test() const {
   return spec;
 }
 
+Dataset DataOptions::load_train() const { return load_with_progress(train); }
+
 Dataset DataOptions::load_test(const Dataset& training) const {
-  Dataset images = load_dataset(test());
+  Dataset images = load_with_progress(test());
   const std::string &folder = images.folder, &one = training.split, &other = images.split;
   if (train.holdout == 0 && one != other && !folder.empty() && folder == training.folder)
     fail(ErrorKind::data, "folder: " + quoted(folder) + " has no splits " + quoted(one) + " and " + quoted(other) +
@@ -140,8 +153,9 @@ void add_normalization(Options& options, std::string* normalization) {
 
 void EncoderOptions::add_to(Options& options) {
   options.group("Encoder");
-  options.add("model_path", &model_path,
-              "file with the encoder, such as RUN/checkpoints/latest or a PyTorch checkpoint");
+  options.add(
+      "model_path", &model_path,
+      "file with the encoder, such as RUN/checkpoints/best or a PyTorch checkpoint; RUN is RUN/checkpoints/latest");
   add_model_prefix(options, &model_prefix);
   add_normalization(options, &normalization);
   options.add("untrained", &untrained, "random weights instead, as the baseline to compare with");
@@ -149,6 +163,8 @@ void EncoderOptions::add_to(Options& options) {
   options.add("stem", &stem, "of --untrained").choices({"cifar", "imagenet"});
   options.add("seed", &seed, "of random weights, order and views");
 }
+
+void EncoderOptions::resolve() { model_path = model_at(model_path); }
 
 ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) {
   if (untrained != model_path.empty()) fail(ErrorKind::usage, "give either --model_path FILE or --untrained");

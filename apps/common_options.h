@@ -29,6 +29,8 @@ struct DataOptions {
   /// parsing.
   void resolve(const std::string& stl10_default, const std::string& others_default = "train");
   DatasetSpec test() const;
+  /// The images of --split.
+  Dataset load_train() const;
   /// The test split, or what is held out, beside `training`. Error{data} also where a folder without splits gives both
   /// the same images.
   Dataset load_test(const Dataset& training) const;
@@ -71,6 +73,8 @@ struct EncoderOptions {
   uint64_t seed = 0;
 
   void add_to(Options& options);
+  /// A run directory's newest model takes its place. After parsing.
+  void resolve();
   /// Error{usage} unless exactly one of the two is asked for. Logs what it is. The normalization is that of the file
   /// afterwards where it was "auto".
   ParameterStore open(Backend& backend, bool with_gradients = false);

@@ -103,12 +103,13 @@ int main(int argc, char** argv) {
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
+    encoder.resolve();
     refuse_replacing(settings.out, encoder.model_path, "the encoder itself");
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
     settings.features.pixels = encoder.pixels();
     settings.features.dtype = device.type();
-    const Dataset set = load_dataset(data.train);
+    const Dataset set = data.load_train();
     report(set);
     evaluation_pixels(set, settings.features.eval_size);
     const auto other =

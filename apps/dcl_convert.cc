@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "run/app.h"
 #include "train/model_convert.h"
+#include "train/model_file.h"
 
 namespace dcl {
 namespace {
@@ -39,7 +40,7 @@ int main(int argc, char** argv) {
   std::string to = "auto", names = "keep", dtype = "keep";
   bool legacy = false;
   options.group("Conversion");
-  options.add("input", &input, "the file to read").required().positional();
+  options.add("input", &input, "the file to read, or a run directory: its newest model").required().positional();
   options.add("output", &output, "the file to write; one that exists is replaced once the new one is complete")
       .required()
       .positional();
@@ -62,7 +63,7 @@ int main(int argc, char** argv) {
                      : names == "published" ? TensorNames::published
                                             : TensorNames::torchvision;
     settings.dtype = dtype_from(dtype);
-    const size_t tensors = convert_model(input, output, settings);
+    const size_t tensors = convert_model(model_at(input), output, settings);
     log(LogLevel::info, "wrote " + output.string() + ": " + std::to_string(tensors) + " tensors, " +
                             std::to_string(std::filesystem::file_size(output)) + " bytes");
     return 0;

@@ -172,10 +172,11 @@ int main(int argc, char** argv) {
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
+    encoder.resolve();
     embed.check(encoder.model_path);
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
-    const Dataset dataset = load_dataset(data.train);
+    const Dataset dataset = data.load_train();
     report(dataset);
     FeatureExtractor extractor(*backend, store, evaluation_pixels(dataset, embed.eval_size, encoder.pixels()),
                                dataset.size(), embed.batch, device.type());

@@ -2,6 +2,7 @@
 #include "common_options.h"
 #include "inspect_report.h"
 #include "run/app.h"
+#include "train/model_file.h"
 
 int main(int argc, char** argv) {
   using namespace dcl;
@@ -12,7 +13,10 @@ int main(int argc, char** argv) {
   std::filesystem::path file;
   std::string model_prefix;
   bool json = false, stats = false;
-  options.add("file", &file, "safetensors, PyTorch or NPZ file; NPY, ONNX and TensorBoard files are named only")
+  options
+      .add("file", &file,
+           "safetensors, PyTorch or NPZ file, or a run directory: its newest model; NPY, ONNX and TensorBoard files "
+           "are named only")
       .required()
       .positional();
   options.add("stats", &stats,
@@ -20,7 +24,7 @@ int main(int argc, char** argv) {
   add_model_prefix(options, &model_prefix);
   options.add("json", &json, "one JSON object on standard output").transient();
   return run_app(argc, argv, options, [&] {
-    const nlohmann::ordered_json report = inspect_file(file, model_prefix, stats);
+    const nlohmann::ordered_json report = inspect_file(model_at(file), model_prefix, stats);
     print(json ? report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" : report_text(report));
     return 0;
   });

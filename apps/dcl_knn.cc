@@ -53,10 +53,11 @@ int main(int argc, char** argv) {
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
+    encoder.resolve();
     const auto backend = device.open();
     const ParameterStore store = encoder.open(*backend);
     settings.monitor.pixels = encoder.pixels();
-    const Dataset bank = load_dataset(data.train), query = data.load_test(bank);
+    const Dataset bank = data.load_train(), query = data.load_test(bank);
     report(bank);
     report(query);
     check_neighbours(settings.monitor.k, std::ssize(labelled_images(bank)));

@@ -156,6 +156,7 @@ int main(int argc, char** argv) {
 
   return run_app(argc, argv, options, [&] {
     data.resolve("train");
+    encoder.resolve();
     linear.resolve(encoder, device);
     LinearSettings& settings = linear.settings;
     const FoldChoice choice = choose_folds(linear.folds, data.train);
@@ -163,7 +164,7 @@ int main(int argc, char** argv) {
     const auto backend = device.open();
     ParameterStore store = encoder.open(*backend, settings.protocol == LinearProtocol::finetune);
     settings.augment.normalization = encoder.pixels().normalization;
-    const Dataset train = load_dataset(data.train), test = data.load_test(train);
+    const Dataset train = data.load_train(), test = data.load_test(train);
     report(train);
     report(test);
     const std::vector<LinearResult> results = evaluate(*backend, store, train, test, choice, settings, !linear.json);

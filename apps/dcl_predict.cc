@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
     check_outputs(settings);
     const auto backend = device.open();
     const Classifier classifier = load_classifier(*backend, settings.model_path, settings.model_prefix);
-    const Dataset dataset = load_dataset(data.train);
+    const Dataset dataset = data.load_train();
     report(dataset);
     Predictions predictions(settings.out, dataset, classifier, settings.top);
     std::optional<NpyWriter> logits;

@@ -116,7 +116,7 @@ struct Sources {
 
   /// skipped: the list of unreadable images; empty: none. Options that the data decides become what it says.
   Sources(PretrainOptions& o, const Options& options, const std::filesystem::path& skipped)
-      : backend(o.device.open()), train(load_dataset(o.data.train)) {
+      : backend(o.device.open()), train(o.data.load_train()) {
     report(train, skipped);
     o.resolve_tau_plus(train);
     query = load_queries(o, train, options.given("knn"));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -76,6 +77,8 @@ struct DatasetSpec {
   int64_t shapes_count = 10000;  ///< images of `shapes`
   int32_t shapes_size = 32;      ///< their height and width, 16..256
   uint64_t shapes_seed = 0;
+  /// folder: told now and then how many of all images are read, by the thread that loads them.
+  std::function<void(int64_t done, int64_t all)> on_images = {};
 };
 
 /// Reads the data set, using all compute threads.

@@ -52,6 +52,7 @@ class FolderReader {
       const int64_t end = block_end(begin);
       read_block(begin, end);
       begin = end;
+      if (spec_.on_images) spec_.on_images(begin, count);
     }
     check_skipped();
     out_.pixels.shrink_to_fit();

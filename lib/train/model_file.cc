@@ -96,10 +96,16 @@ void import_flat(const TensorFile& file, const ParameterStore& store, const std:
   }
 }
 
+std::filesystem::path model_at(const std::filesystem::path& path) {
+  std::error_code absent;
+  const std::filesystem::path latest = path / "checkpoints" / "latest";
+  return std::filesystem::exists(latest, absent) ? latest : path;
+}
+
 std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& path) {
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored))
     fail(ErrorKind::data,
-         quoted(path) + " is a folder, expected a file: the newest model of a run is RUN/checkpoints/latest");
+         quoted(path) + " is a folder without checkpoints/latest, expected a model file or a run directory");
   std::unique_ptr<TensorFile> file = open_tensor_file(path);
   log(LogLevel::info, file->notices());
   return file;

@@ -35,6 +35,9 @@ void import_flat(const TensorFile& file, const ParameterStore& store, const std:
 /// map_state of an open file, whose path is then part of the message of an error.
 StateMapping map_model(const TensorFile& file, const std::string& prefix = "", bool classifier = false);
 
+/// Of a run directory its newest model, RUN/checkpoints/latest; any other path as it is.
+std::filesystem::path model_at(const std::filesystem::path& path);
+
 /// open_tensor_file, with its notices logged. Error{data} for a folder says what to give instead.
 std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& path);
 

@@ -165,8 +165,28 @@ TEST_F(Evaluation, LinearRefusesWhatItCannotDoBeforeItBegins) {
   EXPECT_EQ(run(with_model("dcl-linear", {"--image_size", "9", "--batch_size", "39", "--epochs", "1"})).exit_code, 0);
 }
 
+TEST_F(Evaluation, ARunDirectoryIsItsNewestModel) {
+  json of_run = json_of(with("dcl-knn", {"--model_path", *folder_ / "run"}, {"--json"}));
+  EXPECT_EQ(of_run, json_of(with_model("dcl-knn", {"--json"})));
+  EXPECT_EQ(of_run["model_path"], model_of(*folder_ / "run"));
+  const Outcome inspected = run({app("dcl-inspect"), *folder_ / "run"});
+  EXPECT_EQ(inspected.exit_code, 0) << inspected.err;
+  EXPECT_EQ(inspected.out, run({app("dcl-inspect"), model_of(*folder_ / "run")}).out);
+  const std::string copies[] = {*folder_ / "of_run.pth", *folder_ / "of_file.pth"};
+  EXPECT_EQ(run({app("dcl-convert"), *folder_ / "run", copies[0]}).exit_code, 0);
+  EXPECT_EQ(run({app("dcl-convert"), model_of(*folder_ / "run"), copies[1]}).exit_code, 0);
+  EXPECT_EQ(read_text(copies[0]), read_text(copies[1]));
+}
+
+TEST_F(Evaluation, ResultsDoNotReplaceTheModelOfARunDirectory) {
+  const Outcome outcome =
+      run(with("dcl-audit", {"--model_path", *folder_ / "run"}, {"--out", model_of(*folder_ / "run")}));
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("is the encoder itself"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Evaluation, FolderInsteadOfAModelIsExplained) {
-  const Outcome outcome = run(with("dcl-knn", {"--model_path", *folder_ / "run"}, {}));
+  const Outcome outcome = run(with("dcl-knn", {"--model_path", folder_->path()}, {}));
   EXPECT_EQ(outcome.exit_code, 3);
   EXPECT_NE(outcome.err.find("checkpoints/latest"), std::string::npos) << outcome.err;
 }

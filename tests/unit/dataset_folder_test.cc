@@ -5,6 +5,7 @@
 #include <malloc.h>
 #endif
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/error.h"
@@ -62,6 +63,21 @@ TEST_F(Folder, ClassesAndFilesAreSortedAsImageFolderSortsThem) {
   EXPECT_EQ(data.labels, (std::vector<int32_t>{0, 1, 1, 1, 1, 2, 2}));
   const int expected[] = {3, 6, 4, 5, 7, 2, 1};
   for (int64_t i = 0; i < 7; ++i) EXPECT_EQ(*data.image(i), expected[i]) << data.names[static_cast<size_t>(i)];
+}
+
+TEST_F(Folder, HowFarReadingHasComeIsTold) {
+  constexpr int64_t kImages = 1100;  // more than are read at a time
+  for (int i = 0; i < kImages; ++i) image("a/" + std::to_string(i) + ".png", 1, 1);
+  std::vector<int64_t> told;
+  DatasetSpec spec{.name = "folder", .dir = folder_.path()};
+  spec.on_images = [&](int64_t done, int64_t all) {
+    EXPECT_EQ(all, kImages);
+    told.push_back(done);
+  };
+  EXPECT_EQ(load_dataset(spec).size(), kImages);
+  ASSERT_GE(told.size(), 2u);
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+  EXPECT_EQ(told.back(), kImages);
 }
 
 TEST_F(Folder, LargerImagesAreShrunkAsByPillow) {
