@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
   Options options("dcl-audit",
                   "What an encoder says about the images of --split: how often two share a class, how similar those "
                   "are, and near duplicates, also of images of --test_split.",
-                  {"dcl-audit --dataset stl10 --data data/stl10_binary --model_path runs/stl10/checkpoints/latest",
+                  {"dcl-audit --dataset stl10 --data data/stl10_binary --model_path runs/stl10",
                    "dcl-audit --dataset folder --data photos --untrained --out duplicates.csv"});
   DataOptions data;
   EncoderOptions encoder;

@@ -32,8 +32,8 @@ int main(int argc, char** argv) {
       "dcl-convert",
       "Converts model files between PyTorch (.pth, .pt), safetensors and NumPy (.npz), and to ONNX. The format of "
       "INPUT is told from its content, that of OUTPUT from its name. Nothing in a file is executed.",
-      {"dcl-convert runs/stl10/checkpoints/latest encoder.onnx",
-       "dcl-convert runs/stl10/checkpoints/latest model_400.pth --prefix module.   # for the published linear.py",
+      {"dcl-convert runs/stl10 encoder.onnx",
+       "dcl-convert runs/stl10 model_400.pth --prefix module.   # for the published linear.py",
        "dcl-convert moco_v2.pth.tar encoder.safetensors --names published"});
   std::filesystem::path input, output;
   ConvertSettings settings;

@@ -160,7 +160,7 @@ int main(int argc, char** argv) {
   Options options(
       "dcl-embed",
       "Writes the encoder's features of every image of --split: OUT.npy (f32 [images, features]) and OUT.csv.",
-      {"dcl-embed --dataset folder --data photos --model_path runs/stl10/checkpoints/latest --out x.npy"});
+      {"dcl-embed --dataset folder --data photos --model_path runs/stl10 --out x.npy"});
   DataOptions data;
   EncoderOptions encoder;
   DeviceOptions device;

@@ -9,7 +9,7 @@ int main(int argc, char** argv) {
   Options options("dcl-inspect",
                   "Prints what a file is, which network it holds and which programs take it, and every tensor of it. "
                   "Nothing in the file is executed. An encoder that cannot be used is no error: the reason is printed.",
-                  {"dcl-inspect model_400.pth", "dcl-inspect runs/stl10/checkpoints/latest --stats --json"});
+                  {"dcl-inspect model_400.pth", "dcl-inspect runs/stl10 --stats --json"});
   std::filesystem::path file;
   std::string model_prefix;
   bool json = false, stats = false;

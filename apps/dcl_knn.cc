@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
   using namespace dcl;
   Options options(
       "dcl-knn", "Weighted kNN accuracy of an encoder: labelled images of --split as bank, of --test_split as queries.",
-      {"dcl-knn --dataset stl10 --data data/stl10_binary --model_path runs/stl10/checkpoints/latest",
+      {"dcl-knn --dataset stl10 --data data/stl10_binary --model_path runs/stl10",
        "dcl-knn --dataset shapes --untrained --arch resnet18 --json"});
   DataOptions data;
   EncoderOptions encoder;
