@@ -142,7 +142,8 @@ int main(int argc, char** argv) {
       "dcl-linear", "Trains a linear classifier on an encoder, or both, and tests; the last epoch is the result.",
       {"dcl-linear --dataset stl10 --data data/stl10_binary --model_path runs/stl10",
        "dcl-linear --dataset stl10 --data data/stl10_binary --folds all --protocol frozen --model_path encoder.pth",
-       "dcl-linear --dataset folder --data photos --holdout 0.2 --eval_size 96 --protocol frozen --model_path encoder.pth --out "
+       "dcl-linear --dataset folder --data photos --holdout 0.2 --eval_size 96 --protocol frozen --model_path "
+       "encoder.pth --out "
        "photos.safetensors",
        "dcl-linear --dataset shapes --protocol frozen --untrained --arch resnet18 --json"});
   DataOptions data;
