@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <sstream>
 #include <tuple>
 
+#include "core/extent.h"
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "eigen/kernels/isa.h"
@@ -40,6 +42,36 @@ void for_each_product(const ConvDesc& d, Body&& body) {
             }
 }
 
+/// Memory with a guard behind it, which no op may touch.
+class Guarded {
+ public:
+  Guarded(Backend& backend, size_t bytes)
+      : backend_(&backend),
+        guard_(static_cast<size_t>(round_up(static_cast<int64_t>(bytes), sizeof(float)))),
+        buffer_(backend, guard_ + kGuard * sizeof(float)) {
+    backend_->fill(guard(), kUntouched);
+  }
+  ~Guarded() {
+    Values values(kGuard);
+    backend_->copy_out(values.data(), guard());
+    EXPECT_EQ(values, Values(kGuard, kUntouched)) << "written past its end";
+  }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+
+  void* data() const { return buffer_.data(); }
+  TensorRef view(const Shape& shape, DType dtype) const { return buffer_.view(shape, dtype); }
+
+ private:
+  static constexpr size_t kGuard = 4096;
+  static constexpr float kUntouched = 123.0f;
+  TensorRef guard() const { return buffer_.view({static_cast<int64_t>(kGuard)}, DType::f32, guard_); }
+
+  Backend* backend_;
+  size_t guard_;
+  Buffer buffer_;
+};
+
 /// A tensor of the op's dtype with host values before and after.
 class Operand {
  public:
@@ -48,7 +80,7 @@ class Operand {
         shape_(shape),
         dtype_(dtype),
         plain_(backend, shape.elements() * 4),
-        typed_(backend, shape.elements() * 4) {
+        typed_(backend, static_cast<size_t>(shape.elements()) * size_of(dtype)) {
     backend_.copy_in(plain_.view(shape_, DType::f32), values.data());
     backend_.cast(plain_.view(shape_, DType::f32), ref());
   }
@@ -64,7 +96,8 @@ class Operand {
   Backend& backend_;
   Shape shape_;
   DType dtype_;
-  Buffer plain_, typed_;
+  Buffer plain_;
+  Guarded typed_;
 };
 
 Values rounded(Values values, DType dtype) {
@@ -86,14 +119,14 @@ class OneDnnConv : public ::testing::TestWithParam<std::tuple<ConvDesc, DType>> 
   void TearDown() override { set_thread_count(0); }
 
   Workspace workspace(size_t bytes) {
-    workspace_ = Buffer(*backend_, bytes);
-    backend_->fill(workspace_.view({static_cast<int64_t>(bytes / 4)}, DType::f32), NAN);
-    return {workspace_.data(), bytes};
+    workspace_ = std::make_unique<Guarded>(*backend_, bytes);
+    backend_->fill(workspace_->view({static_cast<int64_t>(bytes / 4)}, DType::f32), NAN);
+    return {workspace_->data(), bytes};
   }
 
   std::unique_ptr<Backend> backend_;
   ConvDesc d_;
-  Buffer workspace_;
+  std::unique_ptr<Guarded> workspace_;
 };
 
 TEST_P(OneDnnConv, ForwardIsExact) {
@@ -145,7 +178,7 @@ TEST_P(OneDnnConv, FusedFormsAreExact) {
   for (int form = 0; form < 6; ++form) {
     const bool relu = form & 1, has_residual = form >= 2, in_place = form >= 4;
     const FusedConvDesc fused{d_, relu, has_residual};
-    const Buffer packed(*backend_, backend_->packed_filter_bytes(fused));
+    const Guarded packed(*backend_, backend_->packed_filter_bytes(fused));
     const auto packed_ref = packed.view({static_cast<int64_t>(backend_->packed_filter_bytes(fused))}, DType::u8);
     backend_->pack_filter(fused, tw.ref(), packed_ref);
     Values want = sums;
@@ -195,19 +228,21 @@ TEST_P(OneDnnConv, SameBitsAgain) {
   }
 }
 
-// n, h, w, c, k, r, s, stride, pad. Batches: fewer images than threads, evenly shared, with a remainder, odd and small.
+// n, h, w, c, k, r, s, stride, pad. Batches: fewer images than threads, evenly shared, with a remainder, odd and small,
+// too large for one matrix of columns. One image in several strips and chunks. Channels that fill no block of kernels.
 INSTANTIATE_TEST_SUITE_P(
     Shapes, OneDnnConv,
-    ::testing::Combine(::testing::Values(ConvDesc{1, 8, 8, 16, 32, 3, 3, 1, 1}, ConvDesc{2, 8, 8, 32, 16, 1, 1, 1, 0},
-                                         ConvDesc{3, 9, 7, 16, 16, 3, 3, 2, 1}, ConvDesc{17, 4, 4, 32, 48, 3, 3, 1, 1},
-                                         ConvDesc{9, 16, 16, 64, 256, 1, 1, 1, 0},
-                                         ConvDesc{4, 16, 16, 64, 64, 3, 3, 2, 1},
-                                         ConvDesc{5, 8, 8, 64, 128, 1, 1, 2, 0}, ConvDesc{8, 12, 12, 3, 64, 3, 3, 1, 1},
-                                         ConvDesc{2, 20, 20, 3, 64, 7, 7, 2, 3}, ConvDesc{2, 6, 6, 4, 4, 1, 1, 3, 0},
-                                         ConvDesc{3, 6, 5, 7, 5, 3, 3, 1, 1}, ConvDesc{2, 5, 5, 1, 1, 5, 5, 1, 2},
-                                         ConvDesc{64, 2, 2, 128, 64, 3, 3, 1, 1},
-                                         ConvDesc{1, 8, 8, 1024, 256, 1, 1, 1, 0}),
-                       ::testing::Values(DType::f32, DType::bf16)),
+    ::testing::Combine(
+        ::testing::Values(ConvDesc{1, 8, 8, 16, 32, 3, 3, 1, 1}, ConvDesc{2, 8, 8, 32, 16, 1, 1, 1, 0},
+                          ConvDesc{3, 9, 7, 16, 16, 3, 3, 2, 1}, ConvDesc{17, 4, 4, 32, 48, 3, 3, 1, 1},
+                          ConvDesc{9, 16, 16, 64, 256, 1, 1, 1, 0}, ConvDesc{4, 16, 16, 64, 64, 3, 3, 2, 1},
+                          ConvDesc{5, 8, 8, 64, 128, 1, 1, 2, 0}, ConvDesc{8, 12, 12, 3, 64, 3, 3, 1, 1},
+                          ConvDesc{2, 20, 20, 3, 64, 7, 7, 2, 3}, ConvDesc{2, 6, 6, 4, 4, 1, 1, 3, 0},
+                          ConvDesc{3, 6, 5, 7, 5, 3, 3, 1, 1}, ConvDesc{2, 5, 5, 1, 1, 5, 5, 1, 2},
+                          ConvDesc{64, 2, 2, 128, 64, 3, 3, 1, 1}, ConvDesc{1, 8, 8, 1024, 256, 1, 1, 1, 0},
+                          ConvDesc{15, 16, 16, 512, 16, 3, 3, 2, 1}, ConvDesc{1, 50, 50, 64, 16, 3, 3, 2, 1},
+                          ConvDesc{3, 9, 9, 21, 13, 3, 3, 2, 1}),
+        ::testing::Values(DType::f32, DType::bf16)),
     [](const auto& info) {
       const ConvDesc& d = std::get<0>(info.param);
       std::ostringstream name;
