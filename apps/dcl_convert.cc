@@ -4,7 +4,6 @@
 #include "core/log.h"
 #include "run/app.h"
 #include "train/model_convert.h"
-#include "train/model_file.h"
 
 namespace dcl {
 namespace {
@@ -63,7 +62,7 @@ int main(int argc, char** argv) {
                      : names == "published" ? TensorNames::published
                                             : TensorNames::torchvision;
     settings.dtype = dtype_from(dtype);
-    const size_t tensors = convert_model(model_at(input), output, settings);
+    const size_t tensors = convert_model(input, output, settings);
     log(LogLevel::info, "wrote " + output.string() + ": " + std::to_string(tensors) + " tensors, " +
                             std::to_string(std::filesystem::file_size(output)) + " bytes");
     return 0;

@@ -143,8 +143,8 @@ void PretrainOptions::resolve_tau_plus(const Dataset& train) {
   const std::optional<double> of_labels = train.same_class_probability();
   const bool automatic = !parse_tau_plus(tau_plus);
   if (automatic && !of_labels)
-    fail(ErrorKind::usage, "--tau_plus auto takes the probability from labels, and no two images of '" + train.name +
-                               "', split '" + train.split + "', have one; give a number, such as 1 / (number of classes)");
+    fail(ErrorKind::usage, "--tau_plus auto takes the probability from labels, and no two images of " + train.described() +
+                               ", have one; give a number, such as 1 / (number of classes)");
   if (automatic) o.tau_plus = *of_labels;
   if (of_labels)
     log(LogLevel::info, fmt::format("by their labels, two images share a class with probability {:.4g}; tau_plus is {:.4g}",

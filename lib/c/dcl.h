@@ -61,7 +61,8 @@ typedef struct dcl_options {
 enum { DCL_OWN_SIZE = -1 };  ///< eval_size: images enter the network as they are
 
 /// Opens a file with an encoder, or an encoder and a classifier, in any format that the programs read: safetensors,
-/// PyTorch's, NPZ. options: null for the defaults. *model is null where this fails.
+/// PyTorch's, NPZ; or the newest checkpoint of a run directory. options: null for the defaults. *model is null where
+/// this fails.
 dcl_status dcl_open(const char* path, const dcl_options* options, dcl_model** model);
 /// Of null: nothing.
 void dcl_close(dcl_model* model);

@@ -48,6 +48,8 @@ struct Dataset {
   const uint8_t* image(int64_t i) const { return pixels.data() + images[static_cast<size_t>(i)].offset; }
   /// All pixels, u8 [bytes], for Backend::augment.
   ConstTensorRef pool() const { return tensor_of(pixels.data(), {pixels.size()}); }
+  /// 'NAME', split 'SPLIT': for messages.
+  std::string described() const { return "'" + name + "', split '" + split + "'"; }
   /// True when every image has the same extent.
   bool uniform() const;
   /// True when every image has a label.

@@ -21,8 +21,8 @@ int64_t images_per_pass(const Backend& backend, int64_t images, int64_t most) {
 
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels) {
   if (size == 0 && !dataset.uniform())
-    fail(ErrorKind::data, "images of data set '" + dataset.name + "', split '" + dataset.split +
-                              "', differ in size: give --eval_size to resize them");
+    fail(ErrorKind::data,
+         "images of data set " + dataset.described() + ", differ in size: give --eval_size to resize them");
   pixels.h = size > 0 ? size : dataset.images.front().h;
   pixels.w = size > 0 ? size : dataset.images.front().w;
   return pixels;

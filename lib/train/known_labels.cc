@@ -12,8 +12,6 @@
 namespace dcl {
 namespace {
 
-std::string where(const Dataset& dataset) { return "'" + dataset.name + "', split '" + dataset.split + "'"; }
-
 /// The label of the image, or another class.
 int32_t noisy_label(int32_t label, int32_t classes, double noise, uint64_t seed, uint32_t image) {
   RandomStream stream(seed, RandomPurpose::label_noise, 0, image);
@@ -86,7 +84,7 @@ KnownLabels known_labels(const Dataset& dataset, const LabelSettings& settings, 
   const auto classes = static_cast<int32_t>(dataset.classes.size());
   if (settings.noise > 0 && classes < 2)
     fail(ErrorKind::usage, "label_noise " + number_text(settings.noise) +
-                               " changes labels to those of other classes, and " + where(dataset) + ", has " +
+                               " changes labels to those of other classes, and " + dataset.described() + ", has " +
                                std::to_string(classes) + " in all; leave it at 0");
   KnownLabels known{.labels = dataset.labels};
   for (size_t i = 0; settings.noise > 0 && i < known.labels.size(); ++i)
@@ -100,7 +98,7 @@ KnownLabels known_labels(const Dataset& dataset, const LabelSettings& settings, 
   count(known, dataset.labels);
   if (known.known == 0)
     fail(ErrorKind::usage, "label_fraction " + number_text(settings.fraction) + " leaves no label of " +
-                               where(dataset) + ": its largest class has " + std::to_string(largest) +
+                               dataset.described() + ": its largest class has " + std::to_string(largest) +
                                " images; give a larger fraction");
   return known;
 }

@@ -134,15 +134,15 @@ ModelFormat model_format_of(const std::filesystem::path& path) {
        quoted(path.string()) + " does not end in .safetensors, .pth, .pt, .npz or .onnx: say which format with --to");
 }
 
-size_t convert_model(const std::filesystem::path& input, const std::filesystem::path& output,
+size_t convert_model(const std::filesystem::path& given, const std::filesystem::path& output,
                      const ConvertSettings& settings) {
+  const std::filesystem::path input = model_at(given);
   refuse_replacing(output, input, "the input");
   if (settings.format == ModelFormat::npz && settings.dtype == FileDType::bf16)
     fail(ErrorKind::usage, "NumPy has no bf16: --dtype f32 holds the same values");
   if (settings.format != ModelFormat::onnx && settings.normalization != "auto")
     fail(ErrorKind::usage, "--normalization is part of ONNX models only");
-  const std::unique_ptr<TensorFile> file = open_tensor_file(input);
-  log(LogLevel::info, file->notices());
+  const std::unique_ptr<TensorFile> file = open_model_file(input);
   if (settings.format == ModelFormat::onnx) return write_model_onnx(*file, output, settings);
   std::vector<TensorSource> sources;
   if (settings.names == TensorNames::keep)

@@ -31,11 +31,11 @@ struct ConvertSettings {
   std::optional<FileDType> dtype;
 };
 
-/// Reads `input`, of any format that open_tensor_file knows, and writes `output` atomically. ONNX holds the computation
-/// of the network, with its head where the file has one, so that names, prefix and dtype do not apply. Logs what was
-/// assumed and left out. Error{usage} for settings that mean nothing together or when both are one file, Error{data}
-/// when the input is damaged or holds no model where one is needed. Returns the number of tensors written.
-size_t convert_model(const std::filesystem::path& input, const std::filesystem::path& output,
+/// Reads what model_at(given) is, of any format that open_tensor_file knows, and writes `output` atomically. ONNX holds
+/// the computation of the network, with its head where the file has one, so that names, prefix and dtype do not apply.
+/// Logs what was assumed and left out. Error{usage} for settings that mean nothing together or when both are one file,
+/// Error{data} when the input is damaged or holds no model where one is needed. Returns the number of tensors written.
+size_t convert_model(const std::filesystem::path& given, const std::filesystem::path& output,
                      const ConvertSettings& settings);
 
 }  // namespace dcl

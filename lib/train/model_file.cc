@@ -102,7 +102,8 @@ std::filesystem::path model_at(const std::filesystem::path& path) {
   return std::filesystem::exists(latest, absent) ? latest : path;
 }
 
-std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& path) {
+std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& given) {
+  const std::filesystem::path path = model_at(given);
   if (std::error_code ignored; std::filesystem::is_directory(path, ignored))
     fail(ErrorKind::data,
          quoted(path) + " is a folder without checkpoints/latest, expected a model file or a run directory");

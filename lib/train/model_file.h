@@ -38,8 +38,9 @@ StateMapping map_model(const TensorFile& file, const std::string& prefix = "", b
 /// Of a run directory its newest model, RUN/checkpoints/latest; any other path as it is.
 std::filesystem::path model_at(const std::filesystem::path& path);
 
-/// open_tensor_file, with its notices logged. Error{data} for a folder says what to give instead.
-std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& path);
+/// open_tensor_file of model_at(given), with its notices logged. Error{data} for another folder says what to give
+/// instead.
+std::unique_ptr<TensorFile> open_model_file(const std::filesystem::path& given);
 
 /// The encoder (no head) of any file that map_state understands, or with random weights. Logs what was assumed of the
 /// file.

@@ -80,8 +80,8 @@ void check(const PretrainSettings& s) {
 std::optional<KnownLabels> objective_labels(const PretrainSettings& s, const Dataset& dataset) {
   if (s.objective.kind != ObjectiveKind::unbiased) return std::nullopt;
   const auto unknown = std::count(dataset.labels.begin(), dataset.labels.end(), kUnknownLabel);
-  require(unknown < dataset.size(), "objective unbiased tells true negatives by their labels, and no image of '" +
-                                        dataset.name + "', split '" + dataset.split + "', has one");
+  require(unknown < dataset.size(), "objective unbiased tells true negatives by their labels, and no image of " +
+                                        dataset.described() + ", has one");
   if (unknown > 0)
     log(LogLevel::warning, std::to_string(unknown) + " of " + std::to_string(dataset.size()) +
                                " images have no label: objective unbiased takes them for true negatives of all others");

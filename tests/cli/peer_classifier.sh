@@ -2,11 +2,8 @@
 # Classifiers of PyTorch in our programs and ours in PyTorch and ONNX Runtime: needs DCL_PEER_PYTHON (a Python with torch,
 # torchvision, pillow, safetensors, onnxruntime); exit code 77 without it. DCL_APPS is the folder of the programs.
 set -eu
-[ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
+. "$(dirname "$0")/peer_setup.sh"
 "$DCL_PEER_PYTHON" -c "import onnxruntime" 2> /dev/null || { echo "skipped: no onnxruntime"; exit 77; }
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
 quietly() { "$@" 2> "$work/log" > /dev/null || { cat "$work/log"; exit 1; }; }
 "$DCL_PEER_PYTHON" "$here/peer_images.py" "$work/images/train" 32

@@ -2,10 +2,7 @@
 # Files of PyTorch in our programs and ours in PyTorch: needs DCL_PEER_PYTHON (a Python with torch, torchvision, pillow,
 # safetensors); exit code 77 without it. DCL_APPS is the folder of the programs.
 set -eu
-[ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/peer_setup.sh"
 
 quietly() { "$@" 2> "$work/log" || { cat "$work/log"; exit 1; }; }
 for size in 32 96; do "$DCL_PEER_PYTHON" "$here/peer_images.py" "$work/images$size" $size; done

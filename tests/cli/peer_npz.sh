@@ -2,10 +2,7 @@
 # Archives of numpy.savez and savez_compressed, read and written again, in numpy.load: needs DCL_PEER_PYTHON (a Python
 # with numpy); exit code 77 without it. DCL_APPS is the folder of the programs.
 set -eu
-[ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/peer_setup.sh"
 
 "$DCL_PEER_PYTHON" "$here/peer_npz.py" make "$work"
 for name in plain compressed; do

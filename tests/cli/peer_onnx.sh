@@ -2,11 +2,8 @@
 # Exported models in ONNX Runtime: needs DCL_PEER_PYTHON (a Python with onnx, onnxruntime, torch, torchvision, pillow,
 # safetensors); exit code 77 without it. DCL_APPS is the folder of the programs.
 set -eu
-[ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
+. "$(dirname "$0")/peer_setup.sh"
 "$DCL_PEER_PYTHON" -c "import onnx, onnxruntime" 2> /dev/null || { echo "skipped: no onnx or onnxruntime"; exit 77; }
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
 for size in 32 96; do "$DCL_PEER_PYTHON" "$here/peer_images.py" "$work/images$size" $size; done
 

@@ -3,10 +3,7 @@
 # code 77 without it. DCL_APPS is the folder of the programs. Views are the images, and the batch is all of them, so that no
 # random number is needed to know what the network saw; the learning rate leaves the weights as they were.
 set -eu
-[ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/peer_setup.sh"
 
 "$DCL_PEER_PYTHON" "$here/peer_images.py" "$work/images" 32
 

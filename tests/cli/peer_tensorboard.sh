@@ -2,11 +2,8 @@
 # Runs and projector files in TensorBoard's own readers: needs DCL_PEER_PYTHON (a Python with tensorboard, numpy and
 # pillow); exit code 77 without it. DCL_APPS is the folder of the programs.
 set -eu
-[ -n "${DCL_PEER_PYTHON:-}" ] || { echo "skipped: DCL_PEER_PYTHON is not set"; exit 77; }
+. "$(dirname "$0")/peer_setup.sh"
 "$DCL_PEER_PYTHON" -c "import tensorboard, PIL" 2> /dev/null || { echo "skipped: no tensorboard or pillow"; exit 77; }
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 images="--dataset shapes --shapes_count 30 --shapes_size 16"
 
 train() {

@@ -170,7 +170,8 @@ TEST_F(Predict, WhatCannotWorkIsRefusedBeforeItBegins) {
            "16", "--arch", "resnet18", "--batch_size", "8", "--max_steps", "1", "--no_knn", "--run_dir", run_dir})
           .exit_code,
       0);
-  expect_refused(predict(run_dir + "/checkpoints/latest"), 3, "not one classifier on its 512 features");
+  for (const std::string& encoder : {run_dir, run_dir + "/checkpoints/latest"})
+    expect_refused(predict(encoder), 3, "not one classifier on its 512 features");
 }
 
 }  // namespace
