@@ -1,12 +1,13 @@
-// Views one after the other on the calling thread; scratch belongs to the thread and grows to the largest image it met.
+// Views one after the other on the calling thread, in scratch memory for the largest image met.
 #include "eigen/kernels/augment.h"
 
-#include <algorithm>
+#include <array>
 #include <cstdint>
-#include <vector>
 
+#include "core/extent.h"
 #include "eigen/eigen_backend.h"
 #include "eigen/kernels/isa.h"
+#include "eigen/scratch.h"
 #include "math/pixel.h"
 #include "math/pixel_resize.h"
 
@@ -21,84 +22,75 @@ using kernels::BlurJob;
 using kernels::ResizeJob;
 using kernels::ResizeWeights;
 
-/// An array that only grows.
-template <class T>
-class Scratch {
- public:
-  T* at_least(int64_t count) {
-    if (static_cast<int64_t>(items_.size()) < count) items_.resize(static_cast<size_t>(count));
-    return items_.data();
-  }
-
- private:
-  std::vector<T> items_;
-};
-
 /// Weights of the last geometry of an axis: batches of equal images compute them once. Memory is taken for the whole
 /// `image`, of which `in` pixels are used, so that no larger crop of it needs more.
 class AxisWeights {
  public:
-  const ResizeWeights& prepare(int32_t image, int32_t in, int32_t out, int32_t begin, int32_t count) {
-    if (axis_.in == in && axis_.out == out && axis_.begin == begin && axis_.count == count) return axis_;
-    int32_t* spans = spans_.at_least(2 * int64_t{count});
-    int32_t* weights = weights_.at_least(int64_t{count} * resize_max_taps(resize_axis(image, out)));
-    axis_ = {in, out, begin, count, 0, nullptr, nullptr, nullptr};
-    if (in == out) return axis_;
-    axis_.taps = resize_max_taps(resize_axis(in, out));
-    axis_.first = spans;
-    axis_.used = spans + count;
-    axis_.weights = weights;
-    kernels::augment_resize().fill_weights(axis_);
-    return axis_;
+  explicit constexpr AxisWeights(ScratchSlot slot) : slot_(slot) {}
+
+  ResizeWeights prepare(int32_t image, int32_t in, int32_t out, int32_t begin, int32_t count) {
+    const bool known = axis_.in == in && axis_.out == out && axis_.begin == begin && axis_.count == count;
+    const int64_t most_taps = resize_max_taps(resize_axis(image, out));
+    auto* memory = thread_scratch<int32_t>(slot_, count * (2 + most_taps));
+    if (!known)
+      axis_ = {in, out, begin, count, in == out ? 0 : resize_max_taps(resize_axis(in, out)), nullptr, nullptr, nullptr};
+    ResizeWeights weights = axis_;
+    weights.first = memory;
+    weights.used = memory + count;
+    weights.weights = memory + 2 * count;
+    if (!known && in != out) kernels::augment_resize().fill_weights(weights);
+    return weights;
   }
 
  private:
-  ResizeWeights axis_{};
-  Scratch<int32_t> spans_, weights_;
+  ScratchSlot slot_;
+  ResizeWeights axis_{};  // without its arrays, which move when the scratch grows
 };
 
-struct ThreadScratch {
-  AxisWeights x, y;
-  Scratch<uint8_t> column_block, rows, result_row, planes;
-  Scratch<uint16_t> blur_row, blur_rows;
-  Scratch<float> table_f32;
-  Scratch<bf16> table_bf16;
+thread_local AxisWeights t_x{ScratchSlot::view_columns}, t_y{ScratchSlot::view_rows};
 
-  struct BlurRoom {
-    uint16_t *row, *rows;
+/// What one view is made in. Everything that any view of an image of this size uses is taken for the first.
+struct Room {
+  uint8_t *column_block, *rows, *result_row, *planes;
+  uint16_t *blur_row, *blur_rows;
+};
+
+Room room_for(const AugmentDesc& d, int32_t image_h, int32_t image_w) {
+  Room room;
+  const auto carve = [&](void* base) {
+    Carver carver(base);
+    room = {.column_block = carver.take<uint8_t>(kernels::kResizeBlockBytes * image_w),
+            .rows = carver.take<uint8_t>(4 * kernels::row_pixels(d.w) * image_h),
+            .result_row = carver.take<uint8_t>(4 * kernels::row_pixels(d.w)),
+            .planes = carver.take<uint8_t>(3 * d.h * d.w),
+            .blur_row = carver.take<uint16_t>(d.w + 2 * kMaxBlurRadius),
+            .blur_rows = carver.take<uint16_t>(d.h * d.w)};
+    return carver.used();
   };
-  BlurRoom blur_room(const AugmentDesc& d) {
-    return {blur_row.at_least(d.w + 2 * kMaxBlurRadius), blur_rows.at_least(d.h * d.w)};
-  }
-};
-
-ThreadScratch& thread_scratch() {
-  thread_local ThreadScratch scratch;
-  return scratch;
+  carve(thread_scratch(ScratchSlot::view, carve(nullptr)));
+  return room;
 }
 
 const uint8_t* crop_of(const uint8_t* pool, const ViewParams& v) {
   return pool + v.image_offset + 3 * (int64_t{v.crop_y} * v.image_w + v.crop_x);
 }
 
-/// The planes of the resized crop's window.
-uint8_t* resize(const AugmentDesc& d, const uint8_t* pool, const ViewParams& v, ThreadScratch& scratch) {
+/// Into room.planes: the resized crop's window.
+void resize(const AugmentDesc& d, const uint8_t* pool, const ViewParams& v, const Room& room) {
   const auto h = static_cast<int32_t>(d.h), w = static_cast<int32_t>(d.w);
-  const int32_t image_h = std::max(v.image_h, v.crop_h), image_w = std::max(v.image_w, v.crop_w);
   ResizeJob job{};
   job.crop = crop_of(pool, v);
   job.row_bytes = 3 * int64_t{v.image_w};
   job.crop_h = v.crop_h;
   job.crop_w = v.crop_w;
-  job.x = scratch.x.prepare(image_w, v.crop_w, v.resize_w ? v.resize_w : w, v.window_x, w);
-  job.y = scratch.y.prepare(image_h, v.crop_h, v.resize_h ? v.resize_h : h, v.window_y, h);
+  job.x = t_x.prepare(v.image_w, v.crop_w, v.resize_w ? v.resize_w : w, v.window_x, w);
+  job.y = t_y.prepare(v.image_h, v.crop_h, v.resize_h ? v.resize_h : h, v.window_y, h);
   job.flip = v.flip;
-  job.column_block = scratch.column_block.at_least(kernels::kResizeBlockBytes * image_w);
-  job.rows = scratch.rows.at_least(4 * kernels::row_pixels(w) * image_h);
-  job.result_row = scratch.result_row.at_least(4 * kernels::row_pixels(w));
-  job.planes = scratch.planes.at_least(3 * d.h * d.w);
+  job.column_block = room.column_block;
+  job.rows = room.rows;
+  job.result_row = room.result_row;
+  job.planes = room.planes;
   kernels::augment_resize().resize(job);
-  return job.planes;
 }
 
 void jitter(const AugmentDesc& d, const ViewParams& v, uint8_t* planes) {
@@ -123,8 +115,8 @@ void jitter(const AugmentDesc& d, const ViewParams& v, uint8_t* planes) {
   }
 }
 
-void blur(const AugmentDesc& d, const ViewParams& v, uint8_t* planes, const ThreadScratch::BlurRoom& room) {
-  kernels::augment_output().blur({planes, d.h, d.w, v.blur_radius, v.blur_weights, room.row, room.rows});
+void blur(const AugmentDesc& d, const ViewParams& v, const Room& room) {
+  kernels::augment_output().blur({room.planes, d.h, d.w, v.blur_radius, v.blur_weights, room.blur_row, room.blur_rows});
 }
 
 /// Whether the view is the source image itself.
@@ -139,18 +131,17 @@ template <class T>
 void make_views(const AugmentDesc& d, const uint8_t* pool, std::span<const ViewParams> views, const T* table, T* out,
                 void (*from_planes)(const uint8_t*, int64_t, const T*, T*),
                 void (*from_pixels)(const uint8_t*, int64_t, const T*, T*)) {
-  ThreadScratch& scratch = thread_scratch();
-  const ThreadScratch::BlurRoom blur_room = scratch.blur_room(d);  // whether or not the first views are blurred
   const int64_t pixels = d.h * d.w;
   for (const ViewParams& v : views) {
     if (whole_image(d, v)) {
       from_pixels(pool + v.image_offset, pixels, table, out);
     } else {
-      uint8_t* planes = resize(d, pool, v, scratch);
-      jitter(d, v, planes);
-      if (v.gray) kernels::augment_color().gray(planes, pixels, luma_rounding(d.luma));
-      if (v.blur_radius > 0) blur(d, v, planes, blur_room);
-      from_planes(planes, pixels, table, out);
+      const Room room = room_for(d, v.image_h, v.image_w);
+      resize(d, pool, v, room);
+      jitter(d, v, room.planes);
+      if (v.gray) kernels::augment_color().gray(room.planes, pixels, luma_rounding(d.luma));
+      if (v.blur_radius > 0) blur(d, v, room);
+      from_planes(room.planes, pixels, table, out);
     }
     out += 3 * pixels;
   }
@@ -163,13 +154,13 @@ void EigenBackend::do_augment(const AugmentDesc& d, ConstTensorRef pool, ConstTe
   const kernels::OutputTable& output = kernels::augment_output();
   const auto* bytes = pool.as<uint8_t>();
   if (out.dtype == DType::bf16) {
-    bf16* table = thread_scratch().table_bf16.at_least(3 * 256);
-    output.fill_table_bf16(d.normalization.mean, d.normalization.std, table);
-    make_views(d, bytes, views, table, out.as<bf16>(), output.planes_bf16, output.pixels_bf16);
+    std::array<bf16, 3 * 256> table;
+    output.fill_table_bf16(d.normalization.mean, d.normalization.std, table.data());
+    make_views(d, bytes, views, table.data(), out.as<bf16>(), output.planes_bf16, output.pixels_bf16);
   } else {
-    float* table = thread_scratch().table_f32.at_least(3 * 256);
-    output.fill_table_f32(d.normalization.mean, d.normalization.std, table);
-    make_views(d, bytes, views, table, out.as<float>(), output.planes_f32, output.pixels_f32);
+    std::array<float, 3 * 256> table;
+    output.fill_table_f32(d.normalization.mean, d.normalization.std, table.data());
+    make_views(d, bytes, views, table.data(), out.as<float>(), output.planes_f32, output.pixels_f32);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "core/error.h"
@@ -23,12 +24,14 @@ class Block {
     if (bytes_ >= bytes) return true;
     void* data = std::aligned_alloc(kCacheLine, padded(bytes));
     if (!data) return false;
+    if (data_) std::memcpy(data, data_, bytes_);
     std::free(data_);
     data_ = data;
     bytes_ = padded(bytes);
     return true;
   }
-  size_t bytes() const { return bytes_; }
+
+  size_t shared = 0;  ///< every thread that this one starts loops with, or is started with, has as much
 
  private:
   void* data_ = nullptr;
@@ -41,7 +44,10 @@ std::atomic<size_t> g_largest[kSlots];  // asked for in a parallel loop
 /// Which threads get a piece of a loop is chance: all grow when one does, so that none is found too small at a later
 /// step.
 void grow_as_others() noexcept {
-  for (int slot = 0; slot < kSlots; ++slot) t_blocks[slot].grow(g_largest[slot].load(std::memory_order_relaxed));
+  for (int slot = 0; slot < kSlots; ++slot) {
+    const size_t largest = g_largest[slot].load(std::memory_order_relaxed);
+    if (t_blocks[slot].grow(largest)) t_blocks[slot].shared = largest;
+  }
 }
 
 }  // namespace
@@ -49,7 +55,7 @@ void grow_as_others() noexcept {
 void* thread_scratch(ScratchSlot slot, size_t bytes) {
   const int index = static_cast<int>(slot);
   Block& block = t_blocks[index];
-  if (block.bytes() >= bytes) return block.data();
+  if (block.shared >= bytes) return block.data();
   if (!block.grow(bytes))
     fail(ErrorKind::out_of_memory,
          "cannot allocate " + std::to_string(bytes >> 20) + " MiB of scratch memory: use a smaller batch");

@@ -8,9 +8,22 @@
 namespace dcl {
 
 /// Each use has memory of its own, so that one routine may call another.
-enum class ScratchSlot : int { gemm_a, gemm_b, convolution, batch_norm, objective, rows, reduce, count };
+enum class ScratchSlot : int {
+  gemm_a,
+  gemm_b,
+  convolution,
+  batch_norm,
+  objective,
+  rows,
+  reduce,
+  view,
+  view_columns,
+  view_rows,
+  count
+};
 
-/// 64-byte aligned, contents undefined, valid until this thread asks for more in the same slot.
+/// 64-byte aligned, valid until this thread asks for more in the same slot. What this thread wrote there stays when the
+/// memory grows; the rest is undefined.
 /// Throws Error{out_of_memory}.
 void* thread_scratch(ScratchSlot slot, size_t bytes);
 
