@@ -6,9 +6,13 @@
 #include <algorithm>
 #include <atomic>
 #include <thread>
+#include <vector>
 
+#include "augment/augment.h"
 #include "core/parallel.h"
+#include "core/registry.h"
 #include "support/allocation_count.h"
+#include "support/augment_bytes.h"
 
 namespace dcl {
 namespace {
@@ -63,6 +67,30 @@ TEST_F(Scratch, KeepsWhatWasWritten) {
   for (int i = 0; i < 1000; ++i) bytes[i] = static_cast<uint8_t>(i);
   bytes = thread_scratch<uint8_t>(ScratchSlot::view, int64_t{1} << 20);
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(bytes[i], static_cast<uint8_t>(i)) << i;
+}
+
+/// Crops of all sizes, blurred and not, and the whole image.
+TEST(AugmentScratch, IsTakenByTheFirstCall) {
+  constexpr int kExtent = 48, kOut = 32;
+  const auto backend = make_backend("eigen");
+  const std::vector<uint8_t> pool(3 * kExtent * kExtent, 7);
+  std::vector<ViewParams> views;
+  for (uint32_t i = 0; i < 30; ++i) views.push_back(draw_view({}, {0, kExtent, kExtent}, 2, 0, i, 0));
+  views.push_back(evaluation_view({0, kExtent, kExtent}, kOut));
+  std::vector<float> out(views.size() * 3 * kOut * kOut);
+  const auto make_views = [&] {
+    backend->augment({}, tensor_of(pool.data(), {std::ssize(pool)}), views_tensor(views),
+                     tensor_of(out.data(), {std::ssize(views), kOut, kOut, 3}));
+  };
+  std::thread([&] {  // without memory from other tests
+    const int64_t at_start = test::allocations;
+    make_views();
+    const int64_t after_first = test::allocations;
+    for (int i = 0; i < 3; ++i) make_views();
+    EXPECT_GT(after_first, at_start);
+    EXPECT_EQ(test::allocations, after_first);
+  })
+      .join();
 }
 
 }  // namespace
