@@ -21,9 +21,9 @@ struct Column {
   bool right;
 };
 constexpr Column kColumns[] = {
-    {"backend", 7, false}, {"device", 30, false}, {"op", 18, false},       {"shape", 28, false}, {"dtype", 5, false},
-    {"threads", 7, true},  {"batch", 5, true},    {"median_ms", 10, true}, {"sd_ms", 8, true},   {"rate", 9, true},
-    {"unit", 8, false},    {"MiB", 7, true},      {"build", 5, false}};
+    {"backend", 7, false}, {"device", 30, false},  {"op", 18, false},       {"shape", 28, false}, {"dtype", 5, false},
+    {"threads", 7, true},  {"batch", 5, true},     {"median_ms", 10, true}, {"sd_ms", 8, true},   {"rate", 9, true},
+    {"unit", 8, false},    {"mebibytes", 9, true}, {"version", 7, false}};
 
 bool counts_flops(const bench::Operation& operation) { return operation.unit == std::string_view("FLOP"); }
 

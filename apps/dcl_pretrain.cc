@@ -69,6 +69,12 @@ class Reporter : public PretrainObserver {
   bool stop_requested() override { return signals_.stop_requested(); }
   bool take_checkpoint_request() override { return signals_.take_checkpoint_request(); }
 
+  /// Error{io} when rows could not be written.
+  void flush() {
+    metrics_.flush();
+    if (tensorboard_) tensorboard_->flush();
+  }
+
   static std::vector<std::string> columns() {
     return {"split", "step", "epoch", "loss", "clamp_fraction", "mean_positive", "mean_negative", "lr",
             "images_per_second", "wait_fraction", "knn_top1", "knn_top5"};
@@ -192,7 +198,9 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   const auto tensorboard = open_tensorboard(o, run, *sources.backend, sources.train, pretrainer.position().step);
   Reporter reporter(metrics, tensorboard.get(), pretrainer, signals, o.settings.epochs);
   const bool complete = pretrainer.position().step == pretrainer.total_steps();
-  if (pretrainer.run(reporter) == PretrainEnd::finished) {
+  const PretrainEnd end = pretrainer.run(reporter);
+  reporter.flush();
+  if (end == PretrainEnd::finished) {
     if (complete) log(LogLevel::info, "the run was complete already; with more --epochs it goes on");
     return 0;
   }

@@ -62,12 +62,12 @@ bool starts_with(Bytes file, std::string_view magic) {
   fail(ErrorKind::data, "it is no JPEG, PNG or PNM (PBM, PGM, PPM) file");
 }
 
+bool is_png(Bytes file) { return starts_with(file, "\x89PNG\r\n\x1A\n"); }
+
 const Decoder& decoder_of(Bytes file) {
-  using namespace std::string_view_literals;
-  const bool jpeg = starts_with(file, "\xFF\xD8\xFF"sv);
-  const bool png = starts_with(file, "\x89PNG\r\n\x1A\n"sv);
+  const bool jpeg = starts_with(file, "\xFF\xD8\xFF");
   if (decoders::is_pnm(file)) return kPnm;
-  if (!jpeg && !png) refuse(file);
+  if (!jpeg && !is_png(file)) refuse(file);
   const Decoder& decoder = jpeg ? kJpeg : kPng;
   if (decoder.decode == nullptr) {
     fail(ErrorKind::data,
@@ -93,6 +93,12 @@ ImageSize image_size(Bytes file) {
 }
 
 void decode_rgb(Bytes file, ImageSize size, uint8_t* rgb) { decoder_of(file).decode(file, size, rgb); }
+
+bool gray_saturates(Bytes file) {
+  if (decoders::is_pnm(file)) return decoders::pnm_gray_saturates(file);
+  constexpr size_t kDepth = 24, kColour = 25;  // of the IHDR chunk, which comes first
+  return is_png(file) && file.size() > kColour && file[kDepth] == 16 && file[kColour] == 0;
+}
 
 std::string jpeg_decoder() { return version_of(kJpeg); }
 std::string png_decoder() { return version_of(kPng); }

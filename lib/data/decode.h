@@ -29,6 +29,9 @@ ImageSize image_size(std::span<const uint8_t> file);
 /// rgb [height, width, 3] with the extent that image_size returned.
 void decode_rgb(std::span<const uint8_t> file, ImageSize size, uint8_t* rgb);
 
+/// Of a file whose size was read: whether it is gray of 16 bits, where what is above 255 becomes white.
+bool gray_saturates(std::span<const uint8_t> file);
+
 /// Library and version, e.g. "libjpeg-turbo 2.1.5", "stb_image", "none".
 std::string jpeg_decoder();
 std::string png_decoder();

@@ -75,6 +75,7 @@ struct Header {
 
   int64_t samples() const { return width * height * channels; }
   int64_t sample_bytes() const { return largest > 255 ? 2 : 1; }
+  bool wide_gray() const { return channels == 1 && largest > 255; }
   int64_t raw_bytes() const { return bitmap ? (width + 7) / 8 * height : samples() * sample_bytes(); }
 };
 
@@ -98,8 +99,7 @@ Header read_header(Bytes file) {
 
 /// What each sample becomes. Invariant: as long as there are values of a raw sample.
 std::vector<uint8_t> scale_of(const Header& header) {
-  const bool wide_gray = header.channels == 1 && header.largest > 255;
-  const double white = wide_gray ? kMaxSample : 255;
+  const double white = header.wide_gray() ? kMaxSample : 255;
   std::vector<uint8_t> scale(size_t{1} << 8 * header.sample_bytes());
   for (size_t i = 0; i < scale.size(); ++i)
     scale[i] = static_cast<uint8_t>(
@@ -158,6 +158,8 @@ ImageSize pnm_size(Bytes file) {
   if (size.height <= kMaxImageSide && size.width <= kMaxImageSide) check_length(file, header);
   return size;
 }
+
+bool pnm_gray_saturates(Bytes file) { return read_header(file).wide_gray(); }
 
 void pnm_decode(Bytes file, ImageSize size, uint8_t* rgb) {
   const Header header = read_header(file);

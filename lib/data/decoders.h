@@ -22,6 +22,7 @@ std::string libpng_version();
 /// Portable anymaps: PBM, PGM and PPM.
 bool is_pnm(std::span<const uint8_t> file);
 ImageSize pnm_size(std::span<const uint8_t> file);
+bool pnm_gray_saturates(std::span<const uint8_t> file);
 void pnm_decode(std::span<const uint8_t> file, ImageSize size, uint8_t* rgb);
 
 /// JPEG and PNG.

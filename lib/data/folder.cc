@@ -25,6 +25,7 @@ struct Slot {
   std::vector<uint8_t> file;
   ImageSize decoded, size;  ///< of the file, and as it is kept
   int64_t offset = 0;
+  bool saturates = false;  ///< gray_saturates
   std::string failure;
 };
 
@@ -55,6 +56,7 @@ class FolderReader {
       if (spec_.on_images) spec_.on_images(begin, count);
     }
     check_skipped();
+    warn_of_saturating();
     out_.pixels.shrink_to_fit();
     out_.folder = listing_.root;
     out_.classes = std::move(listing_.classes);
@@ -95,6 +97,7 @@ class FolderReader {
       attempt(slot, [&] {
         slot.file = read_file(path(begin + i), kMaxImageFileBytes);
         slot.decoded = image_size(slot.file);
+        slot.saturates = gray_saturates(slot.file);
         slot.size = shrunk_size(slot.decoded, spec_.shorter_side);
       });
     });
@@ -120,6 +123,7 @@ class FolderReader {
 
   void append(int64_t i, const Slot& slot) {
     if (slot.failure.empty()) {
+      if (slot.saturates) saturating_.push_back(file(i));
       out_.images.push_back({slot.offset, slot.size.height, slot.size.width});
       out_.labels.push_back(listing_.labels[static_cast<size_t>(selected_[static_cast<size_t>(i)])]);
       out_.names.push_back(file(i));
@@ -146,10 +150,19 @@ class FolderReader {
                               "; convert or remove such files, or allow a larger share by --max_unreadable");
   }
 
+  void warn_of_saturating() const {
+    if (saturating_.empty()) return;
+    log(LogLevel::warning, "folder: " + std::to_string(saturating_.size()) + " of " + std::to_string(selected_.size()) +
+                               " images in " + quoted(listing_.root) + " are gray of 16 bits, of which all above 255 " +
+                               "becomes white, as in Pillow's convert('RGB'); scale them to 8 bits unless that is " +
+                               "meant; the first is " + quoted(saturating_.front()));
+  }
+
   const DatasetSpec& spec_;
   FolderListing listing_;
   std::vector<int64_t> selected_;  ///< of listing_.files
   std::vector<int64_t> bytes_;     ///< of the selected files
+  std::vector<std::string> saturating_;
   Dataset out_;
 };
 

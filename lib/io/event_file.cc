@@ -52,30 +52,36 @@ std::string file_name(int64_t seconds) {
   return std::string(kPrefix) + digits + "." + host + "." + std::to_string(::getpid()) + ".0";
 }
 
+std::string record_of(const ProtoMessage& event) {
+  const std::string& data = event.bytes();
+  std::string record;
+  append_fields(record, uint64_t{data.size()});
+  append_fields(record, masked_crc32c(record));
+  record += data;
+  append_fields(record, masked_crc32c(data));
+  return record;
+}
+
 }  // namespace
 
 EventFile::EventFile(const std::filesystem::path& folder, int64_t first_step) {
   const std::optional<int64_t> newest = newest_event_file(folder);
   auto seconds = static_cast<int64_t>(wall_time());
   if (newest && *newest >= seconds) seconds = *newest + 1;
-  path_ = folder / file_name(seconds);
+  const std::filesystem::path path = folder / file_name(seconds);
+  int fd = -1;
   errno = failpoint(IoOp::open).error;
-  if (errno == 0) fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-  if (fd_ < 0) fail_io("cannot write", path_, errno);
-  try {
-    write(ProtoMessage().number(1, wall_time()).text(3, "brain.Event:2"));
-    if (newest)
-      write(ProtoMessage()
-                .number(1, wall_time())
-                .integer(2, first_step)
-                .message(7, ProtoMessage().integer(1, kSessionStart)));
-  } catch (...) {
-    ::close(fd_);
-    throw;
-  }
+  if (errno == 0) fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0) fail_io("cannot write", path, errno);
+  file_.emplace(path, fd);
+  std::string header = record_of(ProtoMessage().number(1, wall_time()).text(3, "brain.Event:2"));
+  if (newest)
+    header += record_of(ProtoMessage()
+                            .number(1, wall_time())
+                            .integer(2, first_step)
+                            .message(7, ProtoMessage().integer(1, kSessionStart)));
+  file_->append_now(header);
 }
-
-EventFile::~EventFile() { ::close(fd_); }
 
 void EventFile::scalars(int64_t step, std::span<const Scalar> scalars) {
   ProtoMessage values;
@@ -103,17 +109,7 @@ void EventFile::text(int64_t step, std::string_view tag, std::string_view text) 
 }
 
 void EventFile::summary(int64_t step, const ProtoMessage& values) {
-  write(ProtoMessage().number(1, wall_time()).integer(2, step).message(5, values));
-}
-
-void EventFile::write(const ProtoMessage& event) {
-  const std::string& data = event.bytes();
-  std::string record;
-  append_fields(record, uint64_t{data.size()});
-  append_fields(record, masked_crc32c(record));
-  record += data;
-  append_fields(record, masked_crc32c(data));
-  if (const int error = write_fully(fd_, record.data(), record.size())) fail_io("cannot write", path_, error);
+  file_->append(record_of(ProtoMessage().number(1, wall_time()).integer(2, step).message(5, values)));
 }
 
 }  // namespace dcl

@@ -1,7 +1,5 @@
 #include "run/metrics.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -81,36 +79,21 @@ void rewrite_json(const std::filesystem::path& path, int64_t last_step) {
   if (kept != text) write_file_atomically(path, kept);
 }
 
-void append(int fd, const std::filesystem::path& path, const std::string& record) {
-  if (const int error = write_fully(fd, record.data(), record.size())) fail_io("cannot write", path, error);
-}
-
 }  // namespace
 
 MetricsLog::MetricsLog(const std::filesystem::path& folder, std::vector<std::string> columns,
                        std::optional<int64_t> resume_step)
-    : csv_path_(folder / "metrics.csv"), json_path_(folder / "metrics.jsonl"), columns_(std::move(columns)) {
+    : columns_(std::move(columns)) {
   if (std::ranges::find(columns_, "step") == columns_.end())
     fail(ErrorKind::internal, "MetricsLog: a column named step is needed");
   columns_.push_back(kTime);
   const int64_t last_step = resume_step.value_or(std::numeric_limits<int64_t>::max() - 1);
-  rewrite_csv(csv_path_, columns_, last_step);
-  rewrite_json(json_path_, last_step);
-  csv_ = open_for_appending(csv_path_);
-  try {
-    json_ = open_for_appending(json_path_);
-    if (::lseek(csv_, 0, SEEK_END) == 0) append(csv_, csv_path_, csv_line(columns_));
-  } catch (...) {
-    close();
-    throw;
-  }
-}
-
-MetricsLog::~MetricsLog() { close(); }
-
-void MetricsLog::close() noexcept {
-  if (csv_ >= 0) ::close(csv_);
-  if (json_ >= 0) ::close(json_);
+  const std::filesystem::path csv = folder / "metrics.csv", json = folder / "metrics.jsonl";
+  rewrite_csv(csv, columns_, last_step);
+  rewrite_json(json, last_step);
+  csv_.emplace(csv);
+  json_.emplace(json);
+  if (csv_->empty()) csv_->append_now(csv_line(columns_));
 }
 
 void MetricsLog::write(const MetricRecord& record) {
@@ -125,8 +108,13 @@ void MetricsLog::write(const MetricRecord& record) {
   for (const auto& [name, value] : record) set(name, value);
   if (!object.contains("step")) fail(ErrorKind::internal, "MetricsLog: a record needs its step");
   set(kTime, utc_text(unix_now()));
-  append(csv_, csv_path_, csv_line(fields));
-  append(json_, json_path_, object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  csv_->append(csv_line(fields));
+  json_->append(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void MetricsLog::flush() {
+  csv_->flush();
+  json_->flush();
 }
 
 }  // namespace dcl

@@ -10,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "io/append_file.h"
+
 namespace dcl {
 
 using MetricValue = std::variant<int64_t, double, std::string>;
@@ -22,20 +24,16 @@ class MetricsLog {
   /// are kept too (a directory is only reused when a run is resumed). Error{io}.
   MetricsLog(const std::filesystem::path& folder, std::vector<std::string> columns,
              std::optional<int64_t> resume_step = std::nullopt);
-  ~MetricsLog();
-  MetricsLog(const MetricsLog&) = delete;
-  MetricsLog& operator=(const MetricsLog&) = delete;
 
   /// Columns left out are empty in the CSV and absent in the JSON. A column that was not declared is Error{internal}.
-  /// Non-finite numbers are nan/inf in the CSV and null in the JSON.
+  /// Non-finite numbers are nan/inf in the CSV and null in the JSON. What cannot be written is kept (AppendFile).
   void write(const MetricRecord& record);
+  /// Error{io} when records are kept and still cannot be written.
+  void flush();
 
  private:
-  void close() noexcept;
-
-  std::filesystem::path csv_path_, json_path_;
   std::vector<std::string> columns_;
-  int csv_ = -1, json_ = -1;
+  std::optional<AppendFile> csv_, json_;
 };
 
 }  // namespace dcl

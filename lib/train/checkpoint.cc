@@ -186,9 +186,8 @@ std::optional<double> CheckpointFolder::best_knn() const try {
 
 std::vector<int64_t> CheckpointFolder::steps() const {
   std::vector<int64_t> found;
-  std::error_code error, ignored;
+  std::error_code error;
   for (fs::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->is_symlink(ignored)) continue;
     if (const auto step = step_of(entry->path().filename().string())) found.push_back(*step);
   }
   if (error && error != std::errc::no_such_file_or_directory) fail_io("cannot list the folder", folder_, error.value());

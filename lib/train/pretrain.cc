@@ -94,8 +94,10 @@ void Pretrainer::Impl::resume(const Checkpoint& checkpoint, bool other_settings_
     facts_.position.step_in_epoch = 0;
     ++facts_.position.epoch;
   }
-  const bool saved = settings.empty() && std::filesystem::exists(folder_.model_path(facts_.position.step));
-  saved_step_ = saved ? facts_.position.step : -1;
+  std::error_code absent;
+  const bool in_this_run =
+      std::filesystem::equivalent(checkpoint.model->path(), folder_.model_path(facts_.position.step), absent);
+  saved_step_ = settings.empty() && in_this_run ? facts_.position.step : -1;
 }
 
 void Pretrainer::Impl::advance() {

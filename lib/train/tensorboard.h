@@ -14,7 +14,7 @@ namespace dcl {
 class TensorBoardLog {
  public:
   /// A new event file in `folder` for a run that goes on after `step` updates: what earlier files have of later steps
-  /// is not shown any more. Error{io}, here and below.
+  /// is not shown any more. Error{io}. What cannot be written later is kept (AppendFile).
   TensorBoardLog(const std::filesystem::path& folder, int64_t step) : events_(folder, step == 0 ? 0 : step + 1) {}
 
   /// train/loss, train/lr and so on: the columns of metrics.csv.
@@ -26,6 +26,8 @@ class TensorBoardLog {
   /// The beginning of a run: its configuration as text, and what its first views look like.
   void configuration(std::string_view text);
   void views(const TiledImage& views);
+  /// At the end of a run: Error{io} when records could not be written.
+  void flush() { events_.flush(); }
 
  private:
   EventFile events_;

@@ -101,7 +101,7 @@ TEST(Bench, Formats) {
   EXPECT_TRUE(table[0].starts_with("| backend ") && table[1].starts_with("|---") && table[2].starts_with("| eigen "));
   for (const std::string& line : table) EXPECT_EQ(line.size(), table[0].size());
   ASSERT_EQ(csv.size(), 2u);
-  EXPECT_EQ(csv[0], "backend,device,op,shape,dtype,threads,batch,median_ms,sd_ms,rate,unit,MiB,build");
+  EXPECT_EQ(csv[0], "backend,device,op,shape,dtype,threads,batch,median_ms,sd_ms,rate,unit,mebibytes,version");
   EXPECT_EQ(std::ranges::count(csv[1], ','), 12);
 }
 

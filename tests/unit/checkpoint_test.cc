@@ -92,8 +92,7 @@ TEST_F(CheckpointTest, OpensThroughLinkFileAndRunDirectory) {
   const std::vector<std::string> paths = {temporary_.path(), temporary_ / "checkpoints",
                                           temporary_ / "checkpoints/latest",
                                           temporary_ / "checkpoints/step-00000005.safetensors"};
-  for (const std::string& path : paths)
-    EXPECT_EQ(open_checkpoint(path).facts.position.step, 5) << path;
+  for (const std::string& path : paths) EXPECT_EQ(open_checkpoint(path).facts.position.step, 5) << path;
 }
 
 TEST_F(CheckpointTest, RunDirectoryIsItsNewestValidCheckpoint) {
@@ -110,6 +109,24 @@ TEST_F(CheckpointTest, RunDirectoryIsItsNewestValidCheckpoint) {
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::data) << error.what();
   }
+}
+
+TEST_F(CheckpointTest, FilesMayBeLinksToAnotherDisk) {
+  save(10);
+  save(20);
+  const fs::path disk = temporary_ / "disk";
+  fs::create_directory(disk);
+  for (const fs::path& file : {folder().model_path(20), folder().state_path(20)}) {
+    fs::rename(file, disk / file.filename());
+    fs::create_symlink(disk / file.filename(), file);
+  }
+  std::vector<PassedOver> passed_over;
+  const std::optional<Checkpoint> newest = folder().newest_valid(passed_over);
+  ASSERT_TRUE(newest);
+  EXPECT_EQ(newest->facts.position.step, 20);
+  fs::remove_all(disk);
+  EXPECT_EQ(folder().newest_valid(passed_over)->facts.position.step, 10);
+  EXPECT_EQ(passed_over.size(), 1u) << "which is told";
 }
 
 TEST_F(CheckpointTest, AFolderThatCannotBeListedIsNotAnEmptyOne) {
@@ -293,7 +310,8 @@ TEST_F(CheckpointTest, DamagedOnesAheadDoNotPushSoundOnesOut) {
 
 TEST_F(CheckpointTest, OtherFilesAreNotTakenForCheckpoints) {
   save(10);
-  for (const char* name : {"step-1.safetensors", "step-0000000x.safetensors", "notes.txt", "step-00000011.state.safetensors"})
+  for (const char* name :
+       {"step-1.safetensors", "step-0000000x.safetensors", "notes.txt", "step-00000011.state.safetensors"})
     test::write_text(temporary_ / ("checkpoints/" + std::string(name)), "mine");
   EXPECT_EQ(folder().steps(), (std::vector<int64_t>{10}));
   folder().prune(1, 0);

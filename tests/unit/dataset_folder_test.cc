@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/parallel.h"
 #include "data/dataset.h"
 #include "support/image_fixtures.h"
@@ -192,6 +193,20 @@ TEST_F(Folder, PhotosThatCannotBeReadAreCounted) {
   EXPECT_THROW(load(), Error);
   DatasetSpec spec{.name = "folder", .dir = folder_.path(), .max_unreadable = 80};
   EXPECT_EQ(load_dataset(spec).skipped.size(), 3u);
+}
+
+TEST_F(Folder, GrayThatTurnsWhiteIsTold) {
+  std::string said;
+  set_log_sink([&](LogLevel, std::string_view message) { said += message; });
+  image("cat/1.png", 1);
+  load();
+  EXPECT_EQ(said, "");
+  const Bytes row = {0, 1, 0};
+  folder_.write("cat/2.png", test::text_of(test::make_png({.depth = 16, .colour_type = 0}, row)));
+  EXPECT_EQ(bytes_of(load(), 1), (Bytes{255, 255, 255}));
+  EXPECT_NE(said.find("1 of 2 images"), std::string::npos) << said;
+  EXPECT_NE(said.find("'cat/2.png'"), std::string::npos) << said;
+  set_log_sink({});
 }
 
 TEST_F(Folder, LinksAreFollowedAndLoopsAreNot) {

@@ -125,6 +125,19 @@ TEST(DecodePnm, SamplesAreScaledAsPillowScalesThem) {
   EXPECT_EQ(decode(bytes_of("P2 2 1 256 0 1")), (Bytes{0, 0, 0, 255, 255, 255}));  // scaled to 16 bits, then saturated
 }
 
+TEST(Decode, GrayOf16BitsIsKnownByItsHeader) {
+  for (const int depth : {1, 8, 16})
+    for (const int colour : {0, 2, 4}) {
+      if (depth == 1 && colour != 0) continue;
+      const Bytes row(1 + 8, 0);
+      EXPECT_EQ(gray_saturates(make_png({.depth = depth, .colour_type = colour}, row)), depth == 16 && colour == 0);
+    }
+  EXPECT_TRUE(gray_saturates(bytes_of({"P5 1 1 256\n\0\1", 13})));
+  EXPECT_FALSE(gray_saturates(bytes_of("P5 1 1 255\nA")));
+  EXPECT_FALSE(gray_saturates(bytes_of("P3 1 1 256 1 2 3")));
+  EXPECT_FALSE(gray_saturates(test::small_jpeg()));
+}
+
 TEST(DecodePnm, CommentsMayStandInTheHeaderAndInText) {
   EXPECT_EQ(decode(bytes_of("P5 # gray\n1 # wide\r1 #high\n255\n#")), (Bytes{35, 35, 35}));
   EXPECT_EQ(decode(bytes_of("P2 1 1 255 # 7\n 9")), (Bytes{9, 9, 9}));

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "data/decode.h"
 #include "io/crc32c.h"
 #include "io/fault.h"
@@ -188,16 +189,23 @@ TEST(EventFile, FailuresNameTheFile) {
   set_fault_plan("open:1:EACCES");
   EXPECT_THROW(EventFile(folder.path(), 0), Error);
   set_fault_plan("");
-  EventFile file(folder.path(), 0);
   set_fault_plan("write:1:ENOSPC");
+  EXPECT_THROW(EventFile(folder.path(), 0), Error);
+  set_fault_plan("");
+  EventFile file(folder.path(), 0);
+  set_log_sink([](LogLevel, std::string_view) {});
+  set_fault_plan("write:1:ENOSPC,write:2:ENOSPC");
+  file.text(1, "t", "x");
   try {
-    file.text(1, "t", "x");
+    file.flush();
     ADD_FAILURE() << "written";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::io);
     EXPECT_NE(std::string(error.what()).find("events.out.tfevents"), std::string::npos) << error.what();
   }
   set_fault_plan("");
+  set_log_sink({});
+  file.flush();
 }
 
 }  // namespace

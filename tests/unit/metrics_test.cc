@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "io/csv.h"
 #include "io/fault.h"
 #include "support/process.h"
@@ -120,16 +121,41 @@ TEST_F(Metrics, NewColumnsJoinAnOldFile) {
   EXPECT_EQ(steps(), (std::vector<int64_t>{1, 2, 3}));
 }
 
-TEST_F(Metrics, FailedWriteIsAnError) {
+TEST_F(Metrics, ADiskThatIsFullForAWhileLosesNothing) {
+  std::vector<std::string> said;
+  set_log_sink([&](LogLevel, std::string_view message) { said.emplace_back(message); });
   MetricsLog log(folder_.path(), {"step"});
-  set_fault_plan("write:1:ENOSPC");
+  log.write({{"step", int64_t{1}}});
+  set_fault_plan("write:1:SHORT,write:2+:ENOSPC");  // half a line, then nothing
+  for (const int64_t step : {2, 3}) log.write({{"step", step}});
+  EXPECT_EQ(steps(), (std::vector<int64_t>{1}));
+  ASSERT_EQ(said.size(), 2u);  // once for each of the two files
+  EXPECT_NE(said[0].find("metrics.csv': No space left"), std::string::npos) << said[0];
+  set_fault_plan("");
+  log.write({{"step", int64_t{4}}});
+  EXPECT_EQ(steps(), (std::vector<int64_t>{1, 2, 3, 4}));
+  EXPECT_EQ(said.size(), 4u);
+  set_log_sink({});
+}
+
+TEST_F(Metrics, WhatNeverGetsWrittenIsAnErrorInTheEnd) {
+  set_log_sink([](LogLevel, std::string_view) {});
+  MetricsLog log(folder_.path(), {"step"});
+  set_fault_plan("write:1+:ENOSPC");
+  log.write({{"step", int64_t{1}}});
   try {
-    log.write({{"step", int64_t{1}}});
-    FAIL();
+    log.flush();
+    ADD_FAILURE() << "flushed";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::io);
     EXPECT_NE(std::string(error.what()).find("metrics.csv"), std::string::npos);
   }
+  set_log_sink({});
+}
+
+TEST_F(Metrics, AFullDiskIsAnErrorAtTheStart) {
+  set_fault_plan("write:1:ENOSPC");
+  EXPECT_THROW(MetricsLog(folder_.path(), {"step"}), Error);
 }
 
 TEST_F(Metrics, KilledTruncationKeepsTheOldFile) {
