@@ -155,16 +155,16 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Backend& backend
     add("labels", labels->labelled);
     add("labels_known", labels->known);
     add("labels_wrong", labels->changed);
-    add("class_pairs_left_out", labels->pairs_told);
-    add("left_out_pairs_wrong", labels->pairs_wrong);
+    add("class_pairs_known", labels->pairs_told);
+    add("known_pairs_wrong", labels->pairs_wrong);
   }
   return facts;
 }
 
 void report(const KnownLabels& labels) {
   log(LogLevel::info,
-      fmt::format("of {} labels the objective knows {}, {} of them wrong: it leaves out {:.3g}% of the pairs of one "
-                  "class, and {:.3g}% of the pairs that it leaves out are of two classes",
+      fmt::format("of {} labels the objective knows {}, {} of them wrong: it takes {:.3g}% of the pairs of one class "
+                  "for such, and {:.3g}% of the pairs that it takes for such are of two classes",
                   labels.labelled, labels.known, labels.changed, 100 * labels.pairs_told, 100 * labels.pairs_wrong));
 }
 

@@ -17,7 +17,7 @@ void PretrainOptions::add_to(Options& options) {
   options.add("feature_dim", &settings.model.feature_dim, "width of the projection").range(1, 65536);
   add_augmentation(options);
   options.group("Objective");
-  options.add("objective", &objective, "which negatives").choices({"biased", "debiased", "hard", "unbiased"});
+  options.add("objective", &objective, "which negatives; of supcon, which positives too").choices({"biased", "debiased", "hard", "unbiased", "supcon"});
   options.add("debiased", &debiased, "--no-debiased is short for --objective biased");
   options.add("temperature", &settings.objective.temperature, "of the similarities");
   options.add("tau_plus", &tau_plus,
@@ -27,9 +27,9 @@ void PretrainOptions::add_to(Options& options) {
   options.add("beta_anneal", &beta_anneal, "down: from beta to 0 in nine steps over the epochs").choices({"none", "down"});
   options.add("negative_scale", &negative_scale, "how unbiased weighs the true negatives").choices({"mean", "sum"});
   options.add("label_noise", &settings.labels.noise,
-              "how likely the label that unbiased knows of an image is a wrong one, in [0, 1)");
+              "how likely the label that unbiased or supcon knows of an image is a wrong one, in [0, 1)");
   options.add("label_fraction", &settings.labels.fraction,
-              "share of the labels of each class that unbiased knows, in (0, 1]");
+              "share of the labels of each class that unbiased or supcon knows, in (0, 1]");
   options.group("Optimisation");
   options.add("batch_size", &settings.batch, "images per step");
   options.add("micro_batch_size", &settings.micro_batch,

@@ -56,6 +56,7 @@ void all_sizes(benchmark::internal::Benchmark* bench) {
 BENCHMARK_CAPTURE(objective, debiased, ObjectiveKind::debiased, 0.5)->Apply(all_sizes);
 BENCHMARK_CAPTURE(objective, hard, ObjectiveKind::hard, 0.5)->Apply(all_sizes);
 BENCHMARK_CAPTURE(objective, unbiased, ObjectiveKind::unbiased, 0.5)->Apply(all_sizes);
+BENCHMARK_CAPTURE(objective, supcon, ObjectiveKind::supcon, 0.5)->Apply(all_sizes);
 BENCHMARK_CAPTURE(objective, debiased_in_double, ObjectiveKind::debiased, 0.07)->Apply(all_sizes);
 
 void matrix_product(benchmark::State& state) {

@@ -2,6 +2,7 @@
 #include "cuda/objective_kept_gradient.h"
 #include "cuda/objective_split.h"
 #include "cuda/objective_tensor.h"
+#include "cuda/supervised_term.h"
 #include "cuda/vector.h"
 
 namespace dcl::cuda {
@@ -129,17 +130,19 @@ size_t workspace(const ObjectiveDesc& d) {
 }  // namespace
 
 size_t objective_workspace(const ObjectiveDesc& d) {
-  return computes_in_double(d) ? workspace<double>(d) : workspace<float>(d);
+  const size_t bytes = computes_in_double(d) ? workspace<double>(d) : workspace<float>(d);
+  return d.kind == ObjectiveKind::supcon ? std::max(bytes, supervised_workspace(d)) : bytes;
 }
 
 void objective(Context& context, const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
                TensorRef dz, Workspace workspace) {
   if (2 * d.batch > INT32_MAX - TensorTile::kRows) fail(ErrorKind::internal, "objective of more than 2^31 anchors");
   Carver memory(workspace.data);
-  const auto run = [&](auto evaluation) { evaluation(context, d, z, labels, result, dz, memory); };
-  if (d.dtype == DType::f64) return run(evaluate<double, double>);
-  if (computes_in_double(d)) return run(evaluate<float, double>);
-  run(evaluate<float, float>);
+  const auto evaluation = d.dtype == DType::f64   ? evaluate<double, double>
+                          : computes_in_double(d) ? evaluate<float, double>
+                                                  : evaluate<float, float>;
+  evaluation(context, d, z, labels, result, dz, memory);
+  if (d.kind == ObjectiveKind::supcon) add_supervised_term(context, d, z, labels, result, dz, workspace);
 }
 
 }  // namespace dcl::cuda

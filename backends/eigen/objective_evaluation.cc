@@ -4,6 +4,7 @@
 
 #include "core/objective_form.h"
 #include "core/parallel.h"
+#include "eigen/dot.h"
 #include "eigen/kernels/gemm.h"
 #include "eigen/kernels/isa.h"
 #include "eigen/kernels/table.h"
@@ -21,18 +22,6 @@ template <class T>
 int64_t block_rows(int64_t anchors) {
   const int64_t rows = anchors >= 3072 ? 192 : anchors >= 1024 ? 96 : 64;
   return std::min<int64_t>(rows, sizeof(T) == 8 ? 96 : 192);
-}
-
-template <class T>
-double dot(const T* a, const T* b, int64_t dim) {
-  double even = 0, odd = 0;
-  int64_t k = 0;
-  for (; k + 1 < dim; k += 2) {
-    even += static_cast<double>(a[k]) * static_cast<double>(b[k]);
-    odd += static_cast<double>(a[k + 1]) * static_cast<double>(b[k + 1]);
-  }
-  if (k < dim) even += static_cast<double>(a[k]) * static_cast<double>(b[k]);
-  return even + odd;
 }
 
 /// Visits every pair (first <= second) of blocks once, in rounds in which each block takes part at most once, as in a

@@ -3,6 +3,7 @@
 
 #include "core/ops.h"
 #include "math/contrastive.h"
+#include "math/host_device.h"
 
 namespace dcl {
 
@@ -45,6 +46,38 @@ inline bool computes_in_double(const ObjectiveDesc& d) {
   constexpr double kLargestF32Exponent = 8;
   const double exponent = (has_importance(d) ? 1 + d.beta : 1) / d.temperature;
   return d.dtype == DType::f64 || exponent > kLargestF32Exponent;
+}
+
+/// What `supcon` has beside `biased`. Both have the same denominators, all anchors but the row's own, so that
+///   L_supcon = L_biased + mean over the anchors of (x of the pair - mean of x over the positives),
+/// where the positives are all other anchors of the class. The difference is linear in the cosines: sums over classes
+/// give it in O(B D). Sums over anchors:
+struct SupervisedSums {
+  double pair = 0;              ///< cosines of pairs
+  double positive = 0;          ///< mean cosines of an anchor and its positives
+  double positive_cosines = 0;  ///< cosines of all anchors and positives
+  double positives = 0;         ///< their number
+
+  DCL_HD void add(const SupervisedSums& more) {
+    pair += more.pair, positive += more.positive;
+    positive_cosines += more.positive_cosines, positives += more.positives;
+  }
+};
+
+/// From the result of `biased` to that of `supcon`.
+DCL_HD void add_supervised(const SupervisedSums& sums, const ContrastiveSettings<double>& biased, double* result) {
+  const double anchors = 1 / biased.anchor_weight;
+  result[kLoss] += (sums.pair - sums.positive) * biased.inverse_temperature * biased.anchor_weight;
+  result[kMeanPositive] = sums.positive * biased.anchor_weight;
+  const double negatives = anchors * (biased.negatives + 1) - sums.positives;
+  const double of_biased = result[kMeanNegative] * anchors * biased.negatives;  // with those of the own class
+  result[kMeanNegative] = negatives > 0 ? (of_biased - (sums.positive_cosines - sums.pair)) / negatives : 0;
+}
+
+/// dLoss/ds of the mean over anchors, for each of the two anchors of a pair: what the pair loses and each of an
+/// anchor's positives gains.
+DCL_HD double supervised_pull(const ContrastiveSettings<double>& biased) {
+  return 2 * biased.anchor_weight * biased.inverse_temperature;
 }
 
 }  // namespace dcl

@@ -109,13 +109,18 @@ struct AveragePoolDesc {
   bool operator==(const AveragePoolDesc&) const = default;
 };
 
-enum class ObjectiveKind : uint8_t { biased, debiased, hard, unbiased };
+/// supcon: the supervised contrastive loss (Khosla et al., NeurIPS 2020, L_out, eq. 2).
+enum class ObjectiveKind : uint8_t { biased, debiased, hard, unbiased, supcon };
+/// Whether the objective looks at labels.
+constexpr bool knows_labels(ObjectiveKind kind) {
+  return kind == ObjectiveKind::unbiased || kind == ObjectiveKind::supcon;
+}
 /// How `unbiased` weighs the remaining true negatives (SEMANTICS 1.5).
 enum class NegativeScale : uint8_t { mean, sum };
 
 /// The contrastive objective over z [views * batch, dim], view-major, rows of unit length (SEMANTICS 1.1-1.8).
 /// Views 0 and 1 are the anchors' pairs and the negatives; views 2.. only add positives v to the debiasing term
-/// (M = views - 1). labels (unbiased only): i32 [batch], -1 = unknown, never masked as same-class.
+/// (M = views - 1). labels (where knows_labels): i32 [batch], -1 = unknown, the class of no other image.
 struct ObjectiveDesc {
   ObjectiveKind kind = ObjectiveKind::debiased;
   NegativeScale scale = NegativeScale::mean;
@@ -134,7 +139,7 @@ inline constexpr double kMaxObjectiveExponent = 600;
 enum ObjectiveResult : int {
   kLoss = 0,            ///< mean over the 2B anchors
   kClampFraction = 1,   ///< share of anchors whose negative term sits on its floor
-  kMeanPositive = 2,    ///< mean cosine similarity of the positive pairs
+  kMeanPositive = 2,    ///< mean cosine similarity of the positive pairs; supcon: of each anchor's positives
   kMeanNegative = 3,    ///< mean cosine similarity of anchors and negatives
   kObjectiveResults = 4,
 };

@@ -84,7 +84,7 @@ void Backend::objective(const ObjectiveDesc& d, ConstTensorRef z, ConstTensorRef
   const OpTimer timer(op, *this);
   check_objective(op, d);
   expect(op, "z", z, d.z_shape(), d.dtype);
-  if (d.kind == ObjectiveKind::unbiased) expect(op, "labels", labels, {d.batch}, DType::i32);
+  if (knows_labels(d.kind)) expect(op, "labels", labels, {d.batch}, DType::i32);
   expect(op, "result", result, {kObjectiveResults}, DType::f64);
   expect_optional(op, "dz", dz, d.z_shape(), d.dtype);
   expect_workspace(op, workspace, do_objective_workspace(d));

@@ -15,10 +15,11 @@ struct Choice {
   Value value;
   std::string_view name;
 };
-constexpr std::array<Choice<ObjectiveKind>, 4> kKinds{{{ObjectiveKind::biased, "biased"},
+constexpr std::array<Choice<ObjectiveKind>, 5> kKinds{{{ObjectiveKind::biased, "biased"},
                                                        {ObjectiveKind::debiased, "debiased"},
                                                        {ObjectiveKind::hard, "hard"},
-                                                       {ObjectiveKind::unbiased, "unbiased"}}};
+                                                       {ObjectiveKind::unbiased, "unbiased"},
+                                                       {ObjectiveKind::supcon, "supcon"}}};
 constexpr std::array<Choice<NegativeScale>, 2> kScales{{{NegativeScale::mean, "mean"}, {NegativeScale::sum, "sum"}}};
 constexpr std::array<Choice<BetaAnneal>, 2> kAnneals{{{BetaAnneal::none, "none"}, {BetaAnneal::down, "down"}}};
 constexpr int64_t kAnnealedBetas = 9;

@@ -65,8 +65,9 @@ void check(const PretrainSettings& s) {
   require(s.num_positives == 1 || debiases(s.objective.kind),
           "num_positives above 1 needs a debiasing term: --objective debiased or hard");
   check(s.labels);
-  require(s.labels.whole() || s.objective.kind == ObjectiveKind::unbiased,
-          "label_noise above 0 and label_fraction below 1 need an objective that knows labels: --objective unbiased");
+  require(s.labels.whole() || knows_labels(s.objective.kind),
+          "label_noise above 0 and label_fraction below 1 need an objective that knows labels: --objective unbiased or "
+          "supcon");
   require(s.epochs >= 1 && s.epochs <= kMostEpochs, "epochs must be 1 to " + std::to_string(kMostEpochs));
   require(positive(s.lr), "lr is " + number_text(s.lr) + ", expected a positive number");
   require(not_negative(s.final_lr), "final_lr must be 0 or more");
@@ -78,13 +79,15 @@ void check(const PretrainSettings& s) {
 }
 
 std::optional<KnownLabels> objective_labels(const PretrainSettings& s, const Dataset& dataset) {
-  if (s.objective.kind != ObjectiveKind::unbiased) return std::nullopt;
+  if (!knows_labels(s.objective.kind)) return std::nullopt;
+  const std::string name(name_of(s.objective.kind));
   const auto unknown = std::count(dataset.labels.begin(), dataset.labels.end(), kUnknownLabel);
-  require(unknown < dataset.size(), "objective unbiased tells true negatives by their labels, and no image of " +
+  require(unknown < dataset.size(), "objective " + name +
+                                        " tells negatives of the same class by their labels, and no image of " +
                                         dataset.described() + ", has one");
   if (unknown > 0)
     log(LogLevel::warning, std::to_string(unknown) + " of " + std::to_string(dataset.size()) +
-                               " images have no label: objective unbiased takes them for true negatives of all others");
+                               " images have no label: objective " + name + " takes them for negatives of all others");
   if (s.labels.whole()) return std::nullopt;
   return known_labels(dataset, s.labels, s.seed);
 }
@@ -126,8 +129,8 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
       all["epochs"] = std::to_string(s.epochs);
     }
   }
-  if (o.kind == ObjectiveKind::unbiased) {
-    all["negative_scale"] = name_of(o.scale);
+  if (o.kind == ObjectiveKind::unbiased) all["negative_scale"] = name_of(o.scale);
+  if (knows_labels(o.kind)) {
     if (s.labels.noise != 0) all["label_noise"] = number_text(s.labels.noise);
     if (s.labels.fraction != 1) all["label_fraction"] = number_text(s.labels.fraction);
   }

@@ -23,7 +23,7 @@ struct PretrainSettings {
   ModelConfig model;
   AugmentSettings augment;  ///< augment.size: height and width of a view
   ObjectiveSettings objective;
-  LabelSettings labels;     ///< of `unbiased`
+  LabelSettings labels;     ///< of objectives that know labels
   int num_positives = 1;    ///< M: positives of the debiasing term; a batch has M + 1 views
   int64_t batch = 256;      ///< images per step
   int64_t micro_batch = 0;  ///< images that are in the network at a time, a divisor of batch; 0: all

@@ -83,9 +83,9 @@ TEST(Bench, ConvolutionsAreCountedAsTheNetworkHasThem) {
 TEST(Bench, ObjectivesAndBatches) {
   std::set<std::pair<std::string, int>> seen;
   for (const json& row :
-       rows({"--ops", "objective", "--objective", "biased,debiased,hard,unbiased", "--batch_size", "4,8"}))
+       rows({"--ops", "objective", "--objective", "biased,debiased,hard,unbiased,supcon", "--batch_size", "4,8"}))
     seen.emplace(row.at("op"), row.at("batch"));
-  EXPECT_EQ(seen.size(), 8u);
+  EXPECT_EQ(seen.size(), 10u);
   EXPECT_TRUE(seen.contains({"objective/hard", 8}));
 }
 
@@ -109,9 +109,11 @@ TEST(Bench, BadInputIsOneLine) {
   const std::vector<std::pair<std::vector<std::string>, const char*>> cases = {
       {{"--ops", "convolution"}, "--ops: 'convolution' is unknown, expected some of objective,conv,"},
       {{"--ops", "conv,,embed"}, "--ops: '' is unknown, expected some of"},
-      {{"--batch_size", "64,1"}, "--batch_size: expected whole numbers from 2 to 1048576 with commas between them, got '1'"},
+      {{"--batch_size", "64,1"},
+       "--batch_size: expected whole numbers from 2 to 1048576 with commas between them, got '1'"},
       {{"--batch_size", "9999999999999999999"}, "--batch_size: expected whole numbers"},
-      {{"--image_size", "32x32"}, "--image_size: expected whole numbers from 8 to 1024 with commas between them, got '32x32'"},
+      {{"--image_size", "32x32"},
+       "--image_size: expected whole numbers from 8 to 1024 with commas between them, got '32x32'"},
       {{"--dtype", "f16"}, "--dtype: 'f16' is unknown"},
       {{"--objective", "debiased,supervised"}, "--objective: 'supervised' is unknown"},
       {{"--format", "html"}, "expected one of md, csv, jsonl"},

@@ -22,9 +22,20 @@ STD = np.array([0.2023, 0.1994, 0.2010], np.float32)
 TEMPERATURE, TAU_PLUS, BETA = 0.5, 0.1, 2.0
 
 
+def supervised_loss(anchors, labels):
+    """Khosla et al. 2020, eq. 2, as its published code writes it, at its base_temperature = temperature."""
+    logits = anchors @ anchors.t() / TEMPERATURE
+    others = ~torch.eye(len(anchors), dtype=torch.bool)
+    positives = (labels[:, None] == labels[None]).repeat(2, 2) & others
+    log_probabilities = logits - torch.logsumexp(logits.masked_fill(~others, -math.inf), 1, keepdim=True)
+    return -(torch.where(positives, log_probabilities, 0.0).sum(1) / positives.sum(1)).mean()
+
+
 def loss_of(objective, positives, views, labels):
     """views: one [batch, dim] of unit rows a view; those beyond two are more positives of the debiasing term."""
     first = torch.cat(views[:2])
+    if objective == "supcon":
+        return supervised_loss(first, labels)
     batch = len(labels)
     similarities = torch.exp(first @ first.t() / TEMPERATURE)
     mask = ~torch.eye(batch, dtype=torch.bool).repeat(2, 2)

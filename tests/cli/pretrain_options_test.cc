@@ -132,16 +132,21 @@ TEST_F(PretrainOptionsTest, LabelsThatAreWrongOrMissing) {
   EXPECT_NE(noisy.at("dcl.state"), plain.at("dcl.state"));
   EXPECT_NE(few.at("dcl.state"), plain.at("dcl.state"));
   const std::string line =
-      "of 30 labels the objective knows 20, 0 of them wrong: it leaves out 33.3% of the pairs of one class, "
-      "and 0% of the pairs that it leaves out are of two classes";
+      "of 30 labels the objective knows 20, 0 of them wrong: it takes 33.3% of the pairs of one class for such, "
+      "and 0% of the pairs that it takes for such are of two classes";
   EXPECT_NE(outcome_.err.find(line), std::string::npos) << outcome_.err;
   EXPECT_NE(read_text(folder_ / "few/train.log").find(line), std::string::npos);
   const auto facts = nlohmann::json::parse(read_text(folder_ / "few/env.json"));
   EXPECT_EQ(facts.at("labels"), "30");
   EXPECT_EQ(facts.at("labels_known"), "20");
   EXPECT_EQ(facts.at("labels_wrong"), "0");
-  EXPECT_EQ(facts.at("left_out_pairs_wrong"), "0");
+  EXPECT_EQ(facts.at("known_pairs_wrong"), "0");
   EXPECT_NE(nlohmann::json::parse(read_text(folder_ / "noisy/env.json")).at("labels_wrong"), "0");
+  const auto supervised = with("supcon", {"--objective", "supcon", "--label_noise", "0.9"});
+  EXPECT_NE(supervised.at("dcl.state"), noisy.at("dcl.state"));
+  EXPECT_EQ(supervised.at("dcl.config.objective"), "supcon");
+  EXPECT_EQ(supervised.at("dcl.config.label_noise"), "0.9");
+  EXPECT_FALSE(supervised.contains("dcl.config.negative_scale"));
 }
 
 TEST_F(PretrainOptionsTest, RunWithWrongLabelsContinuesAndRepeats) {
@@ -190,7 +195,7 @@ TEST_F(PretrainOptionsTest, TheMonitorKnowsTheTrueLabels) {
 TEST_F(PretrainOptionsTest, WrongLabelsOfNoEffectAreRefused) {
   const std::string need =
       "label_noise above 0 and label_fraction below 1 need an objective that knows labels: "
-      "--objective unbiased";
+      "--objective unbiased or supcon";
   expect_refused({"--label_noise", "0.2"}, need);
   expect_refused({"--objective", "hard", "--label_fraction", "0.5"}, need);
   expect_refused({"--no-debiased", "--label_noise", "0.2"}, need);

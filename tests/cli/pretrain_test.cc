@@ -385,6 +385,7 @@ TEST_F(Pretrain, EveryObjectiveAndOptimizerTrains) {
       {"--debiased", "false"},
       {"--objective", "hard", "--beta", "0.5"},
       {"--objective", "unbiased"},
+      {"--objective", "supcon"},
       {"--num_positives", "2"},
       {"--optimizer", "sgd", "--lr", "0.05", "--schedule", "cosine", "--warmup_epochs", "1"},
       {"--optimizer", "lars", "--lr", "0.2"},
@@ -428,23 +429,27 @@ TEST_F(Pretrain, AnnealedBetaIsThatOfTheEpoch) {
   EXPECT_EQ(losses(fresh("by-hand")), whole);
 }
 
-TEST_F(Pretrain, UnbiasedNeedsLabels) {
+TEST_F(Pretrain, ObjectivesThatKnowLabelsNeedThem) {
   const TemporaryFolder images;
   for (int i = 0; i < 8; ++i)
     write_text(images / (std::to_string(i) + ".ppm"), "P3 1 1 255 9 80 " + std::to_string(30 * i));
-  const auto outcome = [&](const std::string& name) {
-    return run(tiny_run(fresh(name), {"--dataset", "folder", "--data", images.path(), "--objective", "unbiased",
-                                      "--max_steps", "1", "--no-knn"}));
+  const auto outcome = [&](const std::string& objective, const std::string& name) {
+    return run(tiny_run(fresh(objective + name), {"--dataset", "folder", "--data", images.path(), "--objective",
+                                                  objective, "--max_steps", "1", "--no-knn"}));
   };
-  const Outcome none = outcome("unlabelled");
-  EXPECT_EQ(none.exit_code, 2);
-  EXPECT_NE(none.err.find("no image of 'folder', split 'train', has one"), std::string::npos) << none.err;
+  for (const char* objective : {"unbiased", "supcon"}) {
+    const Outcome none = outcome(objective, "unlabelled");
+    EXPECT_EQ(none.exit_code, 2);
+    EXPECT_NE(none.err.find("no image of 'folder', split 'train', has one"), std::string::npos) << none.err;
+  }
   std::filesystem::create_directory(images / "cat");
   for (const char* name : {"6.ppm", "7.ppm"})
     std::filesystem::rename(images / name, std::filesystem::path(images / "cat") / name);
-  const Outcome some = outcome("labelled");
-  EXPECT_EQ(some.exit_code, 0);
-  EXPECT_NE(some.err.find("6 of 8 images have no label"), std::string::npos) << some.err;
+  for (const char* objective : {"unbiased", "supcon"}) {
+    const Outcome some = outcome(objective, "labelled");
+    EXPECT_EQ(some.exit_code, 0);
+    EXPECT_NE(some.err.find("6 of 8 images have no label"), std::string::npos) << some.err;
+  }
 }
 
 TEST_F(Pretrain, UselessTauPlusIsWarnedOf) {

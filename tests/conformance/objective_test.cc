@@ -25,7 +25,9 @@ constexpr Variant kVariants[] = {{"biased", ObjectiveKind::biased, NegativeScale
                                  {"hard", ObjectiveKind::hard, NegativeScale::mean, 2},
                                  {"hard", ObjectiveKind::hard, NegativeScale::mean, 3},
                                  {"unbiased", ObjectiveKind::unbiased, NegativeScale::mean, 2},
-                                 {"unbiased", ObjectiveKind::unbiased, NegativeScale::sum, 3}};
+                                 {"unbiased", ObjectiveKind::unbiased, NegativeScale::sum, 3},
+                                 {"supcon", ObjectiveKind::supcon, NegativeScale::mean, 2},
+                                 {"supcon", ObjectiveKind::supcon, NegativeScale::mean, 3}};
 constexpr std::pair<int64_t, int64_t> kExtents[] = {{1, 4},   {2, 8},    {5, 16},   {9, 135},
                                                     {33, 20}, {65, 128}, {150, 30}, {150, 40}};
 
@@ -97,6 +99,8 @@ TEST_P(Objective, ManyAnchors) {
   for (const auto& [batch, dim, variant] : {std::tuple{260, 68, kVariants[4]},
                                             {260, 68, kVariants[6]},
                                             {770, 12, kVariants[4]},
+                                            {770, 12, kVariants[7]},
+                                            {260, 68, kVariants[7]},
                                             {530, 130, kVariants[1]}}) {
     ObjectiveDesc d;
     d.kind = variant.kind, d.scale = variant.scale, d.views = variant.views;

@@ -10,11 +10,11 @@
 namespace dcl::test {
 
 struct OracleObjective {
-  std::string kind = "debiased";  ///< biased, debiased, hard, unbiased
+  std::string kind = "debiased";  ///< biased, debiased, hard, unbiased, supcon
   bool sum_scale = false;         ///< unbiased: drop the masked negatives without rescaling
   int64_t batch = 2, views = 2, dim = 1;
   double temperature = 0.5, tau_plus = 0.1, beta = 1;
-  std::vector<int32_t> labels;  ///< unbiased: of the images
+  std::vector<int32_t> labels;  ///< unbiased, supcon: of the images
 };
 
 struct OracleOutcome {
@@ -31,7 +31,7 @@ class ObjectiveOracle {
 
   OracleOutcome run() {
     const int64_t anchors = 2 * o_.batch;
-    for (int64_t i = 0; i < anchors; ++i) anchor(i);
+    for (int64_t i = 0; i < anchors; ++i) o_.kind == "supcon" ? supervised_anchor(i) : anchor(i);
     out_.loss /= static_cast<double>(anchors);
     out_.clamp_fraction /= static_cast<double>(anchors);
     out_.mean_positive /= static_cast<double>(anchors);
@@ -60,7 +60,7 @@ class ObjectiveOracle {
   }
 
   bool same_class(int64_t i, int64_t j) const {
-    if (o_.kind != "unbiased") return false;
+    if (o_.kind != "unbiased" && o_.kind != "supcon") return false;
     const int32_t label = o_.labels[static_cast<size_t>(i % o_.batch)];
     return label != -1 && label == o_.labels[static_cast<size_t>(j % o_.batch)];
   }
@@ -119,6 +119,32 @@ class ObjectiveOracle {
       const double numerator = m == 0 ? -ng / (p * total) : 0;  // 1 / total - 1 / p
       flow(i, positives[m], mean * (numerator + dpositive / total) * pos[m] / t);
     }
+  }
+
+  /// Khosla et al. 2020, eq. 2.
+  void supervised_anchor(int64_t i) {
+    const int64_t anchors = 2 * o_.batch, pair = (i + o_.batch) % anchors;
+    std::vector<int64_t> others, positives;
+    double denominator = 0, positive_sum = 0;
+    for (int64_t j = 0; j < anchors; ++j) {
+      if (j == i) continue;
+      others.push_back(j);
+      denominator += std::exp(similarity(i, j) / o_.temperature);
+      if (j == pair || same_class(i, j)) {
+        positives.push_back(j);
+        positive_sum += similarity(i, j);
+      } else {
+        out_.mean_negative += similarity(i, j);
+        ++negatives_seen_;
+      }
+    }
+    const double mean = 1 / static_cast<double>(anchors), count = static_cast<double>(positives.size());
+    out_.mean_positive += positive_sum / count;
+    for (const int64_t p : positives)
+      out_.loss -= std::log(std::exp(similarity(i, p) / o_.temperature) / denominator) / count;
+    for (const int64_t j : others)
+      flow(i, j, mean / o_.temperature * std::exp(similarity(i, j) / o_.temperature) / denominator);
+    for (const int64_t p : positives) flow(i, p, -mean / o_.temperature / count);
   }
 
   OracleObjective o_;

@@ -22,15 +22,15 @@ std::string usage_error(Action&& action) {
 }
 
 TEST(ObjectiveSettingsTest, NamesGoBothWaysAndUnknownOnesListTheChoices) {
-  for (const ObjectiveKind kind :
-       {ObjectiveKind::biased, ObjectiveKind::debiased, ObjectiveKind::hard, ObjectiveKind::unbiased})
+  for (const ObjectiveKind kind : {ObjectiveKind::biased, ObjectiveKind::debiased, ObjectiveKind::hard,
+                                   ObjectiveKind::unbiased, ObjectiveKind::supcon})
     EXPECT_EQ(parse_objective_kind(name_of(kind)), kind);
   for (const NegativeScale scale : {NegativeScale::mean, NegativeScale::sum})
     EXPECT_EQ(parse_negative_scale(name_of(scale)), scale);
   for (const BetaAnneal anneal : {BetaAnneal::none, BetaAnneal::down})
     EXPECT_EQ(parse_beta_anneal(name_of(anneal)), anneal);
   EXPECT_EQ(usage_error([] { parse_objective_kind("easy"); }),
-            "objective 'easy' is unknown, expected one of: biased, debiased, hard, unbiased");
+            "objective 'easy' is unknown, expected one of: biased, debiased, hard, unbiased, supcon");
   EXPECT_EQ(usage_error([] { parse_negative_scale(""); }), "negative scale '' is unknown, expected one of: mean, sum");
 }
 
@@ -83,7 +83,8 @@ TEST(ObjectiveSettingsTest, TauPlusIsANumberOrThatOfTheData) {
   EXPECT_EQ(parse_tau_plus("0.1"), 0.1);
   EXPECT_EQ(parse_tau_plus("+5e-2"), 0.05);
   EXPECT_EQ(parse_tau_plus("auto"), std::nullopt);
-  for (const char* wrong : {"", "+", "0.1x", " 0.1", "0,1", "Auto", "++1"}) EXPECT_THROW(parse_tau_plus(wrong), Error) << wrong;
+  for (const char* wrong : {"", "+", "0.1x", " 0.1", "0,1", "Auto", "++1"})
+    EXPECT_THROW(parse_tau_plus(wrong), Error) << wrong;
 }
 
 TEST(ObjectiveSettingsTest, TheLimitOfTauPlusIsThePublishedTable) {

@@ -52,6 +52,7 @@ ObjectiveDesc desc_of(const test::OracleObjective& o) {
   d.kind = o.kind == "biased"     ? ObjectiveKind::biased
            : o.kind == "debiased" ? ObjectiveKind::debiased
            : o.kind == "hard"     ? ObjectiveKind::hard
+           : o.kind == "supcon"   ? ObjectiveKind::supcon
                                   : ObjectiveKind::unbiased;
   d.scale = o.sum_scale ? NegativeScale::sum : NegativeScale::mean;
   d.batch = o.batch, d.views = o.views, d.dim = o.dim;
@@ -119,7 +120,7 @@ void expect_agreement(const Problem& p, const std::string& where) {
                                             << ", gradient off by " << gradient_error(single, near);
 }
 
-const char* const kKinds[] = {"biased", "debiased", "hard", "unbiased"};
+const char* const kKinds[] = {"biased", "debiased", "hard", "unbiased", "supcon"};
 
 TEST(ObjectiveOracleItself, GradientsAreFiniteDifferencesOfItsLoss) {
   for (const std::string kind : kKinds)
@@ -223,6 +224,12 @@ TEST(Objective, ValuesByHand) {
   p.oracle.tau_plus = 0.3;  // raw is negative: the floor 2 e^-2
   EXPECT_NEAR(evaluate<double>(p).loss, std::log(1 + 2 / (e2 * e2)), 1e-15);
   EXPECT_EQ(evaluate<double>(p).gradient[1], 0);
+  // Both images are of one class: each anchor has the cosines 1, 0 and 0 to its positives, which are all others.
+  Problem one_class{{"supcon", false, 2, 2, 2}, p.z};
+  one_class.oracle.labels = {5, 5};
+  EXPECT_NEAR(evaluate<double>(one_class).loss, std::log(e2 + 2) - 2.0 / 3, 1e-15);
+  EXPECT_NEAR(evaluate<double>(one_class).mean_positive, 1.0 / 3, 1e-15);
+  EXPECT_EQ(evaluate<double>(one_class).mean_negative, 0);
   // All embeddings equal: every exponential is the same.
   Problem same{{"biased", false, 4, 2, 3}, {}};
   for (int row = 0; row < 8; ++row) same.z.insert(same.z.end(), {0.6, 0.8, 0});
@@ -268,9 +275,22 @@ TEST(Objective, UnknownLabelsAreNegativesAndAnchorsWithoutTrueNegativesAreStill)
   expect_agreement(p, "labels beyond f32's integers");
 }
 
+TEST(Objective, SupervisedWithoutAClassmateIsBiased) {
+  Problem p = problem("supcon", 50, 16), biased = p;
+  biased.oracle.kind = "biased";
+  for (const int32_t step : {0, 1}) {
+    for (int32_t i = 0; i < 50; ++i) p.oracle.labels[static_cast<size_t>(i)] = i * step - (1 - step);
+    EXPECT_EQ(evaluate<float>(p).gradient, evaluate<float>(biased).gradient);
+    EXPECT_NEAR(evaluate<double>(p).loss, evaluate<double>(biased).loss, 1e-15);
+    EXPECT_NEAR(evaluate<double>(p).mean_negative, evaluate<double>(biased).mean_negative, 1e-15);
+  }
+}
+
 TEST(Objective, WithoutGradientTheValueIsTheSame) {
-  const Problem p = problem("hard", 120, 32);
-  EXPECT_EQ(evaluate<float>(p).loss, evaluate<float>(p, false).loss);
+  for (const std::string kind : {"hard", "supcon"}) {
+    const Problem p = problem(kind, 120, 32);
+    EXPECT_EQ(evaluate<float>(p).loss, evaluate<float>(p, false).loss);
+  }
 }
 
 TEST(Objective, NanReachesTheLoss) {
@@ -283,13 +303,15 @@ TEST(Objective, NanReachesTheLoss) {
 }
 
 TEST(Objective, BitsDoNotDependOnTheThreadCount) {
-  const Problem p = problem("hard", 301, 48);
-  std::vector<test::OracleOutcome> outcomes;
-  for (const int threads : {1, 2, 3, 8}) {
-    set_thread_count(threads);
-    outcomes.push_back(evaluate<float>(p));
-    EXPECT_EQ(outcomes.back().loss, outcomes.front().loss);
-    EXPECT_EQ(outcomes.back().gradient, outcomes.front().gradient);
+  for (const std::string kind : {"hard", "supcon"}) {
+    const Problem p = problem(kind, 301, 48);
+    std::vector<test::OracleOutcome> outcomes;
+    for (const int threads : {1, 2, 3, 8}) {
+      set_thread_count(threads);
+      outcomes.push_back(evaluate<float>(p));
+      EXPECT_EQ(outcomes.back().loss, outcomes.front().loss);
+      EXPECT_EQ(outcomes.back().gradient, outcomes.front().gradient);
+    }
   }
   set_thread_count(0);
 }

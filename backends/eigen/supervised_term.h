@@ -1,0 +1,37 @@
+// What the objective `supcon` has beside `biased` (core/objective_form.h), in O(B D).
+#pragma once
+
+#include "core/extent.h"
+#include "core/objective_form.h"
+
+namespace dcl {
+
+template <class T>
+class SupervisedTerm {
+ public:
+  /// Takes its memory, and uses it in add().
+  SupervisedTerm(const ObjectiveDesc& d, Carver& memory);
+
+  /// To the result and the gradient of `biased`. labels: [batch], negative where unknown; dz may be null.
+  void add(const T* z, const int32_t* labels, double* result, T* dz);
+
+ private:
+  const T* row(int64_t anchor) const { return z_ + anchor * d_.dim; }
+  int64_t size_of(int64_t of_class) const { return begin_[of_class + 1] - begin_[of_class]; }
+  void sort_by_class(const int32_t* labels);
+  void sum_class(int64_t of_class);
+  SupervisedSums add_image(int64_t image, T* dz) const;
+
+  ObjectiveDesc d_;
+  ContrastiveSettings<double> biased_;
+  int64_t pieces_;
+  int32_t* order_ = nullptr;         ///< images, class by class
+  int32_t* begin_ = nullptr;         ///< [classes + 1] of a class in order_
+  int32_t* class_ = nullptr;         ///< of an image
+  double* sums_ = nullptr;           ///< [classes, dim] of the anchors of a class
+  SupervisedSums* parts_ = nullptr;  ///< of runs of images
+  int64_t classes_ = 0;
+  const T* z_ = nullptr;
+};
+
+}  // namespace dcl
