@@ -136,7 +136,7 @@ class ConvPlanner::Plans {
   struct Chosen {
     std::unique_ptr<CudnnPlan> plan;  ///< null: none
     CachedPlan choice;
-    bool known = false;  ///< by trial: it may be remembered
+    bool known = false;  ///< by trial: it may be remembered, also that there is none
   };
 
   Candidates candidates(const Graph& description) {
@@ -168,8 +168,7 @@ class ConvPlanner::Plans {
   /// Whether it is worth having: null otherwise.
   void judge_statistics(const ConvPattern& pattern, Chosen& chosen) {
     const std::optional<bool> paying = chosen.plan ? pays(pattern, *chosen.plan) : false;
-    if (paying == true) return;
-    chosen = {.choice = {{kNoEngine, {}}, 0}, .known = paying.has_value()};
+    if (paying != true) chosen = none(paying.has_value());
   }
 
   std::optional<bool> pays(const ConvPattern& pattern, ConvPlan& fused) {
@@ -227,8 +226,10 @@ class ConvPlanner::Plans {
     }
     if (best) return {std::move(plans[best->engine]), choices[best->engine], best->tried};
     if (pattern.statistics_groups == 0) log(LogLevel::info, "no engine runs " + key + ": " + report.failure);
-    return {};
+    return none(true);  // a start that tried again would take as long, and might end otherwise
   }
+
+  static Chosen none(bool known) { return {.plan = nullptr, .choice = {{kNoEngine, {}}, 0}, .known = known}; }
 
   /// An engine after which CUDA is of no use to this process must not end the next one, too.
   [[noreturn]] void bar(const std::string& key, const EngineChoice& engine, const Error& error) {

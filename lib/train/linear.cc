@@ -131,12 +131,12 @@ void check(const LinearSettings& s) {
 
 LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
                                const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch,
-                               const std::function<void(int64_t done, int64_t all)>& on_features) {
+                               const OnFeatures& on_features) {
   check(settings);
   check(train, test);
-  const LinearTask task{backend, encoder, train, test, settings};
+  const LinearTask task{backend, encoder, train, test, settings, on_features};
   if (settings.protocol == LinearProtocol::frozen) {
-    const FrozenFeatures features = frozen_features(task, on_features);
+    const FrozenFeatures features = frozen_features(task);
     return frozen_evaluation(task, features, all_images(train))->run(on_epoch);
   }
   check_network(settings, encoder.config(), train.size());
@@ -147,7 +147,7 @@ std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& e
                                              const Dataset& test, std::span<const std::vector<int32_t>> folds,
                                              const LinearSettings& settings,
                                              const std::function<void(size_t fold, const LinearEpoch&)>& on_epoch,
-                                             const std::function<void(int64_t done, int64_t all)>& on_features) {
+                                             const OnFeatures& on_features) {
   check(settings);
   check(train, test);
   for (const std::vector<int32_t>& fold : folds)
@@ -159,8 +159,8 @@ std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& e
       results.push_back(evaluation_of(folds[i])->run([&](const LinearEpoch& epoch) { on_epoch(i, epoch); }));
   };
   if (settings.protocol == LinearProtocol::frozen) {
-    const LinearTask task{backend, encoder, train, test, settings};
-    const FrozenFeatures features = frozen_features(task, on_features);
+    const LinearTask task{backend, encoder, train, test, settings, on_features};
+    const FrozenFeatures features = frozen_features(task);
     evaluate_each([&](const std::vector<int32_t>& fold) { return frozen_evaluation(task, features, fold); });
   } else {
     for (const std::vector<int32_t>& fold : folds) check_network(settings, encoder.config(), std::ssize(fold));
@@ -169,7 +169,7 @@ std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& e
     evaluate_each([&](const std::vector<int32_t>& fold) {
       initial.restore(encoder);
       images = train.subset(fold);
-      return network_evaluation({backend, encoder, images, test, settings});
+      return network_evaluation({backend, encoder, images, test, settings, on_features});
     });
   }
   return results;

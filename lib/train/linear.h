@@ -44,14 +44,17 @@ struct LinearResult {
   LinearValues classifier;  ///< after it
 };
 
-/// Trains and tests; calls on_epoch for each epoch and, where given, on_features while features are computed once, with
-/// the number of images that are done of all. Protocol batch changes the running statistics in `encoder`,
-/// finetune all of it, which takes a store without head and with gradients. Error{data} when a training image has no
-/// label or no test image has one; Error{usage} for settings out of range, or a batch too small for batch norm;
-/// Error{numerical} for features or a loss that are not finite.
+/// Told, while whole images go through the encoder, how many are done of all: in protocol frozen once, in the others at
+/// every test.
+using OnFeatures = std::function<void(int64_t done, int64_t all)>;
+
+/// Trains and tests; calls on_epoch for each epoch and, where given, on_features. Protocol batch changes the running
+/// statistics in `encoder`, finetune all of it, which takes a store without head and with gradients. Error{data} when a
+/// training image has no label or no test image has one; Error{usage} for settings out of range, or a batch too small
+/// for batch norm; Error{numerical} for features or a loss that are not finite.
 LinearResult linear_evaluation(Backend& backend, ParameterStore& encoder, const Dataset& train, const Dataset& test,
                                const LinearSettings& settings, const std::function<void(const LinearEpoch&)>& on_epoch,
-                               const std::function<void(int64_t done, int64_t all)>& on_features = {});
+                               const OnFeatures& on_features = {});
 
 /// The same for each of `folds`, sets of images to train on (indices into `train`, none of them twice in a set), every
 /// time from the encoder as it is given, so that a fold's result does not depend on the others; the encoder is left as
@@ -62,6 +65,6 @@ std::vector<LinearResult> linear_evaluations(Backend& backend, ParameterStore& e
                                              const Dataset& test, std::span<const std::vector<int32_t>> folds,
                                              const LinearSettings& settings,
                                              const std::function<void(size_t fold, const LinearEpoch&)>& on_epoch,
-                                             const std::function<void(int64_t done, int64_t all)>& on_features = {});
+                                             const OnFeatures& on_features = {});
 
 }  // namespace dcl

@@ -63,15 +63,14 @@ class FrozenEvaluation final : public LinearEvaluation {
 
 }  // namespace
 
-FrozenFeatures frozen_features(const LinearTask& task,
-                               const std::function<void(int64_t done, int64_t all)>& on_features) {
+FrozenFeatures frozen_features(const LinearTask& task) {
   const LinearSettings& settings = task.settings;
   const std::vector<int32_t> images = all_images(task.train), test_images = labelled_images(task.test);
   const int64_t all = std::ssize(images) * std::max(1, settings.views) + std::ssize(test_images);
   int64_t done = 0;
   const auto count = [&](int64_t of_batch) {
     done += of_batch;
-    if (on_features) on_features(done, all);
+    if (task.on_features) task.on_features(done, all);
   };
   const ViewSampler whole = evaluation_views(settings.eval_size);
   FrozenFeatures out;

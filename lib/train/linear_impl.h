@@ -13,6 +13,7 @@ struct LinearTask {
   ParameterStore& encoder;
   const Dataset &train, &test;
   const LinearSettings& settings;
+  const OnFeatures& on_features;  ///< may be empty
 
   /// The encoder for whole images of a data set.
   FeatureExtractor extractor(const Dataset& dataset) const;
@@ -50,8 +51,7 @@ struct FrozenFeatures {
   std::vector<std::vector<float>> copies;  ///< of the training images: whole, or settings.views augmented copies
   std::vector<float> test;                 ///< of the labelled test images
 };
-FrozenFeatures frozen_features(const LinearTask& task,
-                               const std::function<void(int64_t done, int64_t all)>& on_features);
+FrozenFeatures frozen_features(const LinearTask& task);
 /// Trains on the features of `images`, indices into `train`.
 std::unique_ptr<LinearEvaluation> frozen_evaluation(const LinearTask& task, const FrozenFeatures& features,
                                                     std::vector<int32_t> images);

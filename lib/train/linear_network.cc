@@ -69,8 +69,11 @@ class BatchEvaluation : public LinearEvaluation {
 
   std::vector<float> test_scores() override {
     std::vector<float> scores;
+    int64_t done = 0;
     const auto keep = [&](std::span<const float> rows) {
       append_logits(rows, scores);
+      done += std::ssize(rows) / dim();
+      if (task_.on_features) task_.on_features(done, std::ssize(test_images_));
       return true;
     };
     task_.extractor(task_.test).extract(task_.test, test_images_, evaluation_views(task_.settings.eval_size), 0, keep);

@@ -70,6 +70,20 @@ TEST(Linear, FeaturesThatAreComputedOnceAreCounted) {
   }
 }
 
+TEST(Linear, FeaturesOfEveryTestAreCounted) {
+  const Dataset data = load_dataset({.shapes_count = 9, .shapes_size = 16});
+  EigenBackend backend;
+  ParameterStore encoder(backend, {.arch = "resnet18", .head = false}, false);
+  encoder.initialise(1);
+  LinearSettings settings;
+  settings.epochs = 2, settings.eval_every = 1, settings.eval_batch = 8, settings.augment.size = 16;
+  std::vector<std::pair<int64_t, int64_t>> told;
+  linear_evaluation(
+      backend, encoder, data, data, settings, [](const LinearEpoch&) {},
+      [&](int64_t done, int64_t all) { told.emplace_back(done, all); });
+  EXPECT_EQ(told, (std::vector<std::pair<int64_t, int64_t>>{{5, 9}, {9, 9}, {5, 9}, {9, 9}}));
+}
+
 /// Three folds that share images and differ in size, with a last batch of another size than the others.
 class Folds : public testing::Test {
  protected:
