@@ -16,6 +16,32 @@ void PretrainOptions::add_to(Options& options) {
   options.add("stem", &stem, "cifar: 3x3, no max-pool; imagenet: 7x7 and max-pool").choices({"cifar", "imagenet"});
   options.add("feature_dim", &settings.model.feature_dim, "width of the projection").range(1, 65536);
   add_augmentation(options);
+  add_objective(options);
+  add_optimisation(options);
+  add_monitoring(options);
+  device.add_to(options);
+}
+
+void PretrainOptions::add_augmentation(Options& options) {
+  AugmentSettings& a = settings.augment;
+  options.group("Augmentation");
+  options.add("image_size", &a.size, "height and width of a view, pixels").range(8, 1024);
+  options.add("crop_min_scale", &a.scale_min, "smallest crop, as a share of the image's area").range(1e-4, 1);
+  options.add("flip_probability", &a.flip_probability, "of a view to be mirrored").range(0, 1);
+  options.add("jitter_probability", &a.jitter_probability, "of a view to have its colours changed").range(0, 1);
+  options
+      .add("jitter_strength", &jitter_strength,
+           "S of SimCLR's colour jitter: brightness, contrast and saturation by up to 0.8 S, hue by up to 0.2 S")
+      .range(0, kMostJitterStrength);
+  options.add("gray_probability", &a.gray_probability, "of a view to become gray").range(0, 1);
+  options.add("blur_probability", &a.blur_probability, "of a view to be blurred").range(0, 1);
+  options.add("luma", &luma, "rounding of gray values, of Pillow 7 and newer or of Pillow 6").choices({"pillow7", "pillow6"});
+  options.add("normalization", &normalization,
+              "of pixels: published (CIFAR-10's mean and deviation), imagenet, half (to [-1, 1]), none (to [0, 1])")
+      .choices(normalization_names());
+}
+
+void PretrainOptions::add_objective(Options& options) {
   options.group("Objective");
   options.add("objective", &objective, "which negatives; of supcon, which positives too").choices({"biased", "debiased", "hard", "unbiased", "supcon"});
   options.add("debiased", &debiased, "--no-debiased is short for --objective biased");
@@ -30,6 +56,9 @@ void PretrainOptions::add_to(Options& options) {
               "how likely the label that unbiased or supcon knows of an image is a wrong one, in [0, 1)");
   options.add("label_fraction", &settings.labels.fraction,
               "share of the labels of each class that unbiased or supcon knows, in (0, 1]");
+}
+
+void PretrainOptions::add_optimisation(Options& options) {
   options.group("Optimisation");
   options.add("batch_size", &settings.batch, "images per step");
   options.add("micro_batch_size", &settings.micro_batch,
@@ -46,6 +75,9 @@ void PretrainOptions::add_to(Options& options) {
   options.add("warmup_epochs", &settings.warmup_epochs, "linear warm-up");
   options.add("final_lr", &settings.final_lr, "learning rate at the end of cosine");
   options.add("seed", &settings.seed, "of weights, order, views, and the labels of --label_noise and --label_fraction");
+}
+
+void PretrainOptions::add_monitoring(Options& options) {
   options.group("Monitoring and checkpoints");
   options.add("run_dir", &run_dir, "run directory; empty: a new one below runs/").transient();
   options.add("resume", &resume, "auto: from the newest valid checkpoint of the run directory if there is one; never; must; or a file").transient();
@@ -73,26 +105,6 @@ void PretrainOptions::add_to(Options& options) {
   options.add("slurm_requeue", &slurm_requeue, "after SIGUSR1, hand the job back to Slurm").transient();
   options.add("estimate", &estimate, "take a few steps, say how long the run will be and what it needs, and leave nothing")
       .transient();
-  device.add_to(options);
-}
-
-void PretrainOptions::add_augmentation(Options& options) {
-  AugmentSettings& a = settings.augment;
-  options.group("Augmentation");
-  options.add("image_size", &a.size, "height and width of a view, pixels").range(8, 1024);
-  options.add("crop_min_scale", &a.scale_min, "smallest crop, as a share of the image's area").range(1e-4, 1);
-  options.add("flip_probability", &a.flip_probability, "of a view to be mirrored").range(0, 1);
-  options.add("jitter_probability", &a.jitter_probability, "of a view to have its colours changed").range(0, 1);
-  options
-      .add("jitter_strength", &jitter_strength,
-           "S of SimCLR's colour jitter: brightness, contrast and saturation by up to 0.8 S, hue by up to 0.2 S")
-      .range(0, kMostJitterStrength);
-  options.add("gray_probability", &a.gray_probability, "of a view to become gray").range(0, 1);
-  options.add("blur_probability", &a.blur_probability, "of a view to be blurred").range(0, 1);
-  options.add("luma", &luma, "rounding of gray values, of Pillow 7 and newer or of Pillow 6").choices({"pillow7", "pillow6"});
-  options.add("normalization", &normalization,
-              "of pixels: published (CIFAR-10's mean and deviation), imagenet, half (to [-1, 1]), none (to [0, 1])")
-      .choices(normalization_names());
 }
 
 /// Of --debiased and --objective the one from the source that comes first counts; afterwards both say the same.

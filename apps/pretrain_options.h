@@ -32,6 +32,9 @@ struct PretrainOptions {
 
  private:
   void add_augmentation(Options& options);
+  void add_objective(Options& options);
+  void add_optimisation(Options& options);
+  void add_monitoring(Options& options);
   void settle_objective(const Options& options);
   void settle_augmentation();
 };

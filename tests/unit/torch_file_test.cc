@@ -1,70 +1,11 @@
-// PyTorch files of both formats: views, containers, scalars, hostile files, truncation, and our own writers' round trip.
-#include "io/torch/torch_file.h"
-
-#include <gtest/gtest.h>
-
+// PyTorch files of both formats: views, containers, scalars, hostile files.
 #include <filesystem>
-#include <functional>
-#include <span>
 
-#include "core/error.h"
-#include "support/pickle_bytes.h"
 #include "support/process.h"
+#include "support/torch_bytes.h"
 
-namespace dcl {
+namespace dcl::test {
 namespace {
-
-using namespace test::pickle;
-using test::fields;
-using test::LegacyParts;
-using test::PickledParts;
-using test::six_floats;
-using test::torch_zip;
-
-std::unique_ptr<TensorFile> open_bytes(const std::string& bytes) {
-  const auto* first = reinterpret_cast<const std::byte*>(bytes.data());
-  return open_tensor_file(memory_bytes("x.pth", {first, first + bytes.size()}));
-}
-
-/// The message with which a file is refused; "" when it is accepted and every tensor reads.
-std::string refusal(const std::string& bytes) {
-  try {
-    open_bytes(bytes)->verify();
-    return "";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::data) << error.what();
-    const std::string message = error.what();
-    EXPECT_NE(message.find("x.pth"), std::string::npos) << message;
-    EXPECT_EQ(message.find("x.pth"), message.rfind("x.pth")) << message;
-    EXPECT_EQ(message.find('\n'), std::string::npos);
-    return message;
-  }
-}
-
-void refused(const std::string& bytes, const std::string& words) {
-  const std::string message = refusal(bytes);
-  EXPECT_NE(message.find(words), std::string::npos) << "expected '" << words << "' in: '" << message << "'";
-}
-
-/// A file of tensor "w", changed.
-std::string zip_with(const std::function<void(PickledParts&)>& edit, const std::string& storage = six_floats()) {
-  PickledParts parts;
-  edit(parts);
-  return torch_zip(whole(dict("w", parts.tensor())), storage);
-}
-
-std::string legacy_with(const std::function<void(PickledParts&, LegacyParts&)>& edit) {
-  PickledParts parts;
-  parts.view = kNone;
-  LegacyParts file;
-  edit(parts, file);
-  if (file.object.empty()) file.object = whole(dict("w", parts.tensor()));
-  return file.bytes();
-}
-
-std::vector<float> values(const std::string& bytes) { return open_bytes(bytes)->read_f32("w"); }
-
-const std::vector<float> kSix = {0, 1, 2, 3, 4, 5};
 
 // ---- Tensors --------------------------------------------------------------------------------------------------------
 
@@ -272,124 +213,6 @@ TEST(TorchFile, LimitsRepetition) {
   refused(uses(100), "repeat the same elements");
 }
 
-// ---- The ZIP format -------------------------------------------------------------------------------------------------
-
-TEST(TorchZip, RefusesWhatIsNoPyTorchArchive) {
-  const std::string pickle = whole(dict("w", PickledParts().tensor()));
-  const auto changed = [&](const std::function<void(std::vector<test::ZipPart>&)>& edit) {
-    std::vector<test::ZipPart> parts = test::torch_zip_parts(pickle);
-    edit(parts);
-    return test::zip_bytes(parts);
-  };
-  refused(changed([](auto& p) { p.erase(p.begin()); }), "data.pkl is missing");
-  refused(changed([](auto& p) { p[0] = {"data.pkl", p[0].content}; }), "is in no folder");
-  refused(changed([](auto& p) { p.push_back({"other/x", ""}); }), "several folders");
-  refused(changed([](auto& p) { p.push_back({"archive/constants.pkl", ""}); }), "TorchScript");
-  refused(changed([](auto& p) { p.pop_back(); }), "'version' is missing");
-  for (const char* version : {"0", "11", "x", "3x", "-1", "99999999999999999999"})
-    refused(changed([&](auto& p) { p.back() = {"archive/version", version}; }), "format version");
-  refused(changed([](auto& p) { p.push_back({"archive/byteorder", "big"}); }), "byte order");
-  EXPECT_EQ(refusal(changed([](auto& p) { p.push_back({"archive/byteorder", "little"}); })), "");
-  refused(changed([](auto& p) { p.erase(p.begin() + 1); }), "storage '0' is missing");
-  refused(changed([](auto& p) { p[1] = {"archive/data/0", six_floats() + "x"}; }), "has 25 bytes, expected 24");
-  refused(changed([&](auto& p) { p[0] = {"archive/data.pkl", pickle + "x"}; }), "its pickle ends at byte");
-  refused(zip_with([](PickledParts& p) { p.count = INT64_MAX / 2; }), "too large");
-}
-
-TEST(TorchZip, ChecksChecksums) {
-  const auto file = [](uint32_t flip, bool part, bool none) {
-    PickledParts parts;
-    if (part) parts.shape = {2}, parts.strides = {1};
-    std::vector<test::ZipPart> zip = test::torch_zip_parts(whole(dict("w", parts.tensor())));
-    zip[1].crc = none ? 0 : zip[1].crc ^ flip;
-    return test::zip_bytes(zip);
-  };
-  for (const bool part : {false, true}) {
-    EXPECT_EQ(refusal(file(0, part, false)), "");
-    refused(file(1, part, false), "storage '0' does not match its checksum");
-    EXPECT_EQ(refusal(file(0, part, true)), "");
-    EXPECT_EQ(open_bytes(file(0, part, true))->notices().size(), 1u);
-    std::vector<float> read(part ? 2 : 6);
-    const auto damaged = open_bytes(file(1, part, false));
-    EXPECT_THROW(damaged->read(damaged->at("w"), std::span(read)), Error);
-  }
-}
-
-TEST(TorchZip, ReadsDeflatedEntries) {
-  std::vector<test::ZipPart> zip = test::torch_zip_parts(whole(dict("w", PickledParts().tensor())));
-  for (test::ZipPart& part : zip) part.deflate();
-  EXPECT_EQ(values(test::zip_bytes(zip)), kSix);
-  zip[1].crc ^= 1;
-  refused(test::zip_bytes(zip), "damaged");
-}
-
-TEST(TorchZip, RefusesEveryTruncation) {
-  const std::string whole_file = zip_with([](PickledParts&) {});
-  for (size_t length = 0; length < whole_file.size(); ++length)
-    EXPECT_NE(refusal(whole_file.substr(0, length)), "") << length;
-}
-
-// ---- The legacy format ----------------------------------------------------------------------------------------------
-
-TEST(TorchLegacy, RefusesBrokenParts) {
-  const auto with = [](const std::function<void(LegacyParts&)>& edit) {
-    return legacy_with([&](PickledParts&, LegacyParts& file) { edit(file); });
-  };
-  refused(with([](LegacyParts& f) { f.magic[5] ^= 1; }), "bare Python pickle");
-  refused(with([](LegacyParts& f) { f.protocol = whole(integer(1000)); }), "protocol is not 1001");
-  refused(with([](LegacyParts& f) { f.system = whole(dict("little_endian", kFalse)); }), "big endian");
-  refused(with([](LegacyParts& f) { f.system = whole(kEmptyDict); }), "does not say its byte order");
-  refused(with([](LegacyParts& f) { f.system = whole(kEmptyList); }), "does not say its byte order");
-  refused(with([](LegacyParts& f) { f.keys = whole(kEmptyList); }), "storage '0' is missing");
-  refused(with([](LegacyParts& f) { f.keys = whole(kNone); }), "is no list");
-  refused(with([](LegacyParts& f) { f.keys = whole(kEmptyList + text("1") + kAppend); }), "which no tensor uses");
-  refused(with([](LegacyParts& f) {
-            f.keys = whole(kEmptyList + kMark + text("0") + text("0") + kAppends);
-            f.data += f.data;
-          }),
-          "'0' twice");
-  refused(with([](LegacyParts& f) { f.data = fields(int64_t{5}) + six_floats(); }), "has 5 elements, expected 6");
-  refused(with([](LegacyParts& f) { f.data = fields(int64_t{-6}) + six_floats(); }), "expected 6");
-  refused(legacy_with([](PickledParts& p, LegacyParts& f) {
-            p.count = INT64_MAX;
-            f.data = fields(p.count);
-          }),
-          "too large");
-  refused(with([](LegacyParts& f) { f.object = whole(global("os", "system") + tuple({text("true")}) + kReduce); }),
-          "refusing to execute 'os.system'");
-}
-
-TEST(TorchLegacy, TheNumberMayBeAPickleOfALaterProtocol) {
-  for (const char protocol : {'\2', '\3', '\4', '\5'}) {
-    const bool framed = protocol >= 4;
-    const auto with = [&](const std::string& frame) {
-      return legacy_with([&](auto&, LegacyParts& f) {
-        f.magic[1] = protocol;
-        f.magic.insert(2, frame);
-        f.keys[1] = protocol;
-      });
-    };
-    const std::string frame("\x95\x0d\0\0\0\0\0\0\0", 9);  // around the 13 bytes after it
-    EXPECT_EQ(values(with(framed ? frame : "")), kSix) << int{protocol};
-    EXPECT_EQ(open_bytes(with(framed ? frame : ""))->format(), "PyTorch, legacy");
-    for (size_t length = 0; length < 24; ++length) EXPECT_NE(refusal(with(frame).substr(0, length)), "") << length;
-  }
-  refused(legacy_with([](auto&, LegacyParts& f) { f.magic[1] = 6; }), "no known format");
-}
-
-TEST(TorchLegacy, NotesTrailingBytes) {
-  const std::string bytes = legacy_with([](auto&, LegacyParts& f) { f.data += "tail"; });
-  EXPECT_EQ(values(bytes), kSix);
-  EXPECT_EQ(open_bytes(bytes)->notices(), std::vector<std::string>{"4 bytes after its last storage are ignored"});
-}
-
-TEST(TorchLegacy, RefusesEveryTruncation) {
-  const std::string bytes = legacy_with([](auto&, auto&) {});
-  for (size_t length = 0; length < bytes.size(); ++length) EXPECT_NE(refusal(bytes.substr(0, length)), "") << length;
-  refused(bytes.substr(0, bytes.size() - 1), "truncated at storage '0'");
-  refused(bytes.substr(0, bytes.size() - 25), "truncated at storage '0'");
-}
-
 // ---- Every flipped bit: refused or read, never a crash
 // ----------------------------------------------------------------
 
@@ -423,78 +246,14 @@ TEST(TorchFile, SaysWhatAFileIsInstead) {
 }
 
 TEST(TorchFile, RefusesFoldersAndPipes) {
-  const test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THROW(open_tensor_file(folder.path()), Error);
   EXPECT_THROW(open_tensor_file(folder / "absent"), Error);
   const std::string pipe = folder / "pipe";
-  ASSERT_EQ(test::run({"/bin/sh", "-c", "mkfifo '" + pipe + "' && ln -s loop '" + folder.path() + "/loop'"}).exit_code,
-            0);
+  ASSERT_EQ(run({"/bin/sh", "-c", "mkfifo '" + pipe + "' && ln -s loop '" + folder.path() + "/loop'"}).exit_code, 0);
   EXPECT_THROW(open_tensor_file(pipe), Error);
   EXPECT_THROW(open_tensor_file(folder / "loop"), Error);
 }
 
-// ---- Our own files --------------------------------------------------------------------------------------------------
-
-class TorchWriter : public testing::TestWithParam<TorchFormat> {
- protected:
-  test::TemporaryFolder folder_;
-};
-
-TEST_P(TorchWriter, RoundTripsEveryTypeAndShape) {
-  const std::string path = folder_ / "w.pth";
-  std::vector<std::byte> bytes(size_t{3} << 20);
-  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 7 + (i >> 8));
-  std::vector<TensorSource> tensors;
-  for (int type = 0; type <= static_cast<int>(FileDType::boolean); ++type)
-    for (const std::vector<int64_t>& shape :
-         std::vector<std::vector<int64_t>>{{}, {0, 3}, {5}, {2, 3, 4, 5}, {1, 1, 1, 1, 1, 1, 1, 2}, {300, 301}}) {
-      TensorSource source{std::string(name_of(static_cast<FileDType>(type))) + shape_text(shape),
-                          static_cast<FileDType>(type),
-                          shape,
-                          {}};
-      const size_t size = static_cast<size_t>(bytes_of(source));
-      source.produce = [&bytes, size](const ByteSink& sink) {
-        sink(bytes.data(), size / 2);
-        sink(bytes.data() + size / 2, size - size / 2);
-      };
-      tensors.push_back(std::move(source));
-    }
-  const uint64_t written = write_torch(path, tensors, GetParam());
-  EXPECT_EQ(written, std::filesystem::file_size(path));
-  const auto file = open_tensor_file(path);
-  EXPECT_TRUE(file->notices().empty());
-  ASSERT_EQ(file->tensors().size(), tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const FileTensor& tensor = file->tensors()[i];
-    EXPECT_EQ(tensor.name, tensors[i].name);
-    EXPECT_EQ(tensor.dtype, tensors[i].dtype);
-    EXPECT_EQ(tensor.shape, tensors[i].shape);
-    std::vector<std::byte> read(static_cast<size_t>(tensor.bytes()));
-    file->read_bytes(tensor, read);
-    EXPECT_TRUE(std::equal(read.begin(), read.end(), bytes.begin())) << tensor.name;
-  }
-}
-
-TEST_P(TorchWriter, WritesTheSameBytesAgain) {
-  const std::vector<float> values(1000, 1.5f);
-  for (const char* name : {"a.pth", "b.pth"})
-    write_torch(folder_ / name, {tensor_source<float>("w", {1000}, values)}, GetParam());
-  EXPECT_EQ(test::read_text(folder_ / "a.pth"), test::read_text(folder_ / "b.pth"));
-}
-
-TEST_P(TorchWriter, LeavesNothingBehindAfterABrokenSource) {
-  const TensorSource lying{"t", FileDType::f32, {2}, [](const ByteSink& sink) { sink("1234", 4); }};
-  EXPECT_THROW(write_torch(folder_ / "w.pth", {lying}, GetParam()), Error);
-  const std::vector<float> one(1);
-  EXPECT_THROW(write_torch(folder_ / "w.pth", {tensor_source<float>("a", {}, one), tensor_source<float>("a", {}, one)},
-                           GetParam()),
-               Error);
-  EXPECT_THROW(write_torch(folder_ / "w.pth", {tensor_source<float>("\xff", {}, one)}, GetParam()), Error);
-  EXPECT_TRUE(std::filesystem::is_empty(folder_.path()));
-}
-
-INSTANTIATE_TEST_SUITE_P(Formats, TorchWriter, testing::Values(TorchFormat::zip, TorchFormat::legacy),
-                         [](const auto& info) { return info.param == TorchFormat::zip ? "zip" : "legacy"; });
-
 }  // namespace
-}  // namespace dcl
+}  // namespace dcl::test
