@@ -1,11 +1,15 @@
 #include "cuda/plan_cache.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -17,6 +21,8 @@ namespace {
 constexpr std::string_view kFormat = "dcl cuDNN plans 5";
 constexpr std::string_view kChecksum = "checksum ", kNone = "none", kBarred = "barred";
 constexpr int64_t kMostBytes = 4 << 20;
+constexpr auto kLockWait = std::chrono::milliseconds(5);
+constexpr int kLockTries = 40;
 constexpr size_t kMostPlans = 20000, kMostKnobs = 64, kMostBarred = 100;
 
 /// FNV-1a: finds damage, not malice; what a file says is checked by cuDNN before it is used.
@@ -97,6 +103,28 @@ std::string line_of(const std::string& key, const EngineChoice& choice, const st
   return line + "\n";
 }
 
+/// While it lives, no other process is between reading the file and writing it. Where there can be no lock, or somebody
+/// keeps it, it goes without.
+class FileLock {
+ public:
+  explicit FileLock(const std::filesystem::path& file) {
+    if (file.empty()) return;
+    std::error_code ignored;
+    std::filesystem::create_directories(file.parent_path(), ignored);
+    fd_ = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+    for (int tries = 0; fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && tries < kLockTries; ++tries)
+      std::this_thread::sleep_for(kLockWait);
+  }
+  ~FileLock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
 std::filesystem::path file_for(const std::filesystem::path& folder, const std::string& machine) {
   if (folder.empty()) return {};
   return folder / ("cudnn-plans-" + hexadecimal(checksum(machine)) + ".txt");
@@ -152,6 +180,7 @@ std::optional<CachedPlan> PlanCache::find(const std::string& key) const {
 
 CachedPlan PlanCache::store(const std::string& key, const CachedPlan& plan, const std::optional<CachedPlan>& useless) {
   const std::lock_guard lock(mutex_);
+  const FileLock file_lock(file_);
   CachedPlans others = of_file();
   const auto earlier = others.chosen.find(key);
   const bool have_it = earlier != others.chosen.end() && earlier->second != useless;
@@ -164,6 +193,7 @@ CachedPlan PlanCache::store(const std::string& key, const CachedPlan& plan, cons
 
 bool PlanCache::bar(const std::string& key, const EngineChoice& engine) {
   const std::lock_guard lock(mutex_);
+  const FileLock file_lock(file_);
   merge(of_file());
   bar_engine(plans_.barred[key], engine);
   return write();

@@ -1,9 +1,14 @@
 // The file that remembers which engines of cuDNN were fastest: it survives damage, other machines and attackers.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <thread>
 
 #include "cuda/plan_cache.h"
 #include "support/process.h"
@@ -100,6 +105,38 @@ TEST(PlanCache, OfProcessesSideBySideTheFirstToChooseChoosesForAll) {
   EXPECT_EQ(PlanCache(folder / "cache", kMachine).find("a"), first);
   EXPECT_EQ(two.store("a", second, first), second) << "the first cannot be used";
   EXPECT_EQ(PlanCache(folder / "cache", kMachine).find("a"), second);
+}
+
+TEST(PlanCache, TwoThatChooseAtTheSameMomentTakeTheSame) {
+  constexpr int kSides = 3, kKeys = 40;
+  const test::TemporaryFolder folder;
+  std::vector<CachedPlan> kept[kSides];
+  std::atomic<int> arrived{0};
+  std::vector<std::thread> sides;
+  for (int side = 0; side < kSides; ++side)
+    sides.emplace_back([&, side] {
+      PlanCache own(folder / "cache", kMachine);
+      for (int key = 0; key < kKeys; ++key) {
+        for (++arrived; arrived < (key + 1) * kSides;) std::this_thread::yield();
+        kept[side].push_back(own.store("key " + std::to_string(key), {{side, {}}, 10}));
+      }
+    });
+  for (std::thread& side : sides) side.join();
+  const PlanCache later(folder / "cache", kMachine);
+  for (int key = 0; key < kKeys; ++key)
+    for (const auto& of_side : kept)
+      EXPECT_EQ(later.find("key " + std::to_string(key)), of_side[static_cast<size_t>(key)]) << key;
+}
+
+TEST(PlanCache, ALockThatIsKeptDelaysOnly) {
+  const test::TemporaryFolder folder;
+  PlanCache cache(folder / "cache", kMachine);
+  std::filesystem::create_directory(folder / "cache");
+  const int fd = ::open((cache.file().string() + ".lock").c_str(), O_RDWR | O_CREAT, 0666);
+  ASSERT_EQ(::flock(fd, LOCK_EX), 0);
+  cache.store("a", {{1, {}}, 10});
+  EXPECT_TRUE(PlanCache(folder / "cache", kMachine).find("a"));
+  ::close(fd);
 }
 
 TEST(PlanCache, AnEngineThatEndedAProcessIsRememberedByTheNext) {
