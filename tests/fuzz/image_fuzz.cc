@@ -11,7 +11,10 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const dcl::ImageSize extent = dcl::image_size(file);
     if (int64_t{extent.height} * extent.width > 1 << 20) return;  // allowed, but slow
     std::vector<uint8_t> rgb(static_cast<size_t>(extent.height) * static_cast<size_t>(extent.width) * 3);
+    const bool gray = dcl::gray_saturates(file);
     dcl::decode_rgb(file, extent, rgb.data());
+    for (size_t i = 0; gray && i < rgb.size(); i += 3)
+      if (rgb[i] != rgb[i + 1] || rgb[i] != rgb[i + 2]) __builtin_trap();
   });
   return 0;
 }
