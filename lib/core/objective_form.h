@@ -66,7 +66,7 @@ struct SupervisedSums {
 
 /// From the result of `biased` to that of `supcon`.
 DCL_HD void add_supervised(const SupervisedSums& sums, const ContrastiveSettings<double>& biased, double* result) {
-  const double anchors = 1 / biased.anchor_weight;
+  const double anchors = biased.negatives + 2;  // exact, unlike what the weight says
   result[kLoss] += (sums.pair - sums.positive) * biased.inverse_temperature * biased.anchor_weight;
   result[kMeanPositive] = sums.positive * biased.anchor_weight;
   const double negatives = anchors * (biased.negatives + 1) - sums.positives;

@@ -286,6 +286,14 @@ TEST(Objective, SupervisedWithoutAClassmateIsBiased) {
   }
 }
 
+TEST(Objective, SupervisedWithOneClassHasNoNegatives) {
+  for (const int64_t batch : {1, 2, 49, 103, 107}) {  // 1 / (1 / 98.0) is not 98
+    Problem p = problem("supcon", batch, 3);
+    std::fill(p.oracle.labels.begin(), p.oracle.labels.end(), 7);
+    EXPECT_EQ(evaluate<double>(p).mean_negative, 0) << batch;
+  }
+}
+
 TEST(Objective, WithoutGradientTheValueIsTheSame) {
   for (const std::string kind : {"hard", "supcon"}) {
     const Problem p = problem(kind, 120, 32);
