@@ -22,7 +22,7 @@ constexpr std::string_view kFormat = "dcl cuDNN plans 5";
 constexpr std::string_view kChecksum = "checksum ", kNone = "none", kBarred = "barred";
 constexpr int64_t kMostBytes = 4 << 20;
 constexpr auto kLockWait = std::chrono::milliseconds(5);
-constexpr int kLockTries = 40;
+constexpr int kLockTries = 400;
 constexpr size_t kMostPlans = 20000, kMostKnobs = 64, kMostBarred = 100;
 
 /// FNV-1a: finds damage, not malice; what a file says is checked by cuDNN before it is used.
@@ -107,13 +107,15 @@ std::string line_of(const std::string& key, const EngineChoice& choice, const st
 /// keeps it, it goes without.
 class FileLock {
  public:
-  explicit FileLock(const std::filesystem::path& file) {
+  /// may_wait: becomes false when that was of no use.
+  FileLock(const std::filesystem::path& file, bool& may_wait) {
     if (file.empty()) return;
     std::error_code ignored;
     std::filesystem::create_directories(file.parent_path(), ignored);
     fd_ = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
-    for (int tries = 0; fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && tries < kLockTries; ++tries)
-      std::this_thread::sleep_for(kLockWait);
+    int tries = may_wait ? kLockTries : 1;
+    while (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && --tries > 0) std::this_thread::sleep_for(kLockWait);
+    may_wait = may_wait && tries > 0;
   }
   ~FileLock() {
     if (fd_ >= 0) ::close(fd_);
@@ -180,7 +182,7 @@ std::optional<CachedPlan> PlanCache::find(const std::string& key) const {
 
 CachedPlan PlanCache::store(const std::string& key, const CachedPlan& plan, const std::optional<CachedPlan>& useless) {
   const std::lock_guard lock(mutex_);
-  const FileLock file_lock(file_);
+  const FileLock file_lock(file_, may_wait_);
   CachedPlans others = of_file();
   const auto earlier = others.chosen.find(key);
   const bool have_it = earlier != others.chosen.end() && earlier->second != useless;
@@ -193,7 +195,7 @@ CachedPlan PlanCache::store(const std::string& key, const CachedPlan& plan, cons
 
 bool PlanCache::bar(const std::string& key, const EngineChoice& engine) {
   const std::lock_guard lock(mutex_);
-  const FileLock file_lock(file_);
+  const FileLock file_lock(file_, may_wait_);
   merge(of_file());
   bar_engine(plans_.barred[key], engine);
   return write();

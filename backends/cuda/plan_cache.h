@@ -62,6 +62,7 @@ class PlanCache {
   std::string machine_;
   std::filesystem::path file_;  ///< empty: none
   mutable std::mutex mutex_;
+  bool may_wait_ = true;  ///< for the file's lock
   CachedPlans plans_;
 };
 

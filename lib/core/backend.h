@@ -163,7 +163,8 @@ class Backend {
   /// y: the forward result.
   void l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, ConstTensorRef norms, TensorRef dx);
   size_t objective_workspace(const ObjectiveDesc&) const;
-  /// result f64 [kObjectiveResults]; dz (z's shape and dtype) may be null: value only. labels i32 [batch], where knows_labels.
+  /// result f64 [kObjectiveResults]; dz (z's shape and dtype) may be null: value only. labels i32 [batch], where
+  /// knows_labels.
   void objective(const ObjectiveDesc&, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz, Workspace);
   /// loss f32 [rows] per row; dlogits = (softmax - onehot) / rows, may be null. labels i32 [rows] in [0, classes).
   void cross_entropy(const CrossEntropyDesc&, ConstTensorRef logits, ConstTensorRef labels, TensorRef loss, TensorRef dlogits);
