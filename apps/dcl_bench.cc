@@ -1,4 +1,6 @@
 // dcl-bench: throughput of the objective, the convolutions and the whole network on every backend; needs no data.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <list>
 #include <map>
@@ -32,7 +34,7 @@ struct BenchOptions {
   void add_to(Options& options) {
     options.group("What");
     options.add("ops", &ops, "any of them, between commas");
-    options.add("objective", &objective, "of biased, debiased, hard, unbiased, supcon, between commas");
+    options.add("objective", &objective, fmt::format("of {}, between commas", fmt::join(objective_names(), ", ")));
     options.add("batch_size", &batch_size,
                 "images, between commas; empty: 256,1024,4096 for the objective, and else 32 on a CPU, 256 on a GPU");
     options.add("feature_dim", &dim, "width of the objective's rows").range(1, 65536);
@@ -53,7 +55,7 @@ struct BenchOptions {
   void resolve() {
     chosen.ops = comma_list_of("ops", ops, kOperations);
     chosen.dtypes = comma_list_of("dtype", dtype, "f32,tf32,bf16");
-    for (const std::string& kind : comma_list_of("objective", objective, "biased,debiased,hard,unbiased,supcon"))
+    for (const std::string& kind : comma_list_of("objective", objective, fmt::format("{}", fmt::join(objective_names(), ","))))
       chosen.objectives.push_back(parse_objective_kind(kind));
     if (!batch_size.empty()) chosen.batches = comma_list_of("batch_size", batch_size, least_batch(), 1 << 20);
     chosen.sizes = comma_list_of("image_size", image_size, 8, 1024);

@@ -44,7 +44,7 @@ void PretrainOptions::add_augmentation(Options& options) {
 void PretrainOptions::add_objective(Options& options) {
   options.group("Objective");
   options.add("objective", &objective, "which negatives; of supcon, which positives too")
-      .choices({"biased", "debiased", "hard", "unbiased", "supcon"});
+      .choices(objective_names());
   options.add("debiased", &debiased, "--no-debiased is short for --objective biased");
   options.add("temperature", &settings.objective.temperature, "of the similarities");
   options.add("tau_plus", &tau_plus,

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
@@ -114,7 +115,8 @@ class FileLock {
     std::filesystem::create_directories(file.parent_path(), ignored);
     fd_ = ::open((file.string() + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
     int tries = may_wait ? kLockTries : 1;
-    while (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && --tries > 0) std::this_thread::sleep_for(kLockWait);
+    while (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK && --tries > 0)
+      std::this_thread::sleep_for(kLockWait);
     may_wait = may_wait && tries > 0;
   }
   ~FileLock() {

@@ -9,6 +9,9 @@ namespace dcl::cuda {
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
+/// Of the running thread in its warp.
+__device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % kWarp); }
+
 /// The sum over the warp, the same bits in every lane.
 template <class T>
 __device__ __forceinline__ T warp_sum(T value) {

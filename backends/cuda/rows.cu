@@ -13,7 +13,6 @@ constexpr int kWarps = 4;                // of a block
 
 /// The row of this warp, [0, rows) or beyond.
 __device__ __forceinline__ int64_t warp_row() { return int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp; }
-__device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % kWarp); }
 
 __device__ double warp_dot(const float* a, const float* b, int64_t count) {
   double sum = 0;

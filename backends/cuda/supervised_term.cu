@@ -8,7 +8,6 @@ namespace {
 
 constexpr int kWarps = 8;  // of a block
 
-__device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % kWarp); }
 __device__ __forceinline__ int warp() { return static_cast<int>(threadIdx.x / kWarp); }
 /// The image of this warp, below batch or beyond.
 __device__ __forceinline__ int32_t warp_image() { return static_cast<int32_t>(blockIdx.x) * kWarps + warp(); }

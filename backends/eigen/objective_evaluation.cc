@@ -53,7 +53,8 @@ ObjectiveEvaluation<T>::ObjectiveEvaluation(const ObjectiveDesc& d, Carver& memo
       settings_(contrastive_settings(d)),
       anchors_(2 * d.batch),
       block_(block_rows<T>(anchors_)),
-      blocks_(ceil_div(anchors_, block_)) {
+      blocks_(ceil_div(anchors_, block_)),
+      classes_(d.batch, memory) {
   const auto& gemm = kernels::of_type<T>(kernels::gemm());
   a_block_ = gemm.packed_a(block_, d.dim);
   bt_block_ = gemm.packed_b(d.dim, block_);
@@ -65,7 +66,6 @@ ObjectiveEvaluation<T>::ObjectiveEvaluation(const ObjectiveDesc& d, Carver& memo
   negative_ = memory.take<T>(padded);
   importance_ = memory.take<T>(padded);
   class_ = memory.take<T>(padded);
-  sorted_labels_ = memory.take<int32_t>(d.batch);
   sums_ = memory.take<ContrastiveSums<double>>(anchors_);
   rows_ = memory.take<ContrastiveRow<double>>(anchors_);
   weighted_ = memory.take<double>(anchors_);
@@ -107,20 +107,16 @@ void ObjectiveEvaluation<T>::pack() {
   });
 }
 
-/// Numbers the labels in their order; unknown ones (-1) get a class of their own each, and so are never masked.
+/// Images without a label are never masked: they are classes of their own.
 template <class T>
 void ObjectiveEvaluation<T>::find_classes(const int32_t* labels) {
-  std::copy_n(labels, d_.batch, sorted_labels_);
-  std::sort(sorted_labels_, sorted_labels_ + d_.batch);
+  classes_.find(labels);
   std::fill_n(class_ + anchors_, kernels::kTilePadding, T{0});
   for (int64_t image = 0; image < d_.batch; ++image) {
-    const auto [first, last] = std::equal_range(sorted_labels_, sorted_labels_ + d_.batch, labels[image]);
-    const bool known = labels[image] >= 0;
-    const T index = static_cast<T>(known ? first - sorted_labels_ : -1 - image);
-    const int64_t same = known ? last - first : 1;
+    const int64_t of_class = classes_.of(image);
     for (const int64_t anchor : {image, image + d_.batch}) {
-      class_[anchor] = index;
-      sums_[anchor].count = static_cast<double>(anchors_ - 2 * same);
+      class_[anchor] = static_cast<T>(of_class);
+      sums_[anchor].count = static_cast<double>(anchors_ - 2 * classes_.size(of_class));
     }
   }
 }

@@ -7,6 +7,7 @@
 #include "core/extent.h"
 #include "core/ops.h"
 #include "eigen/kernels/contrastive.h"
+#include "eigen/label_classes.h"
 #include "math/contrastive.h"
 
 namespace dcl {
@@ -45,8 +46,8 @@ class ObjectiveEvaluation {
   T *packed_a_ = nullptr, *packed_bt_ = nullptr;      // Z and its transpose, for the cosines
   T* packed_b_ = nullptr;                             // Z as the right factor of the gradient
   T *negative_ = nullptr, *importance_ = nullptr;     // gradient weights, as ContrastiveRow
-  T* class_ = nullptr;
-  int32_t* sorted_labels_ = nullptr;
+  LabelClasses classes_;
+  T* class_ = nullptr;  // of an anchor, as the tiles compare them
   ContrastiveSums<double>* sums_ = nullptr;
   ContrastiveRow<double>* rows_ = nullptr;
   double *weighted_ = nullptr, *importance_sum_ = nullptr;  // of ContrastiveSums, contiguous

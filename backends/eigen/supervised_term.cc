@@ -1,7 +1,6 @@
 #include "eigen/supervised_term.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "core/parallel.h"
 #include "eigen/dot.h"
@@ -15,10 +14,7 @@ constexpr int64_t kGrain = 128;  // images of one piece
 
 template <class T>
 SupervisedTerm<T>::SupervisedTerm(const ObjectiveDesc& d, Carver& memory)
-    : d_(d), biased_(contrastive_settings(d)), pieces_(ceil_div(d.batch, kGrain)) {
-  order_ = memory.take<int32_t>(d.batch);
-  begin_ = memory.take<int32_t>(d.batch + 1);
-  class_ = memory.take<int32_t>(d.batch);
+    : d_(d), biased_(contrastive_settings(d)), pieces_(ceil_div(d.batch, kGrain)), classes_(d.batch, memory) {
   sums_ = memory.take<double>(d.batch * d.dim);
   parts_ = memory.take<SupervisedSums>(pieces_);
 }
@@ -26,8 +22,8 @@ SupervisedTerm<T>::SupervisedTerm(const ObjectiveDesc& d, Carver& memory)
 template <class T>
 void SupervisedTerm<T>::add(const T* z, const int32_t* labels, double* result, T* dz) {
   z_ = z;
-  sort_by_class(labels);
-  parallel_for(classes_, [&](int64_t of_class) { sum_class(of_class); });
+  classes_.find(labels);
+  parallel_for(classes_.count(), [&](int64_t of_class) { sum_class(of_class); });
   parallel_for(pieces_, [&](int64_t piece) {
     SupervisedSums sums;
     for (int64_t image = piece * kGrain; image < std::min(d_.batch, (piece + 1) * kGrain); ++image)
@@ -39,27 +35,12 @@ void SupervisedTerm<T>::add(const T* z, const int32_t* labels, double* result, T
   add_supervised(total, biased_, result);
 }
 
-/// An image without a label is a class of its own.
-template <class T>
-void SupervisedTerm<T>::sort_by_class(const int32_t* labels) {
-  std::iota(order_, order_ + d_.batch, 0);
-  std::sort(order_, order_ + d_.batch,
-            [&](int32_t a, int32_t b) { return std::pair(labels[a], a) < std::pair(labels[b], b); });
-  classes_ = 0;
-  for (int32_t i = 0; i < d_.batch; ++i) {
-    const int32_t label = labels[order_[i]];
-    if (i == 0 || label < 0 || label != labels[order_[i - 1]]) begin_[classes_++] = i;
-    class_[order_[i]] = static_cast<int32_t>(classes_ - 1);
-  }
-  begin_[classes_] = static_cast<int32_t>(d_.batch);
-}
-
 template <class T>
 void SupervisedTerm<T>::sum_class(int64_t of_class) {
   double* sum = sums_ + of_class * d_.dim;
   std::fill_n(sum, d_.dim, 0.0);
-  for (int32_t i = begin_[of_class]; i < begin_[of_class + 1]; ++i) {
-    const T *one = row(order_[i]), *other = row(order_[i] + d_.batch);
+  for (const int32_t image : classes_.images(of_class)) {
+    const T *one = row(image), *other = row(image + d_.batch);
     for (int64_t k = 0; k < d_.dim; ++k) sum[k] += static_cast<double>(one[k]) + static_cast<double>(other[k]);
   }
 }
@@ -67,12 +48,13 @@ void SupervisedTerm<T>::sum_class(int64_t of_class) {
 /// Both of its anchors. Where the pair is the only positive, they stay those of `biased` to the bit.
 template <class T>
 SupervisedSums SupervisedTerm<T>::add_image(int64_t image, T* dz) const {
-  if (size_of(class_[image]) == 1) {
+  const int64_t of_class = classes_.of(image), size = classes_.size(of_class);
+  if (size == 1) {
     const double pair = dot(row(image), row(image + d_.batch), d_.dim);
     return {2 * pair, 2 * pair, 2 * pair, 2};
   }
-  const double* sum = sums_ + class_[image] * d_.dim;
-  const double positives = static_cast<double>(2 * size_of(class_[image]) - 1), pull = supervised_pull(biased_);
+  const double* sum = sums_ + of_class * d_.dim;
+  const double positives = static_cast<double>(2 * size - 1), pull = supervised_pull(biased_);
   SupervisedSums sums;
   for (const int64_t anchor : {image, image + d_.batch}) {
     const T *own = row(anchor), *pair = row(2 * image + d_.batch - anchor);

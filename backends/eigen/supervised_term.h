@@ -3,6 +3,7 @@
 
 #include "core/extent.h"
 #include "core/objective_form.h"
+#include "eigen/label_classes.h"
 
 namespace dcl {
 
@@ -17,20 +18,15 @@ class SupervisedTerm {
 
  private:
   const T* row(int64_t anchor) const { return z_ + anchor * d_.dim; }
-  int64_t size_of(int64_t of_class) const { return begin_[of_class + 1] - begin_[of_class]; }
-  void sort_by_class(const int32_t* labels);
   void sum_class(int64_t of_class);
   SupervisedSums add_image(int64_t image, T* dz) const;
 
   ObjectiveDesc d_;
   ContrastiveSettings<double> biased_;
   int64_t pieces_;
-  int32_t* order_ = nullptr;         ///< images, class by class
-  int32_t* begin_ = nullptr;         ///< [classes + 1] of a class in order_
-  int32_t* class_ = nullptr;         ///< of an image
+  LabelClasses classes_;
   double* sums_ = nullptr;           ///< [classes, dim] of the anchors of a class
   SupervisedSums* parts_ = nullptr;  ///< of runs of images
-  int64_t classes_ = 0;
   const T* z_ = nullptr;
 };
 

@@ -58,6 +58,11 @@ bool debiases(ObjectiveKind kind) { return kind == ObjectiveKind::debiased || ki
 std::string_view name_of(ObjectiveKind kind) { return name_in(kind, kKinds); }
 std::string_view name_of(NegativeScale scale) { return name_in(scale, kScales); }
 std::string_view name_of(BetaAnneal anneal) { return name_in(anneal, kAnneals); }
+std::vector<std::string> objective_names() {
+  std::vector<std::string> names;
+  for (const auto& kind : kKinds) names.emplace_back(kind.name);
+  return names;
+}
 ObjectiveKind parse_objective_kind(std::string_view name) { return parse("objective", name, kKinds); }
 NegativeScale parse_negative_scale(std::string_view name) { return parse("negative scale", name, kScales); }
 BetaAnneal parse_beta_anneal(std::string_view name) { return parse("beta annealing", name, kAnneals); }

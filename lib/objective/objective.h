@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/ops.h"
 
@@ -28,6 +29,8 @@ struct ObjectiveSettings {
 std::string_view name_of(ObjectiveKind kind);
 std::string_view name_of(NegativeScale scale);
 std::string_view name_of(BetaAnneal anneal);
+/// All of them.
+std::vector<std::string> objective_names();
 ObjectiveKind parse_objective_kind(std::string_view name);
 NegativeScale parse_negative_scale(std::string_view name);
 BetaAnneal parse_beta_anneal(std::string_view name);
