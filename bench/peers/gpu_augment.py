@@ -29,9 +29,11 @@ class Views(torch.utils.data.IterableDataset):
 
 
 def torchvision_batches(batch, device):
-    loader = torch.utils.data.DataLoader(Views(batch), batch_size=None, num_workers=len(os.sched_getaffinity(0)),
-                                         pin_memory=device.type == "cuda", prefetch_factor=4)
-    return (views.to(device, non_blocking=True) for views in loader)
+    """Batches of views, and how many of them are made ahead."""
+    workers, ahead = len(os.sched_getaffinity(0)), 2
+    loader = torch.utils.data.DataLoader(Views(batch), batch_size=None, num_workers=workers,
+                                         pin_memory=device.type == "cuda", prefetch_factor=ahead)
+    return (views.to(device, non_blocking=True) for views in loader), workers * ahead
 
 
 def uniform(count, low, high, device):

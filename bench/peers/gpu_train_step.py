@@ -6,7 +6,7 @@ usage: gpu_train_step.py [--dtype bf16,fp16,tf32,f32] [--mode eager,graph,compil
                          [--augment none,torchvision,gpu] [--batch 256] [--steps 30] [--arch resnet50] [--device cuda]
 Every combination runs in a process of its own and prints one JSON object: median seconds of a step (and views per
 second), seconds until the first step is done, peak MiB of the GPU. A combination that fails prints its error instead.
-eager: as it comes; graph: the whole step as one CUDA graph; compile: torch.compile, mode max-autotune, convolutions by cuDNN.
+eager: as it comes; graph: the whole step as one CUDA graph; compile: torch.compile with max-autotune, see compiled().
 fp16 scales the loss by a constant. torchvision: its transforms in one process per core; gpu: on the GPU, compiled.
 """
 import argparse
@@ -25,6 +25,7 @@ import torchvision
 from gpu_augment import augment_on_device, torchvision_batches
 
 LOSS_SCALE = 1024.0
+WARM_UP = 5  # steps
 
 
 class PerViewBatchNorm(torch.nn.BatchNorm2d):
@@ -68,11 +69,12 @@ def fixed_shape_loss(a, b, same, temperature=0.5, tau_plus=0.1):
 
 
 def compiled(function):
-    """With convolutions and products of cuDNN and cuBLAS: Triton's, of which max-autotune tries hundreds, took about twice
-    as long where it got to the end of them, and minutes to be tried."""
-    import torch._inductor.config as inductor
-    inductor.max_autotune_conv_backends = inductor.max_autotune_gemm_backends = "ATEN"
-    return torch.compile(function, mode="max-autotune")
+    """The mode max-autotune but for two of its searches, with which it did not end within six minutes: Triton's convolutions
+    and products, of which it tries hundreds (they took about twice cuDNN's time where it got to their end), and the
+    coordinate descent, which compiles one variant of a kernel after the other."""
+    return torch.compile(function, options={
+        "max_autotune": True, "triton.cudagraphs": True, "coordinate_descent_tuning": False,
+        "max_autotune_conv_backends": "ATEN", "max_autotune_gemm_backends": "ATEN"})
 
 
 class Step:
@@ -137,12 +139,12 @@ class Step:
 
 
 def batches(args, device):
-    """Endless views [2 * batch, 3, 32, 32], or nothing new."""
+    """Endless views [2 * batch, 3, 32, 32], or nothing new; and how many of them can lie ready."""
     if args.augment == "none":
-        return itertools.repeat(None)
+        return itertools.repeat(None), 0
     if args.augment == "torchvision":
         return torchvision_batches(args.batch, device)
-    return augment_on_device(args.batch, device, compiled=args.mode != "eager")
+    return augment_on_device(args.batch, device, compiled=args.mode != "eager"), 0
 
 
 def wait_for(file):
@@ -155,10 +157,11 @@ def wait_for(file):
 def measure(args):
     begin = time.perf_counter()
     step = Step(args)
-    source = batches(args, step.device)
+    source, ready = batches(args, step.device)
     cuda = step.device.type == "cuda"
     seconds, first = [], None
-    for i in range(args.steps + 5):
+    untimed = WARM_UP + ready  # what lies ready says nothing of how fast more is made
+    for i in range(untimed + args.steps):
         if cuda:
             torch.cuda.synchronize()
         start = time.perf_counter()
@@ -169,9 +172,9 @@ def measure(args):
         if cuda:
             torch.cuda.synchronize()
         first = first or time.perf_counter() - begin
-        if i >= 5:
+        if i >= untimed:
             seconds.append(time.perf_counter() - start)
-        if i == 4 and args.hold:
+        if i == WARM_UP - 1 and args.hold:
             wait_for(args.hold)
     median = statistics.median(seconds)
     name = torch.cuda.get_device_name() if cuda else "CPU"

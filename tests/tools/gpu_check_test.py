@@ -162,11 +162,18 @@ class Tools(unittest.TestCase):
         self.assertEqual([run.row(tool)["state"] for tool in ("memcheck", "racecheck", "synccheck")], ["failed", "ok", "ok"])
         self.assertIn("Invalid __global__ read of size 4 bytes / at dcl::cuda::tile", run.row("memcheck: conformance/objective")["result"])
         self.assertEqual(run.row("racecheck")["clean"], [
-            "two training steps of ResNet-18, bf16", "conformance/objective", "conformance/rows", "conformance/convolution forward",
-            "conformance/convolution backward"])
+            "two training steps of ResNet-18, bf16, as one graph", "two training steps of ResNet-18, bf16, op by op", "conformance/objective",
+            "conformance/rows", "conformance/convolution forward", "conformance/convolution backward"])
         self.assertIn("logs/racecheck_conformance_convolution_forward.log", run.logs)
         self.assertIn("2 launches", run.row("kernels of 2 steps, bf16")["result"])
         self.assertIn("| `apply<float, 4>` | 0.5 | 1.5 | 75.0 | 80 | 2.00 |", run.markdown)
+
+    def test_some_programs_under_one_tool(self):
+        run = Run({f"conformance/{name}": {"A/cuda": "ok"} for name in ("objective", "rows")}, "--only", "sanitizer",
+                  "--programs", "racecheck conformance,synccheck two", device="cuda", path={"compute-sanitizer": SANITIZER})
+        self.assertEqual({row["name"]: row["clean"] for row in run.data["rows"] if row["section"] == "sanitizer"}, {
+            "racecheck": ["conformance/objective", "conformance/rows"],
+            "synccheck": [f"two training steps of ResNet-18, bf16, {how}" for how in ("as one graph", "op by op")]})
 
     def test_a_profiler_without_the_metrics_still_gives_times(self):
         refusal = "import sys\nif 'dram' in ' '.join(sys.argv):\n    sys.exit('no such metric')\n"
@@ -287,14 +294,15 @@ class Benchmarks(unittest.TestCase):
                                 ("training_step/bf16/256/32", "0.018 s", "ok")])
 
 
-class Compiling(unittest.TestCase):
-    """Steps that compile in the background, of which one does not get to its end."""
+class Peers(unittest.TestCase):
+    """Steps that get ready in the background, of which one does not get to its end."""
 
     class Session:
         cuda, python_environment = True, {}
 
         def __init__(self, state, seconds):
             self.state, self.end, self.rows = state, time.monotonic() + seconds, []
+            self.ready, self.together, self.timed = [], 0, []
 
         def left(self):
             return self.end - time.monotonic()
@@ -306,14 +314,19 @@ class Compiling(unittest.TestCase):
             self.rows.append((name, ended.state))
 
         def run(self, name, words, limit, environment):
-            dtype, forwards, turn = (words[words.index(flag) + 1] for flag in ("--dtype", "--forwards", "--hold"))
+            dtype, mode, forwards, augment, turn = (words[words.index(f"--{flag}") + 1] for flag in ("dtype", "mode", "forwards", "augment", "hold"))
             end = min(self.end, time.monotonic() + limit)
-            if (dtype, forwards) != ("bf16", "one"):
+            if (mode, forwards) != ("compile", "one"):
+                self.together += mode == "graph"
+                self.ready.append(self.together)
+                time.sleep(0.02)
+                self.together -= mode == "graph"
                 pathlib.Path(f"{turn}.waits").touch()
                 while time.monotonic() < end:
                     if turn.exists():
-                        run = {"dtype": dtype, "mode": "compile", "forwards": forwards, "seconds": 0.03, "views_per_second": 1, "first_step_seconds": 1}
-                        return session.Ended("exit", 0, json.dumps(run), 1)
+                        return session.Ended("exit", 0, json.dumps({
+                            "dtype": dtype, "mode": mode, "forwards": forwards, "augment": augment, "seconds": 0.03,
+                            "views_per_second": 1, "first_step_seconds": 1}), 1)
                     time.sleep(0.01)
             time.sleep(max(0, end - time.monotonic()))
             return session.Ended("cut", -9, "", 1)
@@ -322,10 +335,13 @@ class Compiling(unittest.TestCase):
         kept, peers.TIMING_SECONDS = peers.TIMING_SECONDS, 1
         self.addCleanup(setattr, peers, "TIMING_SECONDS", kept)
         with tempfile.TemporaryDirectory() as name:
-            run = self.Session(pathlib.Path(name), 2)
-            peers.compiled(run)
-        steps = [f"step, {dtype}, compile, {passes}" for dtype, passes in (("bf16", "two passes"), ("fp16", "one pass"), ("fp16", "two passes"))]
-        self.assertEqual(run.rows, [(step, "ok") for step in steps] + [("steps: compiled bf16 one", "cut")])
+            run = self.Session(pathlib.Path(name), 5)
+            peers.peers(run)
+        graphs = [f"step, {dtype}, graph, {passes}" for dtype in ("bf16", "fp16") for passes in ("two passes", "one pass")]
+        augmented = [f"step, bf16, graph, two passes, augmentation by {source}" for source in ("torchvision", "gpu")]
+        self.assertEqual(run.rows, [(step, "ok") for step in ["step, bf16, compile, two passes", *graphs, *augmented]] +
+                         [("step: bf16 compile one none", "cut")])
+        self.assertLessEqual(max(run.ready), 1, "two chose their convolutions at the same time")
 
 
 class SideBySide(unittest.TestCase):

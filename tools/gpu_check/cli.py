@@ -17,7 +17,7 @@ makes a folder of programs, their libraries, tests, reference values and peers, 
 
 On the machine with the GPU, where commands may take ten minutes, three of them in this order:
     gpu-check/gpu-check run --part 1 --out OUT1      right, and how fast: tests start repeat errors ours
-    gpu-check/gpu-check run --part 2 --out OUT2      clean, beside PyTorch, where time goes: sanitizer peers profile compiled
+    gpu-check/gpu-check run --part 2 --out OUT2      clean, beside PyTorch, where time goes: sanitizer peers objectives profile
     gpu-check/gpu-check run --part 3 --out OUT3      a real run: train linear (again: goes on where it was)
 Each takes --minutes at most (9.2) and gives each of its sections what those after it do not need. --only SECTION,... runs
 some. Between commands --state (in the folder of temporary files) keeps the plan cache, the images and the trained
@@ -41,10 +41,10 @@ def sections():
     """{name: (function, seconds it should get at least)} in order, and the names of each part."""
     from gpu_check.sections import errors, peers, profile, repeat, sanitizer, speed, tests, train
     table = {"tests": (tests.tests, 150), "start": (speed.start, 70), "repeat": (repeat.repeat, 70), "errors": (errors.errors, 30),
-             "ours": (speed.ours, 180), "sanitizer": (sanitizer.sanitizer, 130), "peers": (peers.peers, 180),
-             "profile": (profile.profile, 110), "compiled": (peers.compiled, 180), "train": (train.train, 60),
+             "ours": (speed.ours, 180), "sanitizer": (sanitizer.sanitizer, 130), "peers": (peers.peers, 240),
+             "objectives": (peers.objectives, 60), "profile": (profile.profile, 110), "train": (train.train, 60),
              "linear": (train.linear, 45)}
-    return table, {"1": ["tests", "start", "repeat", "errors", "ours"], "2": ["sanitizer", "peers", "profile", "compiled"], "3": ["train", "linear"]}
+    return table, {"1": ["tests", "start", "repeat", "errors", "ours"], "2": ["sanitizer", "peers", "objectives", "profile"], "3": ["train", "linear"]}
 
 
 def describe_device(session):
@@ -103,7 +103,7 @@ def main():
     which.add_argument("--part", choices=["1", "2", "3", "all"], default="all", help="which sections (%(default)s)")
     which.add_argument("--only", metavar="SECTION,...", help="sections, separated by commas, in this order")
     running.add_argument("--minutes", type=float, default=9.2, help="%(default)s")
-    running.add_argument("--programs", default="", metavar="WORD,...", help="of the section tests, those whose names hold a word (all)")
+    running.add_argument("--programs", default="", metavar="WORD,...", help="of the sections tests and sanitizer, those whose names hold a word (all)")
     running.add_argument("--epochs", type=int, default=100, help="of the section train, at most (%(default)s)")
     running.add_argument("--out", default="results", help="folder for what comes back (%(default)s)")
     running.add_argument("--state", default=os.path.join(tempfile.gettempdir(), f"gpu-check-{os.getuid()}"),

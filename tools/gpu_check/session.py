@@ -114,6 +114,10 @@ class Session:
             self.tables.append({"section": self.section, "title": title, "head": head, "rows": rows})
             report.write(self)
 
+    def wants(self, name):
+        """Whether --programs asks for it."""
+        return any(word in name for word in self.options.programs.split(","))
+
     def cuda_tool(self, name, program):
         """The path of a tool for programs on a GPU; a row of that name says why there is none."""
         path = find_tool(program) if self.cuda else None

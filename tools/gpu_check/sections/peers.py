@@ -1,4 +1,4 @@
-"""PyTorch at its best on the same card: the same step and objective. `compiled` is apart, for it compiles for minutes."""
+"""PyTorch at its best on the same card: the same step and objective."""
 import threading
 import time
 
@@ -6,18 +6,14 @@ from gpu_check import parse
 from gpu_check.session import HOME, python
 
 NO_LIMIT = 3600      # seconds: that of the section counts
-TIMING_SECONDS = 30  # kept for the steps that are timed
+TIMING_SECONDS = 40  # kept for the steps that are timed
+# Type, mode, passes, augmentation. What compiles, for minutes, begins before all others.
+STEPS = (("bf16", "compile", "two", "none"), ("bf16", "compile", "one", "none"),
+         ("bf16", "graph", "two", "none"), ("bf16", "graph", "one", "none"), ("fp16", "graph", "two", "none"), ("fp16", "graph", "one", "none"),
+         ("bf16", "graph", "two", "torchvision"), ("bf16", "graph", "two", "gpu"))
 
 
-def small(session):
-    return [] if session.cuda else ["--device", "cpu", "--arch", "resnet18", "--batch", 4, "--steps", 2]
-
-
-def steps(session, name, flags, limit):
-    tell_steps(session, name, session.run(f"peer {name}", python("gpu_train_step", *flags, *small(session)), limit, session.python_environment))
-
-
-def tell_steps(session, name, ended):
+def tell_step(session, name, ended):
     found = parse.json_lines(ended.output)
     for run in found:
         what = ", ".join(str(run[k]) for k in ("dtype", "mode") if k in run)
@@ -31,10 +27,58 @@ def tell_steps(session, name, ended):
         else:
             session.row(what, run["error"], "skipped", **run)
     if not ended.ok:
-        session.say(f"steps: {name}", ended)
+        session.say(f"step: {name}", ended)
 
 
-def objective(session):
+class Step:
+    """One of STEPS in a process of its own: ready after its first steps, it waits for its turn to be timed."""
+
+    def __init__(self, session, dtype, mode, forwards, augment):
+        self.session, self.name = session, f"{dtype} {mode} {forwards} {augment}"
+        self.turn, self.waits = (session.state / f"turn-{self.name.replace(' ', '-')}{end}" for end in ("", ".waits"))
+        for file in (self.turn, self.waits):
+            file.unlink(missing_ok=True)
+        small = [] if session.cuda else ["--device", "cpu", "--arch", "resnet18", "--batch", 4, "--steps", 2]
+        words = python("gpu_train_step", "--dtype", dtype, "--mode", mode, "--forwards", forwards, "--augment", augment,
+                       "--hold", self.turn, *small)
+        self.thread = threading.Thread(target=self.run, args=(words,), daemon=True)
+        self.thread.start()
+
+    def run(self, words):
+        self.ended = self.session.run(f"peer {self.name}", words, NO_LIMIT, self.session.python_environment)
+
+    def prepares(self):
+        return self.thread.is_alive() and not self.waits.exists()
+
+    def wait(self):
+        while self.prepares() and self.session.left() > TIMING_SECONDS:
+            time.sleep(0.2)
+
+    def time(self):
+        self.turn.touch()
+        self.thread.join()
+        tell_step(self.session, self.name, self.ended)
+
+
+def steps(session, combinations):
+    """What compiles does so beside everything; the others choose their convolutions one after the other; each is timed
+    when all are ready, with the GPU for itself. One that still compiles when the time ends keeps none of them waiting."""
+    begun = []
+    for combination in combinations:
+        begun.append(Step(session, *combination))
+        if "compile" not in combination:
+            begun[-1].wait()
+    for step in begun:
+        step.wait()
+    for step in sorted(begun, key=Step.prepares):
+        step.time()
+
+
+def peers(session):
+    steps(session, STEPS if session.cuda else [("f32", "eager", "two", "none"), ("f32", "eager", "one", "none")])
+
+
+def objectives(session):
     flags = [] if session.cuda else ["--device", "cpu", "--batch", 256, "--repeats", 2]
     ended = session.run("peer objective", python("gpu_objective", HOME / "build", *flags), 120, session.python_environment)
     found = parse.json_lines(ended.output)
@@ -56,45 +100,3 @@ def objective(session):
             session.row(name, result, **run)
     if not ended.ok:
         session.say("objective", ended)
-
-
-def peers(session):
-    graph, both, one = ("graph", "bf16,fp16", "bf16") if session.cuda else ("eager", "f32", "f32")
-    steps(session, "graphs", ["--dtype", both, "--mode", graph, "--forwards", "two,one"], 150)
-    steps(session, "augmentation", ["--dtype", one, "--mode", graph, "--forwards", "one", "--augment", "torchvision,gpu"], 90)
-    objective(session)
-
-
-class Compiled:
-    """A step that compiles in the background until its turn to be timed comes."""
-
-    def __init__(self, session, dtype, forwards):
-        self.session, self.name = session, f"compiled {dtype} {forwards}"
-        self.turn, self.waits = (session.state / f"turn-{dtype}-{forwards}{end}" for end in ("", ".waits"))
-        for file in (self.turn, self.waits):
-            file.unlink(missing_ok=True)
-        words = python("gpu_train_step", "--dtype", dtype, "--mode", "compile", "--forwards", forwards, "--hold", self.turn)
-        self.thread = threading.Thread(target=self.run, args=(words,), daemon=True)
-        self.thread.start()
-
-    def run(self, words):
-        self.ended = self.session.run(f"peer {self.name}", words, NO_LIMIT, self.session.python_environment)
-
-    def compiles(self):
-        return self.thread.is_alive() and not self.waits.exists()
-
-    def time(self):
-        self.turn.touch()
-        self.thread.join()
-        tell_steps(self.session, self.name, self.ended)
-
-
-def compiled(session):
-    if not session.cuda:
-        return session.row("torch.compile", "for cuda", "skipped")
-    runs = [Compiled(session, dtype, forwards) for dtype in ("bf16", "fp16") for forwards in ("one", "two")]
-    while any(run.compiles() for run in runs) and session.left() > TIMING_SECONDS:
-        time.sleep(0.2)
-    # In turn, each with the GPU for itself if the others are done; one that still compiles keeps none of them waiting.
-    for run in sorted(runs, key=Compiled.compiles):
-        run.time()

@@ -11,7 +11,7 @@ from gpu_check.session import HOME
 
 TOOLS = ("memcheck", "racecheck", "synccheck")
 LIMIT = 150
-WORKERS = 8
+WORKERS = 16
 # Programs, which part of them, and its tests; those left out do the same work on more data, and fused convolutions launch
 # nothing of ours that others do not, but have cuDNN compile for minutes.
 TESTS = (
@@ -35,16 +35,47 @@ def flags_of(tool, known):
     return ["--tool", tool] + [word for flag in wanted if flag[0] in known for word in flag]
 
 
+class Tool:
+    """One tool's rows, once all of its programs have ended."""
+
+    def __init__(self, session, name, count):
+        self.session, self.name, self.ended, self.left = session, name, [], count
+
+    def end(self, job):
+        with self.session.lock:
+            self.ended.append(job)
+            self.left -= 1
+            if self.left == 0:
+                self.tell()
+
+    def tell(self):
+        by_state = {}
+        for job in sorted(self.ended, key=lambda job: job.number):
+            by_state.setdefault(job.state, []).append(job)
+        clean, cut = by_state.get("ok", []), by_state.get("cut", [])
+        words = [f"{len(clean)} of {len(self.ended)} programs without a finding"]
+        if cut:
+            words.append("not to the end: " + ", ".join(job.name for job in cut))
+        state = "failed" if by_state.get("failed") else "cut" if cut else "ok" if clean else "skipped"
+        self.session.row(self.name, "; ".join(words), state, clean=[job.name for job in clean], cut=[job.name for job in cut])
+        for job in by_state.get("failed", []) + by_state.get("skipped", [])[:1]:
+            finding = parse.first_finding(job.ended.output)
+            self.session.row(f"{self.name}: {job.name}", "; ".join(filter(None, (job.summary, finding))) or job.ended.meaning, job.state,
+                             log=job.ended.output[-3000:])
+
+
 class Job:
-    def __init__(self, session, tool, name, words):
-        self.session, self.tool, self.name, self.words = session, tool, name, words
+    """One program under one tool."""
+
+    def __init__(self, session, tool, number, name, words):
+        self.session, self.tool, self.number, self.name, self.words = session, tool, number, name, words
 
     def __call__(self):
         # Timing engines would run dozens of other people's kernels under the tool.
         environment = {**self.session.environment, "DCL_CUDNN_TIMING": "off"}
-        self.ended = self.session.run(f"{self.tool} {self.name}", self.words, LIMIT, environment)
+        self.ended = self.session.run(f"{self.tool.name} {self.name}", self.words, LIMIT, environment)
         self.errors, self.summary = parse.sanitizer_verdict(self.ended.output)
-        return self
+        self.tool.end(self)
 
     @property
     def state(self):
@@ -55,33 +86,20 @@ class Job:
         return "ok" if self.errors == 0 and self.ended.code == 0 else "failed"
 
 
-def jobs_of(session, tool, checked):
-    """checked: words that come before a program's own."""
-    step = session.state / f"sanitizer-{tool}"
-    shutil.rmtree(step, ignore_errors=True)
-    words = training(session, step, 2, "bf16", "--arch", "resnet18", "--batch_size", 4, "--shapes_count", 32)
-    yield Job(session, tool, "two training steps of ResNet-18, bf16", checked + words)
+def programs_of(session, tool):
+    """[(name, words)]"""
+    found = []
+    for name, flags in (("as one graph", []), ("op by op", ["--no-graph"])):
+        step = session.state / f"sanitizer-{tool}-{name.replace(' ', '-')}"
+        shutil.rmtree(step, ignore_errors=True)
+        found.append((f"two training steps of ResNet-18, bf16, {name}",
+                      training(session, step, 2, "bf16", "--arch", "resnet18", "--batch_size", 4, "--shapes_count", 32, *flags)))
     for name, pattern in TESTS:
         suite, program = name.split()[0].split("/")
         path = HOME / f"build/tests/{suite}/{program}_{suite}_test"
         if path.is_file():
-            yield Job(session, tool, name, [*checked, path, f"--gtest_filter={pattern.format(session.device)}"])
-
-
-def tell(session, tool, jobs):
-    by_state = {}
-    for job in jobs:
-        by_state.setdefault(job.state, []).append(job)
-    clean, cut = by_state.get("ok", []), by_state.get("cut", [])
-    words = [f"{len(clean)} of {len(jobs)} programs without a finding"]
-    if cut:
-        words.append("not to the end: " + ", ".join(job.name for job in cut))
-    state = "failed" if by_state.get("failed") else "cut" if cut else "ok" if clean else "skipped"
-    session.row(tool, "; ".join(words), state, clean=[job.name for job in clean], cut=[job.name for job in cut])
-    for job in by_state.get("failed", []) + by_state.get("skipped", [])[:1]:
-        finding = parse.first_finding(job.ended.output)
-        session.row(f"{tool}: {job.name}", "; ".join(filter(None, (job.summary, finding))) or job.ended.meaning, job.state,
-                    log=job.ended.output[-3000:])
+            found.append((name, [path, f"--gtest_filter={pattern.format(session.device)}"]))
+    return found
 
 
 def sanitizer(session):
@@ -89,6 +107,9 @@ def sanitizer(session):
     if program is None:
         return
     known = session.run("compute-sanitizer help", [program, "--help"], 30).output
-    for tool in TOOLS:  # one after the other: what one found is on disk before the next can run out of time
-        jobs = jobs_of(session, tool, [program, *flags_of(tool, known)])
-        tell(session, tool, session.parallel(list(jobs), WORKERS))
+    jobs = []
+    for name in TOOLS:
+        chosen = [(what, words) for what, words in programs_of(session, name) if session.wants(f"{name} {what}")]
+        tool = Tool(session, name, len(chosen))
+        jobs += [Job(session, tool, i, what, [program, *flags_of(name, known), *words]) for i, (what, words) in enumerate(chosen)]
+    session.parallel(jobs, WORKERS)

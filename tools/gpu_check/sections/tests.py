@@ -101,6 +101,6 @@ def tests(session):
     paths = [p for suite in SUITES for p in (HOME / "build/tests" / suite).glob("*_test") if os.access(p, os.X_OK)]
     if not paths:
         return session.row("programs", f"none in {HOME / 'build/tests'}", "failed")
-    programs = [p for p in programs_of(session, paths) if any(word in p.name for word in session.options.programs.split(","))]
+    programs = [p for p in programs_of(session, paths) if session.wants(p.name)]
     session.parallel([program.list for program in programs], WORKERS)
     session.parallel([program.job(shard) for program in programs if program.expected for shard in range(program.shards)], WORKERS)
