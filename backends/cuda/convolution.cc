@@ -59,9 +59,10 @@ ConvPlan* Convolutions::plan_of(const ConvPattern& pattern) {
   const std::optional<ConvPattern> alone = convolution_alone(pattern);
   ConvPlan* convolution = alone ? planner_.find(*alone) : nullptr;
   auto plan = convolution ? std::make_unique<ComposedPlan>(context_, pattern, *convolution) : nullptr;
-  log(plan ? LogLevel::info : LogLevel::warning,
-      "no engine runs " + key_text(pattern) + ": " +
-          (plan ? "one for the convolution and a pass for the rest serve it" : "the slow reference kernel serves it"));
+  if (plan)
+    log(LogLevel::info, "an engine for the convolution and a pass for the rest serve " + key_text(pattern));
+  else
+    log(LogLevel::warning, "no engine runs " + key_text(pattern) + ": the slow reference kernel serves it");
   return composed_.emplace_back(pattern, std::move(plan)).second.get();
 }
 

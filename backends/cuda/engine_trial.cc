@@ -7,9 +7,8 @@
 #include <vector>
 
 #include "core/log.h"
-#include "cuda/conv_samples.h"
 #include "cuda/elementwise.h"
-#include "cuda/timing.h"
+#include "cuda/sample_operands.h"
 
 namespace dcl::cuda {
 namespace {
@@ -26,18 +25,9 @@ constexpr const char *kWrong = "wrong results", *kVarying = "other bits every ti
 class Trial {
  public:
   Trial(Context& context, const ConvPattern& pattern, std::span<const Engine> engines, TrialReport& report)
-      : context_(context), pattern_(pattern), engines_(engines), report_(report) {
-    const ConvDesc& d = pattern.conv;
-    operands_.x = operand(ConvPass::backward_data, d.x_shape(), d.dtype);
-    operands_.filter = operand(ConvPass::backward_filter, d.filter_shape(), d.dtype);
-    operands_.y = operand(ConvPass::forward, d.y_shape(), d.dtype);
-    if (pattern.bias) operands_.bias = operand({}, {d.k}, DType::f32);
-    if (pattern.residual) operands_.residual = operands_.y;  // as a network has it, and the harder case
+      : context_(context), pattern_(pattern), engines_(engines), report_(report), samples_(context, pattern) {
+    for (const TensorRef& result : samples_.results()) results_.push_back({result, block(result.bytes())});
     if (pattern.add || pattern.residual) before_ = block(results_[0].now.bytes());
-    if (pattern.statistics_groups > 0) {
-      const TensorRef sums = result({block(2 * static_cast<size_t>(d.k) * sizeof(float)), {2, d.k}, DType::f32});
-      operands_.sum = sums.as<float>(), operands_.square_sum = operands_.sum + d.k;
-    }
     size_t workspace_bytes = 0;
     for (const Engine& engine : engines) workspace_bytes = std::max(workspace_bytes, engine.plan->workspace_bytes());
     workspace_ = block(workspace_bytes);
@@ -56,7 +46,7 @@ class Trial {
   /// Whether results are what the pattern's definition says. What an engine leaves out is seen, too.
   bool is_right(size_t engine) {
     run_afresh(engine);
-    ConvOperands seen = operands_;
+    ConvOperands seen = samples_.operands();
     if (pattern_.residual) seen.residual = before_;
     return count_wrong(context_, pattern_, seen, before_, numbers_) == 0;
   }
@@ -85,8 +75,7 @@ class Trial {
   };
 
   void fill_operands() {
-    for (size_t i = 0; i < tensors_.size(); ++i)
-      fill_operand(context_, tensors_[i], numbers_, static_cast<uint32_t>(i));
+    samples_.fill(numbers_);
     if (before_) copy_on_device(before_, results_[0].now.data, results_[0].now.bytes(), context_.stream());
   }
   /// On results that hold what an engine adds to, or nothing that could pass for a result.
@@ -97,28 +86,17 @@ class Trial {
   }
   void run(size_t engine) {
     report_.last = engine;
-    engines_[engine].plan->run(operands_, workspace_);
+    engines_[engine].plan->run(samples_.operands(), workspace_);
   }
 
   void* block(size_t bytes) { return blocks_.emplace_back(bytes, context_.stream()).data(); }
-  TensorRef result(const TensorRef& t) {
-    results_.push_back({t, block(t.bytes())});
-    return t;
-  }
-  /// Memory for an operand, the result of `pass` if of any.
-  void* operand(std::optional<ConvPass> pass, Shape shape, DType dtype) {
-    const TensorRef t{block(static_cast<size_t>(shape.elements()) * size_of(dtype)), shape, dtype};
-    if (pass == pattern_.pass) result(t);
-    return tensors_.emplace_back(t).data;
-  }
 
   Context& context_;
   const ConvPattern& pattern_;
   std::span<const Engine> engines_;
   TrialReport& report_;
+  SampleOperands samples_;
   std::vector<DeviceBlock> blocks_;
-  std::vector<TensorRef> tensors_;
-  ConvOperands operands_;
   std::vector<Result> results_;  // the first is the convolution's
   Operands numbers_ = Operands::integers;
   void *workspace_ = nullptr, *before_ = nullptr;

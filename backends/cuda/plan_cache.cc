@@ -19,7 +19,7 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr std::string_view kFormat = "dcl cuDNN plans 5";
+constexpr std::string_view kFormat = "dcl cuDNN plans 6";
 constexpr std::string_view kChecksum = "checksum ", kNone = "none", kBarred = "barred";
 constexpr int64_t kMostBytes = 4 << 20;
 constexpr auto kLockWait = std::chrono::milliseconds(5);

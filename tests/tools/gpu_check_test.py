@@ -162,18 +162,19 @@ class Tools(unittest.TestCase):
         self.assertEqual([run.row(tool)["state"] for tool in ("memcheck", "racecheck", "synccheck")], ["failed", "ok", "ok"])
         self.assertIn("Invalid __global__ read of size 4 bytes / at dcl::cuda::tile", run.row("memcheck: conformance/objective")["result"])
         self.assertEqual(run.row("racecheck")["clean"], [
-            "two training steps of ResNet-18, bf16, as one graph", "two training steps of ResNet-18, bf16, op by op", "conformance/objective",
-            "conformance/rows", "conformance/convolution forward", "conformance/convolution backward"])
+            "two training steps, bf16, as one graph", "two training steps, bf16, op by op", "two training steps, f32, hard, LARS",
+            "two training steps, f32, supcon, SGD", "conformance/objective", "conformance/rows", "conformance/convolution forward",
+            "conformance/convolution backward"])
         self.assertIn("logs/racecheck_conformance_convolution_forward.log", run.logs)
         self.assertIn("2 launches", run.row("kernels of 2 steps, bf16")["result"])
         self.assertIn("| `apply<float, 4>` | 0.5 | 1.5 | 75.0 | 80 | 2.00 |", run.markdown)
 
     def test_some_programs_under_one_tool(self):
         run = Run({f"conformance/{name}": {"A/cuda": "ok"} for name in ("objective", "rows")}, "--only", "sanitizer",
-                  "--programs", "racecheck conformance,synccheck two", device="cuda", path={"compute-sanitizer": SANITIZER})
+                  "--programs", "racecheck conformance,synccheck two training steps", device="cuda", path={"compute-sanitizer": SANITIZER})
         self.assertEqual({row["name"]: row["clean"] for row in run.data["rows"] if row["section"] == "sanitizer"}, {
             "racecheck": ["conformance/objective", "conformance/rows"],
-            "synccheck": [f"two training steps of ResNet-18, bf16, {how}" for how in ("as one graph", "op by op")]})
+            "synccheck": [f"two training steps, {how}" for how in ("bf16, as one graph", "bf16, op by op", "f32, hard, LARS", "f32, supcon, SGD")]})
 
     def test_a_profiler_without_the_metrics_still_gives_times(self):
         refusal = "import sys\nif 'dram' in ' '.join(sys.argv):\n    sys.exit('no such metric')\n"
@@ -254,6 +255,12 @@ class Parsing(unittest.TestCase):
     def test_lines_of_json_that_are_cut_off_are_left_out(self):
         self.assertEqual(parse.json_lines('warning\n{"a": 1}\n{"b": 2'), [{"a": 1}])
 
+    def test_convolutions_far_below_the_others_are_found(self):
+        lines = [f"c{c} k64 h32 r1 stride1           x1 | forward {20000 + c} | data {data} | filter 9000 GFLOP/s"
+                 for c, data in ((64, 15000), (128, 490), (256, 18000), (512, 14000))]
+        self.assertEqual(parse.slow_convolutions("\n".join(lines) + "\nforward  0.04333 s\n"), [("c128 k64 h32 r1 stride1 data", 490, 14500)])
+        self.assertEqual(parse.slow_convolutions(""), [])
+
     def test_sanitizer_without_a_verdict(self):
         self.assertEqual(parse.sanitizer_verdict("========= Error: something")[0], None)
 
@@ -275,7 +282,7 @@ class Benchmarks(unittest.TestCase):
     def test_what_a_backend_says_of_its_convolutions_is_told(self):
         output = ("engine 78 of cuDNN gives wrong results for backward_data add: passed over\n"
                   "no engine runs forward n8 f32: the slow reference kernel serves it\n"
-                  "no engine runs forward n8 f32 residual: one for the convolution and a pass for the rest serve it\n")
+                  "an engine for the convolution and a pass for the rest serve forward n8 f32 residual\n")
         with tempfile.TemporaryDirectory() as name:
             folder, rows = pathlib.Path(name), []
 
@@ -324,8 +331,8 @@ class Peers(unittest.TestCase):
                 pathlib.Path(f"{turn}.waits").touch()
                 while time.monotonic() < end:
                     if turn.exists():
-                        return session.Ended("exit", 0, json.dumps({
-                            "dtype": dtype, "mode": mode, "forwards": forwards, "augment": augment, "seconds": 0.03,
+                        return session.Ended("exit", 0, 'AUTOTUNE\n{"num_choices": 2, "best_kernel": "addmm"}\n' + json.dumps({
+                            "peer": "PyTorch", "dtype": dtype, "mode": mode, "forwards": forwards, "augment": augment, "seconds": 0.03,
                             "views_per_second": 1, "first_step_seconds": 1}), 1)
                     time.sleep(0.01)
             time.sleep(max(0, end - time.monotonic()))

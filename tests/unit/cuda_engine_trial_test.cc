@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "cuda/composition_choice.h"
 #include "cuda/conv_planner.h"
 #include "cuda/elementwise.h"
 #include "cuda/engine_trial.h"
@@ -191,6 +192,21 @@ TEST_F(EngineTrial, WhereMemoryDoesNotSufficeTheFirstIsTakenUntried) {
       "first", [](auto...) { FAIL() << "it was tried"; }, kMoreThanThereIs)};
   EXPECT_EQ(fastest_engine(context_, forward_, engines, report_), (EngineVerdict{0, false}));
   EXPECT_EQ(first_engine(context_, forward_, engines, report_), (EngineVerdict{0, false}));
+}
+
+/// A pass for bias, residual and ReLU is taken where that is faster than an engine for everything, and only there.
+TEST_F(EngineTrial, APatternIsComposedWhereItsPartsAreFaster) {
+  ConvDesc d = conv();
+  d.dtype = DType::f32;
+  const ConvPattern fused = pattern_of(FusedConvDesc{d, true, true}, F32Math::exact), alone = *convolution_alone(fused);
+  const auto pays = [&](milliseconds whole, milliseconds convolution) {
+    const Engine both = engine("whole", [=](auto...) { std::this_thread::sleep_for(whole); });
+    const Engine one = engine("alone", alone, convolution);
+    return composition_pays(context_, fused, *both.plan, *one.plan);
+  };
+  EXPECT_EQ(pays(milliseconds(200), milliseconds(0)), true);
+  EXPECT_EQ(pays(milliseconds(0), milliseconds(50)), false);
+  EXPECT_EQ(pays(milliseconds(100), milliseconds(100)), false);
 }
 
 }  // namespace

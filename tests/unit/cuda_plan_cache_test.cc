@@ -48,7 +48,7 @@ TEST(PlanCacheText, EveryDamagedByteIsSeen) {
 
 /// With a good checksum, so that the lines themselves are judged.
 TEST(PlanCacheText, LinesThatSayNothingValid) {
-  const std::string head = "dcl cuDNN plans 5\n" + kMachine + "\n";
+  const std::string head = "dcl cuDNN plans 6\n" + kMachine + "\n";
   const auto sealed = [&](const std::string& lines) {
     const std::string body = head + lines;
     uint64_t sum = 14695981039346656037u;

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -123,6 +124,30 @@ TEST_F(CudnnSupport, EveryConvolutionOfTheNetworksHasAnEngine) {
   RecordProperty("planned", planned);
   RecordProperty("compiled_later", compiled_later);
   EXPECT_GT(planned, compiled_later);
+}
+
+/// Engines for f32 products bring operands into another layout, but for two that need no memory and up to fifty times as
+/// long: none is to be kept from it by the room it takes.
+TEST_F(CudnnSupport, EnginesForF32HaveRoomForOtherLayouts) {
+  const DeviceProperties device = described_device();
+  size_t largest = 0;
+  for (const ConvDesc& d : network_convolutions(DType::f32)) {
+    if (repeats_channels(d)) continue;
+    for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data}) {
+      const ConvPattern pattern = pattern_of(d, pass, Accum::overwrite, F32Math::exact);
+      SCOPED_TRACE(key_text(pattern));
+      const auto graph = std::make_shared<OperationGraph>(graph_of(pattern));
+      for (EngineConfig& proposal : propose_engines(*graph, device)) {
+        const EngineTraits traits = proposal.traits();
+        if (!is_admissible(traits, true) || traits.compiles) continue;
+        ExecutionPlan plan(graph, std::move(proposal), device);
+        if (plan.finalize() != CUDNN_STATUS_SUCCESS) continue;
+        EXPECT_LE(plan.workspace_bytes(), most_workspace(pattern));
+        largest = std::max(largest, plan.workspace_bytes());
+      }
+    }
+  }
+  EXPECT_GT(largest, size_t{768} << 20);  // else it was tried on nothing large
 }
 
 /// cuDNN refuses what it cannot do: an engine index that no graph has.

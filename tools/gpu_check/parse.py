@@ -2,6 +2,7 @@
 import csv
 import json
 import re
+import statistics
 
 ENDED = re.compile(r"^\[ +(OK|SKIPPED|FAILED) +\] ([^\s,]+).*\(\d+ ms\)$")
 STARTED = re.compile(r"^\[ RUN +\] (\S+)$")
@@ -83,6 +84,16 @@ def profile_rows(output):
     """[(op, calls, seconds, percent)] of the table that DCL_PROFILE prints."""
     found = re.findall(r"^(\S.*?) +(\d+) calls +([\d.]+) s +([\d.]+) %$", output, re.MULTILINE)
     return [(op.strip(), int(calls), float(seconds), float(percent)) for op, calls, seconds, percent in found]
+
+
+def slow_convolutions(output, least=0.05):
+    """[(convolution and pass, its GFLOP/s, the median of that pass)] of what conv_bench prints, where it is far below."""
+    rates = {}
+    for what, passes in re.findall(r"^(c\d+ k\d+ .*?) +x\d+ \| (.*) GFLOP/s$", output, re.MULTILINE):
+        for name, rate in re.findall(r"(\w+) (\d+)", passes):
+            rates.setdefault(name, []).append((what, int(rate)))
+    medians = {name: statistics.median(rate for _, rate in some) for name, some in rates.items()}
+    return [(f"{what} {name}", rate, medians[name]) for name, some in rates.items() for what, rate in some if rate < least * medians[name]]
 
 
 NANOSECONDS = {"nsecond": 1, "ns": 1, "usecond": 1e3, "us": 1e3, "msecond": 1e6, "ms": 1e6, "second": 1e9, "s": 1e9}

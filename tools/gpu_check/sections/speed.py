@@ -10,7 +10,7 @@ START_LIMIT = 120
 # In what a backend says of its convolutions: what it means, and the state of the row.
 SAID = {": passed over": ("engines passed over", "ok"),
         "the slow reference kernel serves it": ("convolutions without an engine", "failed"),
-        "a pass for the rest serve it": ("convolutions in two passes", "ok")}
+        "a pass for the rest serve": ("convolutions in two passes", "ok")}
 
 
 def start(session):
@@ -120,7 +120,8 @@ def ours(session):
     # Sixteen runs count as one: with the usual half second each of five sizes would take ten.
     benchmark(session, "objective_bench", "objective/debiased/", 60, flags=["--benchmark_min_time=0.1"])
     benchmark(session, "gpu_network_bench", other_steps, 100)
-    benchmark(session, "gpu_network_bench", embed, 60)
+    for pattern in ("embed/bf16", "embed/f32") if session.cuda else (embed,):
+        benchmark(session, "gpu_network_bench", pattern, 60)
     whole_step(session, "bf16 step with augmentation, op by op", ["--no-graph"])
     benchmark(session, "gpu_network_bench", step_names, 60, "statistics never in epilogues", {"DCL_CUDNN_STATISTICS": "off"})
     whole_step(session, "bf16 step with augmentation, statistics never in epilogues", [], {"DCL_CUDNN_STATISTICS": "off"})
@@ -137,3 +138,5 @@ def convolutions(session, dtype):
     if not ended.ok:
         return session.say(name, ended)
     session.row(name, "; ".join(" ".join(line.split()) for line in lines[-4:]), log=ended.output)
+    for what, rate, usual in parse.slow_convolutions(ended.output):
+        session.row(f"{what}, {dtype}", f"{rate:,.0f} GFLOP/s where {usual:,.0f} are usual: has it no better engine?", "failed")
