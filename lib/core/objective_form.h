@@ -16,6 +16,7 @@ inline ContrastiveSettings<double> contrastive_settings(const ObjectiveDesc& d) 
   if (has_importance(d)) c.rule = NegativeRule::importance;
   if (d.kind == ObjectiveKind::unbiased && d.scale == NegativeScale::mean) c.rule = NegativeRule::true_mean;
   c.clamp = debias;
+  c.decoupled = d.kind == ObjectiveKind::decoupled && d.batch > 1;  // of nothing there is no logarithm
   const double tau_plus = debias ? d.tau_plus : 0;
   c.beta = has_importance(d) ? d.beta : 0;
   c.negatives = static_cast<double>(2 * d.batch - 2);
@@ -31,6 +32,7 @@ ContrastiveSettings<T> contrastive_settings_as(const ContrastiveSettings<double>
   const auto as = [](double x) { return static_cast<T>(x); };
   return {c.rule,
           c.clamp,
+          c.decoupled,
           as(c.debias),
           as(c.tau_minus),
           as(c.beta),

@@ -109,8 +109,9 @@ struct AveragePoolDesc {
   bool operator==(const AveragePoolDesc&) const = default;
 };
 
+/// decoupled: `biased` without the positive pair in its denominator (Yeh et al., ECCV 2022, L_DC).
 /// supcon: the supervised contrastive loss (Khosla et al., NeurIPS 2020, L_out, eq. 2).
-enum class ObjectiveKind : uint8_t { biased, debiased, hard, unbiased, supcon };
+enum class ObjectiveKind : uint8_t { biased, debiased, hard, decoupled, unbiased, supcon };
 /// Whether the objective looks at labels.
 constexpr bool knows_labels(ObjectiveKind kind) {
   return kind == ObjectiveKind::unbiased || kind == ObjectiveKind::supcon;

@@ -1,13 +1,13 @@
 // The contrastive objective of one anchor, from sums over its row to loss and gradient weights: the one implementation
-// behind biased, debiased (M >= 1), hard and unbiased, on every backend (SEMANTICS 1.2, 1.5, 1.8; Chuang et al. 2020,
-// eq. 8; Robinson et al. 2021 for hard).
+// behind biased, debiased (M >= 1), hard, unbiased and decoupled, on every backend (SEMANTICS 1.2, 1.5, 1.8; Chuang et
+// al. 2020, eq. 8; Robinson et al. 2021 for hard; Yeh et al. 2022 for decoupled).
 //
 // With x = s / t for a cosine s and B images, N = 2B - 2:
-//   S  = sum of e^x over the negatives                                  (biased, debiased, unbiased by sum)
+//   S  = sum of e^x over the negatives                                  (biased, debiased, decoupled, unbiased by sum)
 //      = N sum(e^x) / count over the true negatives                     (unbiased by mean)
 //      = N sum(e^((1 + beta) x)) / sum(e^(beta x))                      (hard)
 //   Ng = max((S - tau N P) / (1 - tau), N e^(-1/t)),  P = mean of e^x over the M positives;  S itself without debiasing
-//   L  = -log(p / (p + Ng)) = log1p(Ng / p),  p = e^x of the pair
+//   L  = -log(p / (p + Ng)) = log1p(Ng / p),  p = e^x of the pair;  decoupled: -log(p / Ng)
 // At the floor the gradient still passes (as torch.clamp), below it does not.
 #pragma once
 
@@ -23,7 +23,8 @@ enum class NegativeRule : unsigned char { plain, importance, true_mean };
 template <class T>
 struct ContrastiveSettings {
   NegativeRule rule = NegativeRule::plain;
-  bool clamp = false;  ///< apply the floor
+  bool clamp = false;      ///< apply the floor
+  bool decoupled = false;  ///< the pair is not in the denominator; only with negatives
   T debias = 0;        ///< tau_plus N / M, of a positive's exponential; 0 without debiasing
   T tau_minus = 1;     ///< 1 - tau_plus, which f32 could not tell from 0 where tau_plus is nearly 1
   T beta = 0;          ///< with `importance`
@@ -54,6 +55,7 @@ struct ContrastiveRow {
 template <class T>
 DCL_HD ContrastiveRow<T> contrastive_row(const ContrastiveSettings<T>& c, const ContrastiveSums<T>& sums) {
   using std::exp;
+  using std::log;
   using std::log1p;
   // S = scale * weighted. An anchor without negatives has the loss of its positive alone, 0, and no gradient.
   T scale = 1;
@@ -66,8 +68,9 @@ DCL_HD ContrastiveRow<T> contrastive_row(const ContrastiveSettings<T>& c, const 
 
   ContrastiveRow<T> row;
   row.at_floor = c.clamp && raw <= floor;
-  row.loss = log1p(negative_term / sums.pair);
-  const T denominator = sums.pair + negative_term;
+  const T ratio = negative_term / sums.pair;
+  row.loss = c.decoupled ? log(ratio) : log1p(ratio);
+  const T denominator = c.decoupled ? negative_term : sums.pair + negative_term;
   const T weight = c.anchor_weight * c.inverse_temperature;
   const T per_sum = below ? T(0) : weight / (c.tau_minus * denominator);
   row.positive = -per_sum * c.debias;

@@ -15,9 +15,10 @@ struct Choice {
   Value value;
   std::string_view name;
 };
-constexpr std::array<Choice<ObjectiveKind>, 5> kKinds{{{ObjectiveKind::biased, "biased"},
+constexpr std::array<Choice<ObjectiveKind>, 6> kKinds{{{ObjectiveKind::biased, "biased"},
                                                        {ObjectiveKind::debiased, "debiased"},
                                                        {ObjectiveKind::hard, "hard"},
+                                                       {ObjectiveKind::decoupled, "decoupled"},
                                                        {ObjectiveKind::unbiased, "unbiased"},
                                                        {ObjectiveKind::supcon, "supcon"}}};
 constexpr std::array<Choice<NegativeScale>, 2> kScales{{{NegativeScale::mean, "mean"}, {NegativeScale::sum, "sum"}}};

@@ -45,7 +45,7 @@ def loss_of(objective, positives, views, labels):
     if objective == "unbiased":
         true = mask & (labels[:, None] != labels[None]).repeat(2, 2)
         negative = torch.where(true, similarities, 0.0).sum(1) * count / true.sum(1)
-    elif objective == "biased":
+    elif objective in ("biased", "decoupled"):
         negative = negatives.sum(1)
     else:
         weights = negatives ** BETA if objective == "hard" else torch.ones_like(negatives)
@@ -54,6 +54,8 @@ def loss_of(objective, positives, views, labels):
         mean_positive = sum(others, positive) / positives
         negative = torch.clamp((weighted - TAU_PLUS * count * mean_positive) / (1 - TAU_PLUS),
                                min=count * math.exp(-1 / TEMPERATURE))
+    if objective == "decoupled":
+        return -torch.log(positive / negative).mean()
     return -torch.log(positive / (positive + negative)).mean()
 
 

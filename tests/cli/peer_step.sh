@@ -22,4 +22,5 @@ step resnet18 cifar debiased 2 auto
 step resnet18 imagenet hard 1 eigen
 step resnet18 cifar unbiased 1 eigen
 step resnet18 cifar supcon 1 eigen
+step resnet18 cifar decoupled 1 eigen
 step resnet50 imagenet biased 1 auto

@@ -142,6 +142,7 @@ TEST_F(Pretrain, EveryObjectiveAndOptimizerTrains) {
       {"--no-debiased"},
       {"--debiased", "false"},
       {"--objective", "hard", "--beta", "0.5"},
+      {"--objective", "decoupled"},
       {"--objective", "unbiased"},
       {"--objective", "supcon"},
       {"--num_positives", "2"},

@@ -24,6 +24,7 @@ constexpr Variant kVariants[] = {{"biased", ObjectiveKind::biased, NegativeScale
                                  {"debiased", ObjectiveKind::debiased, NegativeScale::mean, 4},
                                  {"hard", ObjectiveKind::hard, NegativeScale::mean, 2},
                                  {"hard", ObjectiveKind::hard, NegativeScale::mean, 3},
+                                 {"decoupled", ObjectiveKind::decoupled, NegativeScale::mean, 2},
                                  {"unbiased", ObjectiveKind::unbiased, NegativeScale::mean, 2},
                                  {"unbiased", ObjectiveKind::unbiased, NegativeScale::sum, 3},
                                  {"supcon", ObjectiveKind::supcon, NegativeScale::mean, 2},
@@ -97,10 +98,11 @@ TEST_P(Objective, EveryKindMatchesTheOracle) {
 /// of the columns of z, and of two.
 TEST_P(Objective, ManyAnchors) {
   for (const auto& [batch, dim, variant] : {std::tuple{260, 68, kVariants[4]},
-                                            {260, 68, kVariants[6]},
-                                            {770, 12, kVariants[4]},
-                                            {770, 12, kVariants[7]},
+                                            {260, 68, kVariants[5]},
                                             {260, 68, kVariants[7]},
+                                            {770, 12, kVariants[4]},
+                                            {770, 12, kVariants[8]},
+                                            {260, 68, kVariants[8]},
                                             {530, 130, kVariants[1]}}) {
     ObjectiveDesc d;
     d.kind = variant.kind, d.scale = variant.scale, d.views = variant.views;

@@ -10,7 +10,7 @@
 namespace dcl::test {
 
 struct OracleObjective {
-  std::string kind = "debiased";  ///< biased, debiased, hard, unbiased, supcon
+  std::string kind = "debiased";  ///< biased, debiased, hard, decoupled, unbiased, supcon
   bool sum_scale = false;         ///< unbiased: drop the masked negatives without rescaling
   int64_t batch = 2, views = 2, dim = 1;
   double temperature = 0.5, tau_plus = 0.1, beta = 1;
@@ -110,8 +110,9 @@ class ObjectiveOracle {
       dng = pass ? 1 / (1 - o_.tau_plus) : 0;
       dpositive = pass ? -o_.tau_plus * count / (static_cast<double>(pos.size()) * (1 - o_.tau_plus)) : 0;
     }
-    const double p = pos[0], total = p + ng;
-    out_.loss += std::log1p(ng / p);  // -log(p / total), also where it is tiny
+    const bool decoupled = o_.kind == "decoupled" && !neg.empty();
+    const double p = pos[0], total = decoupled ? ng : p + ng;
+    out_.loss += decoupled ? std::log(ng / p) : std::log1p(ng / p);  // -log(p / total), also where it is tiny
 
     const double mean = 1 / static_cast<double>(anchors);
     for (size_t n = 0; n < neg.size(); ++n) flow(i, negatives[n], mean / total * dng * dsum[n] * neg[n] / t);

@@ -23,14 +23,14 @@ std::string usage_error(Action&& action) {
 
 TEST(ObjectiveSettingsTest, NamesGoBothWaysAndUnknownOnesListTheChoices) {
   for (const ObjectiveKind kind : {ObjectiveKind::biased, ObjectiveKind::debiased, ObjectiveKind::hard,
-                                   ObjectiveKind::unbiased, ObjectiveKind::supcon})
+                                   ObjectiveKind::decoupled, ObjectiveKind::unbiased, ObjectiveKind::supcon})
     EXPECT_EQ(parse_objective_kind(name_of(kind)), kind);
   for (const NegativeScale scale : {NegativeScale::mean, NegativeScale::sum})
     EXPECT_EQ(parse_negative_scale(name_of(scale)), scale);
   for (const BetaAnneal anneal : {BetaAnneal::none, BetaAnneal::down})
     EXPECT_EQ(parse_beta_anneal(name_of(anneal)), anneal);
   EXPECT_EQ(usage_error([] { parse_objective_kind("easy"); }),
-            "objective 'easy' is unknown, expected one of: biased, debiased, hard, unbiased, supcon");
+            "objective 'easy' is unknown, expected one of: biased, debiased, hard, decoupled, unbiased, supcon");
   EXPECT_EQ(usage_error([] { parse_negative_scale(""); }), "negative scale '' is unknown, expected one of: mean, sum");
 }
 

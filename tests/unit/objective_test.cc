@@ -49,11 +49,12 @@ Problem problem(const std::string& kind, int64_t batch, int64_t dim, int64_t vie
 
 ObjectiveDesc desc_of(const test::OracleObjective& o) {
   ObjectiveDesc d;
-  d.kind = o.kind == "biased"     ? ObjectiveKind::biased
-           : o.kind == "debiased" ? ObjectiveKind::debiased
-           : o.kind == "hard"     ? ObjectiveKind::hard
-           : o.kind == "supcon"   ? ObjectiveKind::supcon
-                                  : ObjectiveKind::unbiased;
+  d.kind = o.kind == "biased"      ? ObjectiveKind::biased
+           : o.kind == "debiased"  ? ObjectiveKind::debiased
+           : o.kind == "hard"      ? ObjectiveKind::hard
+           : o.kind == "decoupled" ? ObjectiveKind::decoupled
+           : o.kind == "supcon"    ? ObjectiveKind::supcon
+                                   : ObjectiveKind::unbiased;
   d.scale = o.sum_scale ? NegativeScale::sum : NegativeScale::mean;
   d.batch = o.batch, d.views = o.views, d.dim = o.dim;
   d.temperature = o.temperature, d.tau_plus = o.tau_plus, d.beta = o.beta;
@@ -120,7 +121,7 @@ void expect_agreement(const Problem& p, const std::string& where) {
                                             << ", gradient off by " << gradient_error(single, near);
 }
 
-const char* const kKinds[] = {"biased", "debiased", "hard", "unbiased", "supcon"};
+const char* const kKinds[] = {"biased", "debiased", "hard", "decoupled", "unbiased", "supcon"};
 
 TEST(ObjectiveOracleItself, GradientsAreFiniteDifferencesOfItsLoss) {
   for (const std::string kind : kKinds)
@@ -214,6 +215,9 @@ TEST(Objective, ValuesByHand) {
   Problem p{{"biased", false, 2, 2, 2}, {1, 0, 0, 1, 1, 0, 0, 1}};
   const double e2 = std::exp(2.0);
   EXPECT_NEAR(evaluate<double>(p).loss, std::log(1 + 2 / e2), 1e-15);
+  p.oracle.kind = "decoupled";
+  EXPECT_NEAR(evaluate<double>(p).loss, std::log(2 / e2), 1e-15);
+  EXPECT_NEAR(evaluate<double>(p).gradient[0], -2 * 0.5, 1e-15);  // of the pair: -(1/4) / (1/2), met as below
   p.oracle.kind = "debiased";
   const double ng = (2 - 0.1 * 2 * e2) / 0.9;
   EXPECT_NEAR(evaluate<double>(p).loss, std::log(1 + ng / e2), 1e-15);
