@@ -23,8 +23,8 @@ TESTS = (
     ("conformance/convolution backward", "*.Backward*/edge_*{0}:*.Rounded*/edge_*{0}"),
     ("reference/augment", "*/{0}"),
 )
-# racecheck takes a hundred times as long as memcheck: what did not end in 150 s has fewer tests there, or none, and the
-# steps launch the same kernels.
+# racecheck takes far longer than the others: what did not end in 150 s has fewer tests there, or none; the steps launch the
+# same kernels.
 FEWER_FOR_RACECHECK = {
     "conformance/objective": "*Clamped*/{0}:*APrior*/{0}", "conformance/batch_norm": "*/{0}:-*Large*:*.Apply/*:*.Backward/*",
     "conformance/gemm": "*Rounding*/{0}:*Nan*/{0}", "conformance/batch_network": None, "conformance/pretrain_step": None, "conformance/run": None,
