@@ -69,9 +69,9 @@ def fixed_shape_loss(a, b, same, temperature=0.5, tau_plus=0.1):
 
 
 def compiled(function):
-    """The mode max-autotune but for two of its searches, with which it did not end within six minutes: Triton's convolutions
-    and products, of which it tries hundreds (they took about twice cuDNN's time where it got to their end), and the
-    coordinate descent, which compiles one variant of a kernel after the other."""
+    """The mode max-autotune but for two of its searches, which did not end in minutes: Triton's convolutions and products, of
+    which it tries hundreds (they took about twice cuDNN's time where it got to their end), and the coordinate descent, which
+    compiles one variant of a kernel after the other."""
     return torch.compile(function, options={
         "max_autotune": True, "triton.cudagraphs": True, "coordinate_descent_tuning": False,
         "max_autotune_conv_backends": "ATEN", "max_autotune_gemm_backends": "ATEN"})
