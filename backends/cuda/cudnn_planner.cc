@@ -14,6 +14,7 @@
 #include "cuda/plan_builder.h"
 #include "cuda/plan_cache.h"
 #include "cuda/statistics_choice.h"
+#include "cuda/trial_news.h"
 
 namespace dcl::cuda {
 namespace {
@@ -109,7 +110,8 @@ class ConvPlanner::Plans {
         handle_(context.stream()),
         builder_(builder_for_current_device()),
         cache_(timing_wanted() ? plan_cache_folder() : std::filesystem::path(),
-               "cuDNN " + cudnn().version_text() + ", " + context.device().name) {}
+               "cuDNN " + cudnn().version_text() + ", " + context.device().name),
+        news_(cache_.file()) {}
 
   ConvPlan* find(const ConvPattern& pattern) {
     for (const auto& [known, plan] : plans_)
@@ -194,9 +196,12 @@ class ConvPlanner::Plans {
     if (!chosen.plan || !chosen.known || !alone) return;
     ConvPlan* convolution = find(*alone);
     if (!convolution) return;
-    const std::optional<bool> apart = composition_pays(context_, pattern, *chosen.plan, *convolution);
-    if (apart == true) chosen = none(true);
-    chosen.known = apart.has_value();
+    const auto times = time_composition(context_, pattern, *chosen.plan, *convolution);
+    if (times && times->composition_pays()) {
+      news_.composed(key_text(pattern), times->whole, times->parts);
+      chosen = none(true);
+    }
+    chosen.known = times.has_value();
   }
 
   /// A remembered choice, perhaps that none is taken; nothing when it is of no use here.
@@ -239,6 +244,7 @@ class ConvPlanner::Plans {
       }
     TrialReport report{.failure = "cuDNN has none for " + key, .last = {}};
     std::optional<EngineVerdict> best;
+    if (!engines.empty() && timing_wanted()) news_.begin();
     try {
       if (!engines.empty())
         best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, report);
@@ -246,6 +252,10 @@ class ConvPlanner::Plans {
       if (context_lost() && report.last) bar(key, choices[*report.last].choice, error);
       throw;
     }
+    // Engines that round what should stay f32 are no news.
+    if (!description.f32_products)
+      for (const TrialReport::Rejection& r : report.rejected)
+        news_.passed_over(choices[r.engine].choice.engine, engines[r.engine].name, r.why, key);
     if (best) return {std::move(plans[best->engine]), choices[best->engine], best->tried};
     if (pattern.statistics_groups == 0) log(LogLevel::info, "no engine runs " + key + ": " + report.failure);
     return none(true);  // a start that tried again would take as long, and might end otherwise
@@ -264,6 +274,7 @@ class ConvPlanner::Plans {
   Handle handle_;
   PlanBuilder builder_;
   PlanCache cache_;
+  TrialNews news_;
   std::map<std::string, Candidates> expected_;
   std::vector<std::pair<ConvPattern, std::unique_ptr<CudnnPlan>>> plans_;
 };

@@ -51,10 +51,9 @@ class Trial {
     return count_wrong(context_, pattern_, seen, before_, numbers_) == 0;
   }
 
-  /// That an engine is passed over. Those that round what should stay f32 are no news.
   void reject(size_t engine, const char* why) {
+    report_.rejected.push_back({engine, why});
     report_.failure = "engine " + engines_[engine].name + " of cuDNN gives " + why + " for " + key_text(pattern_);
-    if (!graph_of(pattern_).f32_products) log(LogLevel::info, report_.failure + ": passed over");
   }
 
   /// Whether the same operands give the same bits.

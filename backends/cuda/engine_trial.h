@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cuda/conv_planner.h"
 
@@ -24,8 +25,13 @@ struct EngineVerdict {
 
 /// What there is to say of engines that were not taken.
 struct TrialReport {
-  std::string failure;         ///< why the last of them was not
-  std::optional<size_t> last;  ///< the engine that ran last: to blame when the CUDA context is lost meanwhile
+  struct Rejection {
+    size_t engine;
+    const char* why;  ///< what it gives instead of results
+  };
+  std::vector<Rejection> rejected;  ///< that ran, and are passed over
+  std::string failure;              ///< why the last of them was not taken
+  std::optional<size_t> last;       ///< the engine that ran last: to blame when the CUDA context is lost meanwhile
 };
 
 /// Which engine takes least time, on random operands; the first of those that are equally fast. Takes memory for the

@@ -283,9 +283,9 @@ class Parsing(unittest.TestCase):
 
 class Benchmarks(unittest.TestCase):
     def test_what_a_backend_says_of_its_convolutions_is_told(self):
-        output = ("engine 78 of cuDNN gives wrong results for backward_data add: passed over\n"
+        output = ("engine 78 of cuDNN gives wrong results for backward_data add: passed over, wherever it does\n"
                   "no engine runs forward n8 f32: the slow reference kernel serves it\n"
-                  "an engine for the convolution and a pass for the rest serve forward n8 f32 residual\n")
+                  "cuDNN's best engine for forward n8 f32 residual takes 2.000 ms, the convolution and a pass 1.000 ms: taken in two passes, as others like it\n")
         with tempfile.TemporaryDirectory() as name:
             folder, rows = pathlib.Path(name), []
 

@@ -83,6 +83,8 @@ TEST_F(EngineTrial, TheFastestOfThoseThatAreRightIsTaken) {
 TEST_F(EngineTrial, AnEngineThatOverwritesWhereItShouldAddIsNotTaken) {
   EXPECT_EQ(fastest(adding_, {engine("adds", adding_, milliseconds(40)), engine("78", data_, milliseconds(0))}), 0);
   EXPECT_EQ(report_.failure.substr(0, 40), "engine 78 of cuDNN gives wrong results f") << report_.failure;
+  ASSERT_EQ(report_.rejected.size(), 1u);
+  EXPECT_EQ(report_.rejected[0].engine, 1u);
   EXPECT_EQ(fastest(data_, {engine("adds", adding_, milliseconds(0)), engine("78", data_, milliseconds(40))}), 1);
 }
 
@@ -202,11 +204,11 @@ TEST_F(EngineTrial, APatternIsComposedWhereItsPartsAreFaster) {
   const auto pays = [&](milliseconds whole, milliseconds convolution) {
     const Engine both = engine("whole", [=](auto...) { std::this_thread::sleep_for(whole); });
     const Engine one = engine("alone", alone, convolution);
-    return composition_pays(context_, fused, *both.plan, *one.plan);
+    return time_composition(context_, fused, *both.plan, *one.plan)->composition_pays();
   };
-  EXPECT_EQ(pays(milliseconds(200), milliseconds(0)), true);
-  EXPECT_EQ(pays(milliseconds(0), milliseconds(50)), false);
-  EXPECT_EQ(pays(milliseconds(100), milliseconds(100)), false);
+  EXPECT_TRUE(pays(milliseconds(200), milliseconds(0)));
+  EXPECT_FALSE(pays(milliseconds(0), milliseconds(50)));
+  EXPECT_FALSE(pays(milliseconds(100), milliseconds(100)));
 }
 
 }  // namespace
