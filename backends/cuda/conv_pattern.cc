@@ -120,8 +120,7 @@ std::optional<ConvPattern> convolution_alone(const ConvPattern& pattern) {
 
 size_t most_workspace(const ConvPattern& p) {
   constexpr size_t least = size_t{768} << 20;
-  const int64_t elements =
-      p.conv.x_shape().elements() + p.conv.filter_shape().elements() + p.conv.y_shape().elements();
+  const int64_t elements = p.conv.x_shape().elements() + p.conv.filter_shape().elements() + p.conv.y_shape().elements();
   const size_t bytes = static_cast<size_t>(elements) * size_of(p.conv.dtype);
   return std::max(least, bytes + bytes / 4);
 }

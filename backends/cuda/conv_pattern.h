@@ -37,8 +37,8 @@ ConvPattern statistics_pattern_of(const ConvDesc& conv, int64_t groups, F32Math 
 /// contract of its roundings; nothing when there is no rest, or when it cannot.
 std::optional<ConvPattern> convolution_alone(const ConvPattern& pattern);
 
-/// Bytes that an engine may want beside the operands. Engines that bring operands into another layout first, as the fast
-/// ones for f32 do, want room for all of them.
+/// Bytes that an engine may want beside the operands. Engines that bring operands into another layout first, as the
+/// fast ones for f32 do, want room for all of them.
 size_t most_workspace(const ConvPattern& pattern);
 
 /// One word per property, no line breaks or tabs; different patterns have different texts. Key of the plan cache.

@@ -59,8 +59,7 @@ ConvPlan* Convolutions::plan_of(const ConvPattern& pattern) {
   const std::optional<ConvPattern> alone = convolution_alone(pattern);
   ConvPlan* convolution = alone ? planner_.find(*alone) : nullptr;
   auto plan = convolution ? std::make_unique<ComposedPlan>(context_, pattern, *convolution) : nullptr;
-  if (!plan)
-    log(LogLevel::warning, "no engine runs " + key_text(pattern) + ": the slow reference kernel serves it");
+  if (!plan) log(LogLevel::warning, "no engine runs " + key_text(pattern) + ": the slow reference kernel serves it");
   return composed_.emplace_back(pattern, std::move(plan)).second.get();
 }
 

@@ -25,10 +25,10 @@ struct ContrastiveSettings {
   NegativeRule rule = NegativeRule::plain;
   bool clamp = false;      ///< apply the floor
   bool decoupled = false;  ///< the pair is not in the denominator; only with negatives
-  T debias = 0;        ///< tau_plus N / M, of a positive's exponential; 0 without debiasing
-  T tau_minus = 1;     ///< 1 - tau_plus, which f32 could not tell from 0 where tau_plus is nearly 1
-  T beta = 0;          ///< with `importance`
-  T negatives = 0;     ///< N
+  T debias = 0;            ///< tau_plus N / M, of a positive's exponential; 0 without debiasing
+  T tau_minus = 1;         ///< 1 - tau_plus, which f32 could not tell from 0 where tau_plus is nearly 1
+  T beta = 0;              ///< with `importance`
+  T negatives = 0;         ///< N
   T inverse_temperature = 1;
   T anchor_weight = 1;  ///< of one anchor in the mean: 1 / 2B
 };

@@ -24,8 +24,8 @@ struct ObjectiveSettings {
   bool operator==(const ObjectiveSettings&) const = default;
 };
 
-/// "biased", "debiased", "hard", "decoupled", "unbiased", "supcon"; "mean", "sum"; "none", "down". Parsing throws Error{usage}
-/// listing the choices.
+/// "biased", "debiased", "hard", "decoupled", "unbiased", "supcon"; "mean", "sum"; "none", "down". Parsing throws
+/// Error{usage} listing the choices.
 std::string_view name_of(ObjectiveKind kind);
 std::string_view name_of(NegativeScale scale);
 std::string_view name_of(BetaAnneal anneal);

@@ -82,8 +82,8 @@ TEST(Bench, ConvolutionsAreCountedAsTheNetworkHasThem) {
 
 TEST(Bench, ObjectivesAndBatches) {
   std::set<std::pair<std::string, int>> seen;
-  for (const json& row :
-       rows({"--ops", "objective", "--objective", "biased,debiased,hard,decoupled,unbiased,supcon", "--batch_size", "4,8"}))
+  for (const json& row : rows({"--ops", "objective", "--objective", "biased,debiased,hard,decoupled,unbiased,supcon",
+                               "--batch_size", "4,8"}))
     seen.emplace(row.at("op"), row.at("batch"));
   EXPECT_EQ(seen.size(), 12u);
   EXPECT_TRUE(seen.contains({"objective/hard", 8}));

@@ -126,8 +126,8 @@ TEST_F(CudnnSupport, EveryConvolutionOfTheNetworksHasAnEngine) {
   EXPECT_GT(planned, compiled_later);
 }
 
-/// Engines for f32 products bring operands into another layout, but for two that need no memory and up to fifty times as
-/// long: none is to be kept from it by the room it takes.
+/// Engines for f32 products bring operands into another layout, but for two that need no memory and up to fifty times
+/// as long: none is to be kept from it by the room it takes.
 TEST_F(CudnnSupport, EnginesForF32HaveRoomForOtherLayouts) {
   const DeviceProperties device = described_device();
   size_t largest = 0;
