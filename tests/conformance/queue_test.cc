@@ -3,6 +3,8 @@
 
 #include <stdexcept>
 
+#include "core/log.h"
+#include "core/registry.h"
 #include "support/backends.h"
 
 namespace dcl::test {
@@ -41,6 +43,19 @@ TEST_P(Queue, CopiesArriveInTheOrderOfTheOps) {
   fence->wait();
   EXPECT_EQ(reinterpret_cast<float*>(out.data())[kCount - 1], 3.0f);
   EXPECT_EQ(first_of(0), 2.0f);
+}
+
+/// Who trains in f32 there since it is the default waits many times as long as need be.
+TEST_P(Queue, OpeningADeviceForF32SaysThatOtherTypesAreFaster) {
+  const auto said = [](const std::string& dtype) {
+    std::string all;
+    set_log_sink([&](LogLevel, std::string_view message) { all += std::string(message) + "\n"; });
+    open_backend(GetParam(), dtype);
+    set_log_sink({});
+    return all;
+  };
+  EXPECT_EQ(said("f32").find("--dtype tf32") != std::string::npos, backend_->on_device()) << said("f32");
+  EXPECT_EQ(said("bf16").find("--dtype"), std::string::npos) << said("bf16");
 }
 
 TEST_P(Queue, AGraphDoesItsOpsWhenReplayedOnly) {
