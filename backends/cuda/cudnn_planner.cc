@@ -245,10 +245,11 @@ class ConvPlanner::Plans {
       }
     TrialReport report{.failure = "cuDNN has none for " + key, .last = {}};
     std::optional<EngineVerdict> best;
-    if (!engines.empty() && timing_wanted()) news_.begin();
     try {
-      if (!engines.empty())
+      if (!engines.empty()) {
+        if (timing_wanted()) news_.begin();
         best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, report);
+      }
     } catch (const Error& error) {
       if (context_lost() && report.last) bar(key, choices[*report.last].choice, error);
       throw;

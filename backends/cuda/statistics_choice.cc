@@ -6,9 +6,8 @@
 
 #include "core/log.h"
 #include "cuda/batch_norm.h"
-#include "cuda/conv_samples.h"
 #include "cuda/conv_statistics.h"
-#include "cuda/timing.h"
+#include "cuda/sample_operands.h"
 
 namespace dcl::cuda {
 namespace {
@@ -24,14 +23,11 @@ class Contest {
         norm_{.rows = conv.n * conv.out_h() * conv.out_w(), .channels = conv.k, .groups = groups, .dtype = conv.dtype},
         fused_(fused),
         separate_(separate),
-        x_(static_cast<size_t>(conv.x_shape().elements()) * size_of(conv.dtype), context.stream()),
-        filter_(static_cast<size_t>(conv.filter_shape().elements()) * size_of(conv.dtype), context.stream()),
-        y_(static_cast<size_t>(conv.y_shape().elements()) * size_of(conv.dtype), context.stream()),
+        samples_(context, pattern_of(conv, ConvPass::forward, Accum::overwrite, F32Math::exact)),
         sums_(sums_bytes(norm_), context.stream()),
         saved_(static_cast<size_t>(norm_.saved_shape().elements()) * sizeof(float), context.stream()),
         workspace_(std::max(fused.workspace_bytes(), separate.workspace_bytes()), context.stream()) {
-    fill_operand(context, {x_.data(), conv.x_shape(), conv.dtype}, Operands::fractions, 1);
-    fill_operand(context, {filter_.data(), conv.filter_shape(), conv.dtype}, Operands::fractions, 2);
+    samples_.fill(Operands::fractions);
   }
 
   void run_fused() {
@@ -39,7 +35,7 @@ class Contest {
   }
   void run_separate() {
     separate_.run(operands(), workspace_.data());
-    batch_norm_statistics(context_, norm_, {y_.data(), norm_.x_shape(), conv_.dtype}, saved(), {}, {});
+    batch_norm_statistics(context_, norm_, {samples_.operands().y, norm_.x_shape(), conv_.dtype}, saved(), {}, {});
   }
   /// Means, then inverse deviations.
   std::vector<float> statistics() const {
@@ -50,7 +46,9 @@ class Contest {
 
  private:
   ConvOperands operands() const {
-    return {.x = x_.data(), .filter = filter_.data(), .y = y_.data(), .sum = static_cast<float*>(sums_.data())};
+    ConvOperands all = samples_.operands();
+    all.sum = static_cast<float*>(sums_.data());
+    return all;
   }
   TensorRef saved() const { return {saved_.data(), norm_.saved_shape(), DType::f32}; }
 
@@ -58,7 +56,8 @@ class Contest {
   ConvDesc conv_;
   BatchNormDesc norm_;
   ConvPlan &fused_, &separate_;
-  DeviceBlock x_, filter_, y_, sums_, saved_, workspace_;
+  SampleOperands samples_;
+  DeviceBlock sums_, saved_, workspace_;
 };
 
 /// Sums of y as it is stored, and of y before it is rounded to bf16, differ by less than these.
