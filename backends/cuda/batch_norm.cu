@@ -99,19 +99,6 @@ __global__ void __launch_bounds__(kCombineThreads, 1)
   if (leads) out.store(c, running);
 }
 
-__global__ void __launch_bounds__(kBatchNormThreads)
-    statistics_of_sums_kernel(const float* sums, StatisticsOutput out) {
-  const int64_t c = int64_t{blockIdx.x} * kBatchNormThreads + threadIdx.x;
-  if (c >= out.channels) return;
-  Running running = out.running(c);
-  for (int group = 0; group < out.groups; ++group) {
-    const float* own = sums + group * 2 * out.channels + c;
-    const double mean = static_cast<double>(own[0]) / out.count;
-    out.store(group, c, mean, static_cast<double>(own[out.channels]) / out.count - mean * mean, running);
-  }
-  out.store(c, running);
-}
-
 __global__ void running_kernel(int groups, int64_t channels, double eps, const float* mean, const float* var,
                                float* saved) {
   const int64_t c = int64_t{blockIdx.x} * kBatchNormThreads + threadIdx.x;
@@ -180,12 +167,6 @@ void batch_norm_statistics(Context& context, const BatchNormDesc& d, ConstTensor
            partial, StatisticsOutput(d, saved, running_mean, running_var));
   };
   with_lanes(d.dtype, d.channels, run, x.data);
-}
-
-void batch_norm_statistics_of_sums(Context& context, const BatchNormDesc& d, const float* sums, TensorRef saved,
-                                   TensorRef running_mean, TensorRef running_var) {
-  launch(statistics_of_sums_kernel, static_cast<unsigned>(ceil_div(d.channels, kBatchNormThreads)), kBatchNormThreads,
-         0, context.stream(), sums, StatisticsOutput(d, saved, running_mean, running_var));
 }
 
 void batch_norm_running(Context& context, const BatchNormDesc& d, ConstTensorRef running_mean,

@@ -8,9 +8,6 @@ namespace dcl::cuda {
 
 void batch_norm_statistics(Context&, const BatchNormDesc&, ConstTensorRef x, TensorRef saved, TensorRef running_mean,
                            TensorRef running_var);
-/// The same from sums of the group's rows and of their squares, f32 [groups][2][channels].
-void batch_norm_statistics_of_sums(Context&, const BatchNormDesc&, const float* sums, TensorRef saved,
-                                   TensorRef running_mean, TensorRef running_var);
 void batch_norm_running(Context&, const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                         TensorRef saved);
 void batch_norm_apply(Context&, const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,

@@ -28,10 +28,10 @@ class Builder {
     tensor(kFilter, type, {p_.conv.k, p_.conv.c, p_.conv.r, p_.conv.s});
     if (p_.pass == ConvPass::backward_data) {
       tensor(kY, type, y_);
-      graph_.nodes.push_back({NodeKind::conv_backward_data, {kY, kFilter}, {kX}, p_.add});
+      graph_.nodes.push_back({NodeKind::conv_backward_data, {kY, kFilter}, kX, p_.add});
     } else if (p_.pass == ConvPass::backward_filter) {
       tensor(kY, type, y_);
-      graph_.nodes.push_back({NodeKind::conv_backward_filter, {kX, kY}, {kFilter}});
+      graph_.nodes.push_back({NodeKind::conv_backward_filter, {kX, kY}, kFilter});
     } else {
       forward();
     }
@@ -42,20 +42,16 @@ class Builder {
   void forward() {
     const int steps = p_.bias + p_.residual + p_.relu;
     int64_t last = result(steps == 0);
-    graph_.nodes.push_back({NodeKind::conv_forward, {kX, kFilter}, {last}});
+    graph_.nodes.push_back({NodeKind::conv_forward, {kX, kFilter}, last});
     int done = 0;
     const auto step = [&](NodeKind kind, std::vector<int64_t> inputs) {
       const int64_t to = result(++done == steps);
-      graph_.nodes.push_back({kind, std::move(inputs), {to}});
+      graph_.nodes.push_back({kind, std::move(inputs), to});
       last = to;
     };
     if (p_.bias) step(NodeKind::add, {last, tensor(kBias, DType::f32, channels_)});
     if (p_.residual) step(NodeKind::add, {last, tensor(kResidual, p_.conv.dtype, y_)});
     if (p_.relu) step(NodeKind::relu, {last});
-    if (p_.statistics_groups > 0)
-      graph_.nodes.push_back({NodeKind::statistics,
-                              {last},
-                              {tensor(kSum, DType::f32, channels_), tensor(kSquareSum, DType::f32, channels_)}});
   }
 
   /// y itself, or an intermediate result of y's shape in f32.
@@ -102,19 +98,12 @@ ConvPattern pattern_of(const FusedConvDesc& fused, F32Math math) {
   return p;
 }
 
-ConvPattern statistics_pattern_of(const ConvDesc& conv, int64_t groups, F32Math math) {
-  ConvPattern p = pattern_of(conv, ConvPass::forward, Accum::overwrite, math);
-  p.conv.n /= groups;
-  p.statistics_groups = groups;
-  return p;
-}
-
 std::optional<ConvPattern> convolution_alone(const ConvPattern& pattern) {
   ConvPattern alone = pattern;
   alone.bias = alone.residual = alone.relu = alone.add = false;
   // Another rounding of a bf16 result is part of the contract where it is added to what is there.
   const bool exact = pattern.pass == ConvPass::backward_data || pattern.conv.dtype == DType::f32;
-  if (alone == pattern || pattern.statistics_groups > 0 || !exact) return {};
+  if (alone == pattern || !exact) return {};
   return alone;
 }
 
@@ -136,7 +125,6 @@ std::string key_text(const ConvPattern& p) {
   if (p.bias) text += " bias";
   if (p.residual) text += " residual";
   if (p.relu) text += " relu";
-  if (p.statistics_groups > 0) number("statistics_groups", p.statistics_groups);
   if (p.add) text += " add";
   return text;
 }

@@ -11,8 +11,8 @@
 
 namespace dcl::cuda {
 
-/// A convolution pass with what is fused to it. Activations and filter have the descriptor's dtype; bias and sums are
-/// f32; the products are added up in f32 and every output is rounded once, to its own type.
+/// A convolution pass with what is fused to it. Activations and filter have the descriptor's dtype; bias is f32;
+/// the products are added up in f32 and every output is rounded once, to its own type.
 ///  forward          y = [relu](conv(x, filter) [+ bias] [+ residual])
 ///  backward_data    dx = [dx +] conv'(dy, filter); some engines round a bf16 conv' before they add it to dx
 ///  backward_filter  dfilter = conv''(x, dy), in the descriptor's dtype
@@ -21,17 +21,12 @@ struct ConvPattern {
   ConvDesc conv;
   F32Math math = F32Math::exact;                      ///< of f32 operands; always exact for bf16
   bool bias = false, residual = false, relu = false;  ///< forward
-  /// forward: this is one of so many equal parts of a batch, and the sums of y and of its squares per channel are
-  /// wanted, too; 0: they are not.
-  int64_t statistics_groups = 0;
-  bool add = false;  ///< backward_data
+  bool add = false;                                   ///< backward_data
   bool operator==(const ConvPattern&) const = default;
 };
 
 ConvPattern pattern_of(const ConvDesc& conv, ConvPass pass, Accum accum, F32Math math);
 ConvPattern pattern_of(const FusedConvDesc& fused, F32Math math);
-/// Forward with statistics of one of the groups of the batch.
-ConvPattern statistics_pattern_of(const ConvDesc& conv, int64_t groups, F32Math math);
 
 /// The convolution by itself, to which a pass can add the rest of the pattern (ComposedPlan) without breaking the
 /// contract of its roundings; nothing when there is no rest, or when it cannot.
@@ -45,7 +40,7 @@ size_t most_workspace(const ConvPattern& pattern);
 std::string key_text(const ConvPattern& pattern);
 
 /// Names of a graph's tensors that live in memory; intermediate ones have numbers from kFirstIntermediate.
-enum TensorId : int64_t { kX = 1, kFilter, kY, kBias, kResidual, kSum, kSquareSum, kFirstIntermediate = 16 };
+enum TensorId : int64_t { kX = 1, kFilter, kY, kBias, kResidual, kFirstIntermediate = 16 };
 
 struct GraphTensor {
   int64_t id = 0;
@@ -61,13 +56,13 @@ enum class NodeKind : uint8_t {
   conv_backward_filter,  ///< x, y -> filter
   add,                   ///< a, b -> result
   relu,                  ///< a -> result
-  statistics,            ///< a -> sum, square_sum
 };
 
 struct GraphNode {
   NodeKind kind;
-  std::vector<int64_t> inputs, outputs;  ///< tensor ids
-  bool onto_output = false;              ///< conv_backward_data: adds to what the output holds
+  std::vector<int64_t> inputs;  ///< tensor ids
+  int64_t output = 0;
+  bool onto_output = false;  ///< conv_backward_data: adds to what the output holds
 };
 
 struct Graph {

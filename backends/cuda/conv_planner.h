@@ -16,7 +16,6 @@ namespace dcl::cuda {
 struct ConvOperands {
   const void *x = nullptr, *filter = nullptr, *y = nullptr;  ///< one of them is written (ConvPattern)
   const void *bias = nullptr, *residual = nullptr;
-  float *sum = nullptr, *square_sum = nullptr;
 };
 
 /// Of the memory that libraries get, as cudaMalloc gives it.
@@ -40,8 +39,8 @@ class ConvPlanner {
   ~ConvPlanner();
 
   std::vector<std::pair<std::string, std::string>> libraries() const;
-  /// The pattern's plan, made at the first call and kept; null when the library has nothing that may serve it, or, of a
-  /// pattern with statistics, nothing that was measured to be faster than taking them in a pass of their own.
+  /// The pattern's plan, made at the first call and kept; null when the library has nothing that may serve it, or
+  /// nothing that is faster than the convolution alone with a pass for the rest.
   ConvPlan* find(const ConvPattern& pattern);
   /// Notice that the pattern will be asked for: plans that compile may be made at the same time.
   void expect(const ConvPattern& pattern);

@@ -88,25 +88,6 @@ __global__ void check_filter_kernel(ConvDesc d, int64_t out_h, int64_t out_w, co
   if (threadIdx.x == 0) wrong[sample] = !is_right(dfilter[at], sum, 0, false, operands);
 }
 
-/// A block for a channel of y [rows, channels]. The sums may be of y before it was rounded, and are added up in f32:
-/// of whole numbers nearly all of them are exact.
-template <class T>
-__global__ void check_sums_kernel(int64_t rows, int64_t channels, const T* y, const float* sum, const float* square_sum,
-                                  Operands operands, int32_t* wrong) {
-  const int64_t c = blockIdx.x;
-  double own = 0, own_sizes = 0, own_squares = 0;
-  for (int64_t row = threadIdx.x; row < rows; row += kThreads) {
-    const double value = static_cast<double>(to_float(y[row * channels + c]));
-    own += value, own_sizes += fabs(value), own_squares += value * value;
-  }
-  const double all = block_sum<kThreads>(own), sizes = block_sum<kThreads>(own_sizes),
-               squares = block_sum<kThreads>(own_squares);
-  const double rounding = operands == Operands::integers ? 0x1p-12 : 0x1p-7;
-  const bool right = fabs(static_cast<double>(sum[c]) - all) <= rounding * sizes &&
-                     fabs(static_cast<double>(square_sum[c]) - squares) <= rounding * squares;
-  if (threadIdx.x == 0) wrong[c] = !right;
-}
-
 __device__ __forceinline__ uint32_t bits_of(float x) { return __float_as_uint(x); }
 __device__ __forceinline__ uint32_t bits_of(bf16 x) { return x.bits; }
 
@@ -143,8 +124,7 @@ int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& 
   const ConvDesc& d = p.conv;
   const bool filters = p.pass == ConvPass::backward_filter;
   const int64_t samples = filters ? kSamplesOfFilters : kSamples;
-  const int64_t sums = p.statistics_groups > 0 ? d.k : 0;
-  auto* wrong = context.scratch<int32_t>(samples + sums);
+  auto* wrong = context.scratch<int32_t>(samples);
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
     const auto at = [](const void* data) { return static_cast<const T*>(data); };
@@ -152,10 +132,6 @@ int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& 
     const auto check = [&](auto kernel, auto... arguments) {
       launch(kernel, blocks, kThreads, 0, context.stream(), d, d.out_h(), d.out_w(), arguments..., operands, wrong);
     };
-    if (sums > 0)
-      launch(check_sums_kernel<T>, static_cast<unsigned>(sums), kThreads, 0, context.stream(),
-             d.y_shape().elements() / d.k, d.k, at(o.y), static_cast<const float*>(o.sum),
-             static_cast<const float*>(o.square_sum), operands, wrong + samples);
     switch (p.pass) {
       case ConvPass::forward:
         return check(check_forward_kernel<T>, at(o.x), at(o.filter),
@@ -168,7 +144,7 @@ int64_t count_wrong(Context& context, const ConvPattern& p, const ConvOperands& 
         return check(check_filter_kernel<T>, at(o.x), at(o.y), at(o.filter), d.filter_shape().elements());
     }
   });
-  const std::vector<int32_t> flags = host_copy(context, wrong, samples + sums);
+  const std::vector<int32_t> flags = host_copy(context, wrong, samples);
   return std::count(flags.begin(), flags.end(), 1);
 }
 

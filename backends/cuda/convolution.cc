@@ -5,7 +5,6 @@
 #include "core/log.h"
 #include "cuda/composed_plan.h"
 #include "cuda/conv_reference.h"
-#include "cuda/conv_statistics.h"
 #include "cuda/elementwise.h"
 
 namespace dcl::cuda {
@@ -26,13 +25,6 @@ size_t filter_bytes(const ConvDesc& d, DType type) {
 /// Of the copy of the filter in the workspace.
 size_t typed_filter_bytes(const ConvDesc& d) { return d.dtype == DType::f32 ? 0 : aligned(filter_bytes(d, d.dtype)); }
 
-/// Whether a plan with statistics can serve: sums without a shift are enough for bf16, and every group's part of x, y
-/// and the sums must begin where plans want it.
-bool may_sum_up(const ConvDesc& d, const BatchNormDesc& norm) {
-  return d.dtype == DType::bf16 && d.n % norm.groups == 0 && d.x_shape().elements() / norm.groups % 8 == 0 &&
-         d.y_shape().elements() / norm.groups % 8 == 0 && d.k % 4 == 0;
-}
-
 }  // namespace
 
 void Convolutions::expect(std::span<const ConvUse> uses, F32Math math) {
@@ -42,10 +34,6 @@ void Convolutions::expect(std::span<const ConvUse> uses, F32Math math) {
     void operator()(const ConvPassUse& use) {
       planner.expect(pattern_of(use.conv, use.pass, Accum::overwrite, math));
       if (use.pass == ConvPass::backward_data) planner.expect(pattern_of(use.conv, use.pass, Accum::add, math));
-    }
-    void operator()(const ConvStatisticsUse& use) {
-      (*this)(ConvPassUse{use.conv, ConvPass::forward});
-      if (may_sum_up(use.conv, use.norm)) planner.expect(statistics_pattern_of(use.conv, use.norm.groups, math));
     }
     void operator()(const FusedConvDesc& use) { planner.expect(pattern_of(use, math)); }
   };
@@ -96,24 +84,6 @@ void Convolutions::forward(const ConvDesc& d, F32Math math, ConstTensorRef x, Co
   void* room = aligned_start(workspace);
   const void* typed = typed_filter(d, filter, room);
   plan->run({.x = x.data, .filter = typed, .y = y.data}, at(room, typed_filter_bytes(d)));
-}
-
-std::optional<size_t> Convolutions::statistics_workspace(const ConvDesc& d, const BatchNormDesc& norm, F32Math math) {
-  if (!may_sum_up(d, norm)) return {};
-  const ConvPlan* plan = planner_.find(statistics_pattern_of(d, norm.groups, math));
-  if (!plan) return {};
-  return with_slack(typed_filter_bytes(d) + aligned(sums_bytes(norm)) + plan->workspace_bytes());
-}
-
-void Convolutions::forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, F32Math math, ConstTensorRef x,
-                                      ConstTensorRef filter, TensorRef y, TensorRef saved, TensorRef running_mean,
-                                      TensorRef running_var, Workspace workspace) {
-  void* room = aligned_start(workspace);
-  const void* typed = typed_filter(d, filter, room);
-  auto* sums = static_cast<float*>(at(room, typed_filter_bytes(d)));
-  ConvPlan* plan = planner_.find(statistics_pattern_of(d, norm.groups, math));
-  run_with_statistics(context_, *plan, d, norm, {.x = x.data, .filter = typed, .y = y.data, .sum = sums},
-                      at(sums, aligned(sums_bytes(norm))), saved, running_mean, running_var);
 }
 
 void Convolutions::backward_data(const ConvDesc& d, F32Math math, ConstTensorRef dy, ConstTensorRef filter,

@@ -3,8 +3,6 @@
 // is composed, and what it does not take at all is left to the reference kernels.
 #pragma once
 
-#include <optional>
-
 #include "core/backend.h"
 #include "cuda/conv_planner.h"
 
@@ -20,10 +18,6 @@ class Convolutions {
   void expect(std::span<const ConvUse> uses, F32Math);
   size_t workspace(const ConvDesc&, ConvPass, F32Math);
   void forward(const ConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
-  /// Nothing when statistics are better taken afterwards.
-  std::optional<size_t> statistics_workspace(const ConvDesc&, const BatchNormDesc&, F32Math);
-  void forward_statistics(const ConvDesc&, const BatchNormDesc&, F32Math, ConstTensorRef x, ConstTensorRef filter,
-                          TensorRef y, TensorRef saved, TensorRef running_mean, TensorRef running_var, Workspace);
   void backward_data(const ConvDesc&, F32Math, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum,
                      Workspace);
   void backward_filter(const ConvDesc&, F32Math, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum,
@@ -36,7 +30,7 @@ class Convolutions {
              ConstTensorRef residual, TensorRef y, Workspace);
 
  private:
-  /// What serves a pattern without statistics; null: the reference kernels have to.
+  /// What serves a pattern; null: the reference kernels have to.
   ConvPlan* plan_of(const ConvPattern&);
   /// The filter as plans take it: itself, or rounded to bf16 at the start of the workspace.
   const void* typed_filter(const ConvDesc&, ConstTensorRef filter, void* workspace);

@@ -57,16 +57,6 @@ void CudaBackend::do_conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTens
   convolutions_.forward(d, f32_math(), x, filter, y, workspace);
 }
 
-std::optional<size_t> CudaBackend::do_conv_statistics_workspace(const ConvDesc& d, const BatchNormDesc& norm) const {
-  return convolutions_.statistics_workspace(d, norm, f32_math());
-}
-
-void CudaBackend::do_conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, ConstTensorRef x,
-                                             ConstTensorRef filter, TensorRef y, TensorRef saved,
-                                             TensorRef running_mean, TensorRef running_var, Workspace workspace) {
-  convolutions_.forward_statistics(d, norm, f32_math(), x, filter, y, saved, running_mean, running_var, workspace);
-}
-
 void CudaBackend::do_conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx,
                                         Accum accum, Workspace workspace) {
   convolutions_.backward_data(d, f32_math(), dy, filter, dx, accum, workspace);

@@ -38,10 +38,6 @@ class CudaBackend final : public Backend {
   void do_expect(std::span<const ConvUse> uses) override;
   size_t do_conv_workspace(const ConvDesc&, ConvPass) const override;
   void do_conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace) override;
-  std::optional<size_t> do_conv_statistics_workspace(const ConvDesc&, const BatchNormDesc&) const override;
-  void do_conv_forward_statistics(const ConvDesc&, const BatchNormDesc&, ConstTensorRef x, ConstTensorRef filter,
-                                  TensorRef y, TensorRef saved, TensorRef running_mean, TensorRef running_var,
-                                  Workspace) override;
   void do_conv_backward_data(const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum,
                              Workspace) override;
   void do_conv_backward_filter(const ConvDesc&, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum,

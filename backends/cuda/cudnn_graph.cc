@@ -117,27 +117,18 @@ const Descriptor& OperationGraph::tensor(int64_t id) const {
 
 void OperationGraph::add_node(const Graph& graph, const GraphNode& node) {
   const auto input = [&](size_t i) -> const Descriptor& { return tensor(node.inputs.at(i)); };
-  const auto output = [&](size_t i) -> const Descriptor& { return tensor(node.outputs.at(i)); };
+  const Descriptor& output = tensor(node.output);
   if (is_convolution(node.kind)) {
     const ConvolutionAttributes& names = attributes_of(node.kind);
     const Descriptor& convolution = parts_.emplace_back(convolution_descriptor(graph));
     Descriptor operation(names.type, names.what);
     const bool forward = node.kind == NodeKind::conv_forward, data = node.kind == NodeKind::conv_backward_data;
-    operation.set(names.x, data ? output(0) : input(0));
-    operation.set(names.filter, forward || data ? input(1) : output(0));
-    operation.set(names.y, forward ? output(0) : data ? input(0) : input(1));
+    operation.set(names.x, data ? output : input(0));
+    operation.set(names.filter, forward || data ? input(1) : output);
+    operation.set(names.y, forward ? output : data ? input(0) : input(1));
     operation.set(names.convolution, convolution);
     operation.set_enum(names.alpha, CUDNN_TYPE_FLOAT, 1.0f);
     operation.set_enum(names.beta, CUDNN_TYPE_FLOAT, node.onto_output ? 1.0f : 0.0f);
-    operation.finalize();
-    nodes_.push_back(std::move(operation));
-  } else if (node.kind == NodeKind::statistics) {
-    Descriptor operation(CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR, "statistics operation");
-    operation.set_enum(CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_TYPE_GENSTATS_MODE, CUDNN_GENSTATS_SUM_SQSUM);
-    operation.set_enum(CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
-    operation.set(CUDNN_ATTR_OPERATION_GENSTATS_XDESC, input(0));
-    operation.set(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, output(0));
-    operation.set(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC, output(1));
     operation.finalize();
     nodes_.push_back(std::move(operation));
   } else {
@@ -148,7 +139,7 @@ void OperationGraph::add_node(const Graph& graph, const GraphNode& node) {
     operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise);
     operation.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, input(0));
     if (add) operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, input(1));
-    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, output(0));
+    operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, output);
     operation.finalize();
     nodes_.push_back(std::move(operation));
   }

@@ -13,7 +13,6 @@
 #include "cuda/errors.h"
 #include "cuda/plan_builder.h"
 #include "cuda/plan_cache.h"
-#include "cuda/statistics_choice.h"
 #include "cuda/trial_news.h"
 
 namespace dcl::cuda {
@@ -70,14 +69,6 @@ class CudnnPlan final : public ConvPlan {
 
  private:
   static void* pointer(const ConvOperands& o, int64_t id) {
-    switch (id) {
-      case kSum:
-        return o.sum;
-      case kSquareSum:
-        return o.square_sum;
-      default:
-        break;
-    }
     const void* data = id == kX ? o.x : id == kFilter ? o.filter : id == kY ? o.y : id == kBias ? o.bias : o.residual;
     return const_cast<void*>(data);
   }
@@ -99,8 +90,6 @@ std::string name_of(const EngineChoice& choice) {
 }
 
 bool timing_wanted() { return !is_set("DCL_CUDNN_TIMING", "off"); }
-/// Only when asked for: every engine is compiled for seconds, and on an H200 none of 23 convolutions was better off.
-bool statistics_wanted() { return timing_wanted() && is_set("DCL_CUDNN_STATISTICS", "on"); }
 
 }  // namespace
 
@@ -124,7 +113,7 @@ class ConvPlanner::Plans {
   void expect(const ConvPattern& pattern) {
     const std::string key = key_text(pattern);
     const bool known = std::any_of(plans_.begin(), plans_.end(), [&](const auto& p) { return p.first == pattern; });
-    if (known || !wanted(pattern) || cache_.find(key)) return;
+    if (known || cache_.find(key)) return;
     if (const auto [at, added] = expected_.try_emplace(key); added) at->second = candidates(graph_of(pattern));
     if (const auto alone = composition_wanted(pattern)) expect(*alone);
   }
@@ -154,40 +143,21 @@ class ConvPlanner::Plans {
     return convolution_alone(pattern);
   }
 
-  static bool wanted(const ConvPattern& pattern) { return pattern.statistics_groups == 0 || statistics_wanted(); }
-
   std::unique_ptr<CudnnPlan> make(const ConvPattern& pattern) {
     require_context();
-    if (!wanted(pattern)) return nullptr;
     const std::string key = key_text(pattern);
     const Graph description = graph_of(pattern);
     const auto cached = cache_.find(key);
     if (cached)
       if (auto plan = plan_of(pattern, description, *cached)) return std::move(*plan);
     Chosen chosen = choose(pattern, key, description);
-    if (pattern.statistics_groups > 0)
-      judge_statistics(pattern, chosen);
-    else
-      judge_composition(pattern, chosen);
+    judge_composition(pattern, chosen);
     if (chosen.known) {
       const CachedPlan kept = cache_.store(key, chosen.choice, cached);
       if (kept != chosen.choice)  // another process was earlier
         if (auto plan = plan_of(pattern, description, kept)) return std::move(*plan);
     }
     return std::move(chosen.plan);
-  }
-
-  /// Whether it is worth having: null otherwise.
-  void judge_statistics(const ConvPattern& pattern, Chosen& chosen) {
-    const std::optional<bool> paying = chosen.plan ? pays(pattern, *chosen.plan) : false;
-    if (paying != true) chosen = none(paying.has_value());
-  }
-
-  std::optional<bool> pays(const ConvPattern& pattern, ConvPlan& fused) {
-    ConvDesc whole = pattern.conv;
-    whole.n *= pattern.statistics_groups;
-    ConvPlan* separate = find(pattern_of(whole, ConvPass::forward, Accum::overwrite, pattern.math));
-    return separate ? statistics_pay(context_, whole, pattern.statistics_groups, fused, *separate) : false;
   }
 
   /// With engines that cuDNN compiles for f32 and a residual, an embedding of 512 images took 391 ms; its convolutions
@@ -259,7 +229,7 @@ class ConvPlanner::Plans {
       for (const TrialReport::Rejection& r : report.rejected)
         news_.passed_over(choices[r.engine].choice.engine, engines[r.engine].name, r.why, key);
     if (best) return {std::move(plans[best->engine]), choices[best->engine], best->tried};
-    if (pattern.statistics_groups == 0) log(LogLevel::info, "no engine runs " + key + ": " + report.failure);
+    log(LogLevel::info, "no engine runs " + key + ": " + report.failure);
     return none(true);  // a start that tried again would take as long, and might end otherwise
   }
 

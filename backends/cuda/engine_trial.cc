@@ -25,9 +25,14 @@ constexpr const char *kWrong = "wrong results", *kVarying = "other bits every ti
 class Trial {
  public:
   Trial(Context& context, const ConvPattern& pattern, std::span<const Engine> engines, TrialReport& report)
-      : context_(context), pattern_(pattern), engines_(engines), report_(report), samples_(context, pattern) {
-    for (const TensorRef& result : samples_.results()) results_.push_back({result, block(result.bytes())});
-    if (pattern.add || pattern.residual) before_ = block(results_[0].now.bytes());
+      : context_(context),
+        pattern_(pattern),
+        engines_(engines),
+        report_(report),
+        samples_(context, pattern),
+        result_(samples_.result()) {
+    earlier_ = block(result_.bytes());
+    if (pattern.add || pattern.residual) before_ = block(result_.bytes());
     size_t workspace_bytes = 0;
     for (const Engine& engine : engines) workspace_bytes = std::max(workspace_bytes, engine.plan->workspace_bytes());
     workspace_ = block(workspace_bytes);
@@ -59,28 +64,20 @@ class Trial {
   /// Whether the same operands give the same bits.
   bool is_repeatable(size_t engine) {
     run_afresh(engine);
-    for (const Result& r : results_) copy_on_device(r.earlier, r.now.data, r.now.bytes(), context_.stream());
+    copy_on_device(earlier_, result_.data, result_.bytes(), context_.stream());
     run_afresh(engine);
-    return std::all_of(results_.begin(), results_.end(), [&](const Result& r) {
-      return count_differing(context_, {r.earlier, r.now.shape, r.now.dtype}, r.now) == 0;
-    });
+    return count_differing(context_, {earlier_, result_.shape, result_.dtype}, result_) == 0;
   }
 
  private:
-  /// What an engine writes, and room for what it wrote before.
-  struct Result {
-    TensorRef now;
-    void* earlier;
-  };
-
   void fill_operands() {
     samples_.fill(numbers_);
-    if (before_) copy_on_device(before_, results_[0].now.data, results_[0].now.bytes(), context_.stream());
+    if (before_) copy_on_device(before_, result_.data, result_.bytes(), context_.stream());
   }
-  /// On results that hold what an engine adds to, or nothing that could pass for a result.
+  /// On a result that holds what an engine adds to, or nothing that could pass for a result.
   void run_afresh(size_t engine) {
-    for (const Result& r : results_) fill(context_, r.now, std::numeric_limits<float>::quiet_NaN());
-    if (before_) copy_on_device(results_[0].now.data, before_, results_[0].now.bytes(), context_.stream());
+    fill(context_, result_, std::numeric_limits<float>::quiet_NaN());
+    if (before_) copy_on_device(result_.data, before_, result_.bytes(), context_.stream());
     run(engine);
   }
   void run(size_t engine) {
@@ -95,10 +92,10 @@ class Trial {
   std::span<const Engine> engines_;
   TrialReport& report_;
   SampleOperands samples_;
+  TensorRef result_;
   std::vector<DeviceBlock> blocks_;
-  std::vector<Result> results_;  // the first is the convolution's
   Operands numbers_ = Operands::integers;
-  void *workspace_ = nullptr, *before_ = nullptr;
+  void *workspace_ = nullptr, *before_ = nullptr, *earlier_ = nullptr;
 };
 
 /// The trial, when memory for it can be had.

@@ -35,7 +35,7 @@ struct TrialReport {
 };
 
 /// Which engine takes least time, on random operands; the first of those that are equally fast. Takes memory for the
-/// operands, twice the results and the largest workspace meanwhile. Passed over are engines that fail to run, whose
+/// operands, twice the result and the largest workspace meanwhile. Passed over are engines that fail to run, whose
 /// results are wrong (count_wrong), or whose bits are not the same every time, whatever the library notes of them;
 /// nothing, and why in the report, when none is left. Where memory does not suffice, the first, untried.
 std::optional<EngineVerdict> fastest_engine(Context&, const ConvPattern&, std::span<const Engine>, TrialReport& report);

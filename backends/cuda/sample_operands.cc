@@ -9,11 +9,6 @@ SampleOperands::SampleOperands(Context& context, const ConvPattern& pattern) : c
   operands_.y = tensor(d.y_shape(), d.dtype, pattern.pass == ConvPass::forward);
   if (pattern.bias) operands_.bias = tensor({d.k}, DType::f32, false);
   if (pattern.residual) operands_.residual = operands_.y;
-  if (pattern.statistics_groups > 0) {
-    const TensorRef sums{block(2 * static_cast<size_t>(d.k) * sizeof(float)), {2, d.k}, DType::f32};
-    operands_.sum = results_.emplace_back(sums).as<float>();
-    operands_.square_sum = operands_.sum + d.k;
-  }
 }
 
 void SampleOperands::fill(Operands numbers) {
@@ -21,8 +16,9 @@ void SampleOperands::fill(Operands numbers) {
 }
 
 void* SampleOperands::tensor(Shape shape, DType dtype, bool is_result) {
-  const TensorRef t{block(static_cast<size_t>(shape.elements()) * size_of(dtype)), shape, dtype};
-  if (is_result) results_.push_back(t);
+  const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+  const TensorRef t{blocks_.emplace_back(bytes, context_.stream()).data(), shape, dtype};
+  if (is_result) result_ = t;
   return tensors_.emplace_back(t).data;
 }
 

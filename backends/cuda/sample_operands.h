@@ -1,7 +1,6 @@
 // Memory for everything that a pattern reads and writes, for plans that are tried.
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "cuda/conv_samples.h"
@@ -16,16 +15,16 @@ class SampleOperands {
   /// All of them, the result included: what a plan adds to.
   void fill(Operands numbers);
   const ConvOperands& operands() const { return operands_; }
-  /// What a plan writes: the convolution's result, then sums.
-  std::span<const TensorRef> results() const { return results_; }
+  /// What a plan writes.
+  TensorRef result() const { return result_; }
 
  private:
-  void* block(size_t bytes) { return blocks_.emplace_back(bytes, context_.stream()).data(); }
   void* tensor(Shape shape, DType dtype, bool is_result);
 
   Context& context_;
   std::vector<DeviceBlock> blocks_;
-  std::vector<TensorRef> tensors_, results_;
+  std::vector<TensorRef> tensors_;
+  TensorRef result_;
   ConvOperands operands_;
 };
 

@@ -43,7 +43,7 @@ struct BackendInfo {
 
 /// Names of the ops that every backend has, as messages, profiles and BackendInfo::overrides spell them.
 inline constexpr const char* kBackendOps[] = {
-    "copy", "fill", "conv_forward", "conv_forward_statistics", "conv_backward_data", "conv_backward_filter",
+    "copy", "fill", "conv_forward", "conv_backward_data", "conv_backward_filter",
     "pack_filter", "fused_conv", "gemm", "batch_norm_statistics", "batch_norm_running", "batch_norm_apply",
     "batch_norm_backward", "max_pool_forward", "max_pool_backward", "average_pool_forward", "average_pool_backward", "l2_normalize_forward",
     "l2_normalize_backward", "objective", "cross_entropy", "top_k", "column_sum", "sum_of_squares", "cast", "adam", "sgd",
@@ -100,11 +100,6 @@ class Backend {
   /// rounded to bf16 on the way in and comes from bf16 on the way out, which is done for many filters at once then.
   virtual bool takes_rounded_filters() const { return false; }
   void conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace);
-  /// conv_forward, then batch_norm_statistics of y, in one op where a backend sums y up while it computes it. The sums may
-  /// then be of y before it was rounded, and f32 without a shift: (mean / deviation)^2 roundings of the variance.
-  size_t conv_statistics_workspace(const ConvDesc&, const BatchNormDesc&) const;
-  void conv_forward_statistics(const ConvDesc&, const BatchNormDesc&, ConstTensorRef x, ConstTensorRef filter,
-                               TensorRef y, TensorRef saved, TensorRef running_mean, TensorRef running_var, Workspace);
   /// accum add: dx += ... (the gradient that joins a residual branch).
   void conv_backward_data(const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum, Workspace);
   /// dfilter f32 [k,r,s,c].
@@ -204,11 +199,6 @@ class Backend {
   virtual void do_expect(std::span<const ConvUse>) {}
   virtual size_t do_conv_workspace(const ConvDesc&, ConvPass) const = 0;
   virtual void do_conv_forward(const ConvDesc&, ConstTensorRef x, ConstTensorRef filter, TensorRef y, Workspace) = 0;
-  /// Nothing where the one op follows the other: do_conv_forward_statistics is not called then.
-  virtual std::optional<size_t> do_conv_statistics_workspace(const ConvDesc&, const BatchNormDesc&) const { return {}; }
-  virtual void do_conv_forward_statistics(const ConvDesc&, const BatchNormDesc&, ConstTensorRef x, ConstTensorRef filter,
-                                          TensorRef y, TensorRef saved, TensorRef running_mean, TensorRef running_var,
-                                          Workspace);
   virtual void do_conv_backward_data(const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum,
                                      Workspace) = 0;
   virtual void do_conv_backward_filter(const ConvDesc&, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum,

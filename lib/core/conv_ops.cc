@@ -19,22 +19,12 @@ void expect_filter(const char* op, const char* name, const ConstTensorRef& filte
   expect(op, name, filter, d.filter_shape(), rounded ? DType::bf16 : DType::f32);
 }
 
-void check_statistics(const char* op, const ConvDesc& conv, const BatchNormDesc& norm) {
-  check_conv(op, conv);
-  check_batch_norm(op, norm);
-  require(norm.rows == conv.n * conv.out_h() * conv.out_w() && norm.channels == conv.k && norm.dtype == conv.dtype, op,
-          "batch norm must be of the convolution's output");
-}
-
 }  // namespace
 
 std::vector<size_t> Backend::conv_workspaces(std::span<const ConvUse> uses) {
   struct Bytes {
     const Backend& backend;
     size_t operator()(const ConvPassUse& use) const { return backend.conv_workspace(use.conv, use.pass); }
-    size_t operator()(const ConvStatisticsUse& use) const {
-      return backend.conv_statistics_workspace(use.conv, use.norm);
-    }
     size_t operator()(const FusedConvDesc& use) const { return backend.fused_conv_workspace(use); }
   };
   do_expect(uses);
@@ -58,36 +48,6 @@ void Backend::conv_forward(const ConvDesc& d, ConstTensorRef x, ConstTensorRef f
   expect(op, "y", y, d.y_shape(), d.dtype);
   expect_workspace(op, workspace, do_conv_workspace(d, ConvPass::forward));
   do_conv_forward(d, x, filter, y, workspace);
-}
-
-size_t Backend::conv_statistics_workspace(const ConvDesc& d, const BatchNormDesc& norm) const {
-  check_statistics("conv_statistics_workspace", d, norm);
-  return do_conv_statistics_workspace(d, norm).value_or(do_conv_workspace(d, ConvPass::forward));
-}
-
-void Backend::conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, ConstTensorRef x,
-                                      ConstTensorRef filter, TensorRef y, TensorRef saved, TensorRef running_mean,
-                                      TensorRef running_var, Workspace workspace) {
-  const char* op = "conv_forward_statistics";
-  check_statistics(op, d, norm);
-  const auto needed = do_conv_statistics_workspace(d, norm);
-  if (!needed) {
-    conv_forward(d, x, filter, y, workspace);
-    y.shape = norm.x_shape();
-    return batch_norm_statistics(norm, y, saved, running_mean, running_var);
-  }
-  const OpTimer timer(op, *this);
-  expect(op, "x", x, d.x_shape(), d.dtype);
-  expect_filter(op, "filter", filter, d, *this);
-  expect(op, "y", y, d.y_shape(), d.dtype);
-  expect_statistics(op, norm, saved, running_mean, running_var);
-  expect_workspace(op, workspace, *needed);
-  do_conv_forward_statistics(d, norm, x, filter, y, saved, running_mean, running_var, workspace);
-}
-
-void Backend::do_conv_forward_statistics(const ConvDesc&, const BatchNormDesc&, ConstTensorRef, ConstTensorRef,
-                                         TensorRef, TensorRef, TensorRef, TensorRef, Workspace) {
-  fail(ErrorKind::internal, "this backend has no convolution with statistics");
 }
 
 void Backend::conv_backward_data(const ConvDesc& d, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum accum,

@@ -78,16 +78,12 @@ struct NormGradients {
 using NormPair = std::array<NormOperands, 2>;
 using NormPairGradients = std::array<NormGradients, 2>;
 
-/// A convolution op that a plan will run: one pass, the forward pass with statistics, or the inference form.
+/// A convolution op that a plan will run: one pass, or the inference form.
 struct ConvPassUse {
   ConvDesc conv;
   ConvPass pass;
 };
-struct ConvStatisticsUse {
-  ConvDesc conv;
-  BatchNormDesc norm;
-};
-using ConvUse = std::variant<ConvPassUse, ConvStatisticsUse, FusedConvDesc>;
+using ConvUse = std::variant<ConvPassUse, FusedConvDesc>;
 
 /// Max pooling of x [n,h,w,c] with a square window.
 struct MaxPoolDesc {

@@ -53,14 +53,11 @@ class Plan {
   void widen_filter_gradients();
 
   void conv_forward(const ConvDesc&, Operand x, Operand filter, Operand y);
-  /// Running statistics are left alone when the plan runs with update_running = false.
-  void conv_forward_statistics(const ConvDesc&, const BatchNormDesc&, Operand x, Operand filter, Operand y,
-                               Operand saved, Operand running_mean, Operand running_var);
   void conv_backward_data(const ConvDesc&, Operand dy, Operand filter, Operand dx, Accum);
   void conv_backward_filter(const ConvDesc&, Operand x, Operand dy, Operand dfilter);
   void fused_conv(const FusedConvDesc&, Operand x, Operand packed, Operand bias, Operand residual, Operand y);
   void gemm(const GemmDesc&, Operand a, Operand b, Operand bias, Operand c);
-  /// As conv_forward_statistics.
+  /// Running statistics are left alone when the plan runs with update_running = false.
   void batch_norm_statistics(const BatchNormDesc&, Operand x, Operand saved, Operand running_mean, Operand running_var);
   void batch_norm_running(const BatchNormDesc&, Operand running_mean, Operand running_var, Operand saved);
   void batch_norm_apply(const BatchNormDesc&, Operand x, Operand saved, Operand gamma, Operand beta, Operand residual,

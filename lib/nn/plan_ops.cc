@@ -27,15 +27,6 @@ void Plan::conv_forward(const ConvDesc& d, Operand x, Operand filter, Operand y)
   ops_.push_back([=](const Frame& f) { f.backend.conv_forward(d, f(x), f(filter), f(y), f.workspace(scratch)); });
 }
 
-void Plan::conv_forward_statistics(const ConvDesc& d, const BatchNormDesc& norm, Operand x, Operand filter, Operand y,
-                                   Operand saved, Operand running_mean, Operand running_var) {
-  const Operand scratch = use({x, filter, y, saved, running_mean, running_var}, ConvStatisticsUse{d, norm});
-  ops_.push_back([=](const Frame& f) {
-    f.backend.conv_forward_statistics(d, norm, f(x), f(filter), f(y), f(saved), f.running(running_mean),
-                                      f.running(running_var), f.workspace(scratch));
-  });
-}
-
 void Plan::conv_backward_data(const ConvDesc& d, Operand dy, Operand filter, Operand dx, Accum accum) {
   const Operand scratch = use({dy, filter, dx}, ConvPassUse{d, ConvPass::backward_data});
   ops_.push_back(

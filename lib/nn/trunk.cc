@@ -18,16 +18,6 @@ void TrunkWriter::statistics(const BatchNormDesc& desc, const std::string& name,
     plan_.batch_norm_running(desc, mean, var, saved);
 }
 
-void TrunkWriter::convolution(const Unit& unit, Operand x) {
-  const Operand filter = plan_.filter(unit.names.conv + ".weight");
-  const Operand mean = plan_.parameter(unit.names.norm + ".running_mean");
-  const Operand var = plan_.parameter(unit.names.norm + ".running_var");
-  if (shape_.norm == NormMode::batch)
-    return plan_.conv_forward_statistics(unit.conv, unit.norm, x, filter, unit.y, unit.saved, mean, var);
-  plan_.conv_forward(unit.conv, x, filter, unit.y);
-  plan_.batch_norm_running(unit.norm, mean, var, unit.saved);
-}
-
 int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
   Unit unit;
   unit.names = spec;
@@ -37,7 +27,8 @@ int TrunkWriter::add_unit(const ConvNormSpec& spec, Operand x, int source) {
   unit.source = source;
   unit.y = plan_.slot(unit.conv.y_shape(), shape_.dtype);
   unit.saved = plan_.slot(unit.norm.saved_shape(), DType::f32);
-  convolution(unit, x);
+  plan_.conv_forward(unit.conv, x, plan_.filter(spec.conv + ".weight"), unit.y);
+  statistics(unit.norm, spec.norm, unit.y.as(unit.norm.x_shape()), unit.saved);
   units_.push_back(unit);
   return static_cast<int>(units_.size()) - 1;
 }

@@ -39,8 +39,6 @@ class TrunkWriter {
     bool paired = false;  ///< the downsampling path ends in the same op as the main one
   };
 
-  /// The unit's convolution of x, and its statistics.
-  void convolution(const Unit& unit, Operand x);
   /// A new unit with its convolution and statistics; `source` >= 0: x is that unit's activation.
   int add_unit(const ConvNormSpec& spec, Operand x, int source);
   void apply(const Unit& unit, Operand residual, Operand y, Operand signs = {});

@@ -9,7 +9,6 @@
 
 #include "support/backends.h"
 #include "support/op_run.h"
-#include "support/oracle_batch_norm.h"
 #include "support/oracle_conv.h"
 #include "support/problems.h"
 
@@ -168,37 +167,6 @@ TEST_P(Convolution, Forward) {
     const Workspace workspace = run.workspace([&] { return backend_->conv_workspace(d, ConvPass::forward); });
     run.run([&] { backend_->conv_forward(d, x, filter, y, workspace); });
     EXPECT_EQ(judge(run.result(y), c.sums(ConvPass::forward), d.dtype, conv_terms(d, ConvPass::forward) + 1, fill), "");
-  });
-}
-
-TEST_P(Convolution, ForwardWithStatistics) {
-  if (!backend_->on_device() && problems()[problem()].name.rfind("edge/", 0) != 0)
-    GTEST_SKIP() << "two ops that are tested by themselves";
-  each_case([&](const ConvDesc& d, Case& c, Fill fill) {
-    for (const int64_t groups : std::set<int64_t>{1, d.n}) {
-      const BatchNormDesc norm{
-          .rows = d.n * d.out_h() * d.out_w(), .channels = d.k, .groups = groups, .dtype = d.dtype, .momentum = 0.25};
-      if (norm.rows == groups) continue;
-      SCOPED_TRACE("groups " + std::to_string(groups));
-      OpRun run(*backend_);
-      const Values mean = filled({d.k}, DType::f32, Fill::uniform, 8), var = constant({d.k}, DType::f32, 0.5);
-      const auto x = run.input(c.x), filter = run.input(c.filter);
-      const auto y = run.output(d.y_shape(), d.dtype), saved = run.output(norm.saved_shape(), DType::f32);
-      const auto running_mean = run.in_out(mean), running_var = run.in_out(var);
-      const Workspace workspace = run.workspace([&] { return backend_->conv_statistics_workspace(d, norm); });
-      run.run([&] {
-        backend_->conv_forward_statistics(d, norm, x, filter, y, saved, running_mean, running_var, workspace);
-      });
-      Values stored{norm.x_shape(), d.dtype, run.result(y)};
-      EXPECT_EQ(judge(stored.v, c.sums(ConvPass::forward), d.dtype, conv_terms(d, ConvPass::forward) + 1, fill), "");
-      const BatchNormStatistics expected = oracle_batch_norm_statistics(norm, stored, mean, var);
-      // The statistics may be those of y before each element was rounded to bf16.
-      const Precision precision = d.dtype == DType::bf16 ? Precision{DType::f32, 1, DType::bf16}
-                                                         : Precision{DType::f32, norm.rows / groups + 4};
-      EXPECT_EQ(compare(run.result(saved), expected.saved, precision), "");
-      EXPECT_EQ(compare(run.result(running_mean), expected.running_mean, precision), "");
-      EXPECT_EQ(compare(run.result(running_var), expected.running_var, precision), "");
-    }
   });
 }
 

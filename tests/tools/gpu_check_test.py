@@ -289,12 +289,12 @@ class Benchmarks(unittest.TestCase):
         with tempfile.TemporaryDirectory() as name:
             folder, rows = pathlib.Path(name), []
 
-            def run(name, words, limit, environment):
+            def run(name, words, limit):
                 figures = {"benchmarks": [{"name": "training_step/bf16/256/32/min_time:6.000/real_time", "real_time": 0.018, "time_unit": "s"}]}
                 pathlib.Path(next(w for w in words if str(w).startswith("--benchmark_out=")).split("=")[1]).write_text(json.dumps(figures))
                 return session.Ended("exit", 0, output, 1)
 
-            clock = types.SimpleNamespace(state=folder, environment={}, run=run,
+            clock = types.SimpleNamespace(state=folder, run=run,
                                           row=lambda name, result, state="ok", **figures: rows.append((name, result[:12], state)))
             figures = speed.benchmark(clock, "bench", "training_step/bf16", 60, flags=["--more"])
         self.assertEqual(list(figures), ["training_step/bf16/256/32"])

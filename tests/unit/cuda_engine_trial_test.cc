@@ -12,7 +12,6 @@
 #include "cuda/conv_planner.h"
 #include "cuda/elementwise.h"
 #include "cuda/engine_trial.h"
-#include "cuda/statistics_choice.h"
 #include "math/bfloat16.h"
 
 namespace dcl::cuda {
@@ -164,52 +163,6 @@ TEST_F(EngineTrial, AnEngineThatWritesBeforeItHasReadTheResidualIsNotTaken) {
   });
   EXPECT_EQ(fastest(fused, {engine("careful", fused, milliseconds(40)), hasty}), 0);
   EXPECT_NE(report_.failure.find("engine hasty of cuDNN gives wrong results"), report_.failure.npos) << report_.failure;
-}
-
-TEST_F(EngineTrial, AnEngineWhoseSumsAreNotThoseOfItsResultIsNotTaken) {
-  const ConvPattern pattern = statistics_pattern_of(conv(), 2, F32Math::exact);
-  for (const int which : {0, 1}) {
-    const Engine careless = engine("careless", [&, which](const ConvOperands& o, void* workspace) {
-      planner_.find(pattern)->run(o, workspace);
-      fill(context_, {(which == 0 ? o.sum : o.square_sum) + 7, {1}, DType::f32}, 3.5f);
-    });
-    EXPECT_EQ(fastest(pattern, {engine("careful", pattern, milliseconds(40)), careless}), 0);
-    EXPECT_NE(report_.failure.find("engine careless of cuDNN gives wrong results"), report_.failure.npos)
-        << report_.failure;
-  }
-  int runs = 0;
-  const Engine varying = engine("varying", [&](const ConvOperands& o, void* workspace) {
-    planner_.find(pattern)->run(o, workspace);
-    float sum;
-    copy_to_host(&sum, o.sum, sizeof sum, context_.stream());
-    fill(context_, {o.sum, {1}, DType::f32}, sum * (1 + static_cast<float>(++runs) * 0x1p-20f));
-  });
-  EXPECT_EQ(fastest(pattern, {engine("careful", pattern, milliseconds(40)), varying}), 0);
-  EXPECT_NE(report_.failure.find("other bits every time"), report_.failure.npos) << report_.failure;
-}
-
-/// The convolution takes its own statistics where that is faster, repeatable, and what batch norm would find.
-TEST_F(EngineTrial, StatisticsAreTakenByTheConvolutionWhereThatPays) {
-  const ConvPattern pattern = statistics_pattern_of(conv(), 2, F32Math::exact);
-  const auto pays = [&](const Engine& fused, milliseconds separate) {
-    return statistics_pay(context_, conv(), 2, *fused.plan, *engine("separate", forward_, separate).plan);
-  };
-  EXPECT_EQ(pays(engine("fused", pattern, milliseconds(0)), milliseconds(200)), true);
-  EXPECT_EQ(pays(engine("fused", pattern, milliseconds(50)), milliseconds(0)), false);
-  const auto with_sum = [&](std::function<float(float)> change) {
-    return engine("fused", [this, pattern, change](const ConvOperands& o, void* workspace) {
-      planner_.find(pattern)->run(o, workspace);
-      float sum;
-      copy_to_host(&sum, o.sum, sizeof sum, context_.stream());
-      fill(context_, {o.sum, {1}, DType::f32}, change(sum));
-    });
-  };
-  EXPECT_EQ(pays(with_sum([](float sum) { return sum; }), milliseconds(200)), true);
-  EXPECT_EQ(pays(with_sum([](float sum) { return sum + 100; }), milliseconds(200)), false);
-  int runs = 0;
-  EXPECT_EQ(
-      pays(with_sum([&](float sum) { return sum * (1 + static_cast<float>(++runs) * 0x1p-18f); }), milliseconds(200)),
-      false);
 }
 
 /// So that it is not remembered as if it had been tried.

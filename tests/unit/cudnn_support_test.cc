@@ -195,7 +195,7 @@ TEST_F(CudnnSupport, PlansMadeTogetherAreThoseMadeAlone) {
   const std::vector<ConvDesc> all = network_convolutions(DType::bf16);
   for (size_t i = 1; i <= 8; ++i) {
     // The last two compile, and end as nothing without a device to load them.
-    const ConvPattern pattern = i > 6 ? statistics_pattern_of(all.at(i), 2, F32Math::exact)
+    const ConvPattern pattern = i > 6 ? pattern_of(FusedConvDesc{all.at(i), true, true}, F32Math::exact)
                                       : pattern_of(all.at(i), ConvPass(i % 3), Accum::overwrite, F32Math::exact);
     const auto graph = std::make_shared<const OperationGraph>(graph_of(pattern));
     asked.push_back({graph, builder.start_candidates(graph, false)});
@@ -217,7 +217,8 @@ TEST_F(CudnnSupport, PlansMadeTogetherAreThoseMadeAlone) {
 
 /// Nobody waits for what was not begun.
 TEST_F(CudnnSupport, APlanBuilderEndsWithPlansWaiting) {
-  const ConvPattern pattern = statistics_pattern_of(network_convolutions(DType::bf16).at(1), 2, F32Math::exact);
+  const ConvPattern pattern =
+      pattern_of(FusedConvDesc{network_convolutions(DType::bf16).at(1), true, true}, F32Math::exact);
   const auto graph = std::make_shared<const OperationGraph>(graph_of(pattern));
   std::vector<std::shared_future<PlanBuilder::Plan>> plans;
   {
@@ -243,8 +244,7 @@ TEST_F(CudnnSupport, FusedPatternsCompile) {
   ConvDesc d{
       .n = kBatch, .h = 8, .w = 8, .c = 256, .k = 256, .r = 3, .s = 3, .stride = 1, .pad = 1, .dtype = DType::bf16};
   std::vector<ConvPattern> fused = {pattern_of(FusedConvDesc{d, true, true}, F32Math::exact),
-                                    pattern_of(FusedConvDesc{d, true, false}, F32Math::exact),
-                                    statistics_pattern_of(d, 2, F32Math::exact)};
+                                    pattern_of(FusedConvDesc{d, true, false}, F32Math::exact)};
   for (const ConvPattern& pattern : fused) {
     SCOPED_TRACE(key_text(pattern));
     const auto graph = std::make_shared<OperationGraph>(graph_of(pattern));

@@ -5,7 +5,6 @@
 
 #include "cuda/conv_reference.h"
 #include "cuda/elementwise.h"
-#include "cuda/emulation/channel_sums.h"
 
 namespace dcl::cuda {
 namespace {
@@ -29,9 +28,7 @@ class ReferencePlan final : public ConvPlan {
 
   void run(const ConvOperands& o, void* workspace) override {
     require_alignment(workspace, 256, "workspace");
-    for (const void* operand : {o.x, o.filter, o.y, o.bias, o.residual, static_cast<const void*>(o.sum),
-                                static_cast<const void*>(o.square_sum)})
-      require_alignment(operand, 16, "operand");
+    for (const void* operand : {o.x, o.filter, o.y, o.bias, o.residual}) require_alignment(operand, 16, "operand");
     fill(context_, {workspace, {kWorkspace / sizeof(float)}, DType::f32}, 1.0f);
     const ConvDesc& d = pattern_.conv;
     const Shape filter = d.filter_shape();
@@ -43,10 +40,6 @@ class ReferencePlan final : public ConvPlan {
     const TensorRef x{const_cast<void*>(o.x), d.x_shape(), d.dtype}, y{const_cast<void*>(o.y), d.y_shape(), d.dtype};
     switch (pattern_.pass) {
       case ConvPass::forward:
-        if (pattern_.statistics_groups > 0) {
-          reference::conv_forward(context_, d, x, wide, y);
-          return channel_sums(context_, y, o.sum, o.square_sum);
-        }
         if (!pattern_.bias) return reference::conv_forward(context_, d, x, wide, y);
         return reference::fused_conv(context_, {d, pattern_.relu, pattern_.residual}, x, wide,
                                      {o.bias, {d.k}, DType::f32},

@@ -51,23 +51,21 @@ def ceilings(session):
     return fused
 
 
-def benchmark(session, program, pattern, limit, note="", environment=None, flags=()):
+def benchmark(session, program, pattern, limit, flags=()):
     """Rows of a Google Benchmark program; its figures by name."""
     file = session.state / "benchmark.json"
     file.unlink(missing_ok=True)
-    ended = session.run(f"{program} {note}", [HOME / "build/bench" / program, f"--benchmark_filter={pattern}",
-                                              f"--benchmark_out={file}", "--benchmark_out_format=json", *flags], limit,
-                        {**session.environment, **(environment or {})})
+    words = [HOME / "build/bench" / program, f"--benchmark_filter={pattern}", f"--benchmark_out={file}", "--benchmark_out_format=json", *flags]
+    ended = session.run(f"{program} {pattern}", words, limit)
     runs = (json_of(file) or {}).get("benchmarks", [])
     for words, (what, state) in SAID.items():
         if lines := [line for line in ended.output.splitlines() if words in line]:
             session.row(f"{program} {pattern}: {what}", f"{len(lines)}, such as: {lines[0]}", state, lines=lines)
     if not runs or not ended.ok:
-        session.say(f"{program}{note and ', ' + note}", ended)
+        session.say(program, ended)
     figures = {}
     for run in runs:
         name = run["name"].split("/min_time")[0].removesuffix("/real_time").removesuffix("/manual_time")
-        name += note and f", {note}"
         if "error_message" in run:
             session.row(name, run["error_message"], "failed")
             continue
@@ -80,7 +78,7 @@ def benchmark(session, program, pattern, limit, note="", environment=None, flags
     return figures
 
 
-def whole_step(session, name, flags, environment=None, parts=1):
+def whole_step(session, name, flags, parts=1):
     """Seconds of a step of dcl-pretrain, views drawn from resident images on the way; the first third is left out.
     parts: the batch is that many times as large, and goes through the network in parts of the usual size."""
     small = not session.cuda
@@ -91,7 +89,7 @@ def whole_step(session, name, flags, environment=None, parts=1):
     words = [app("dcl-pretrain"), "--device", session.device, "--dtype", "bf16", "--dataset", "shapes", "--shapes_size", 96,
              "--shapes_count", max(batch, 24 if small else 2048), "--arch", "resnet18" if small else "resnet50",
              "--batch_size", batch, "--micro_batch_size", part, "--epochs", 100, "--max_steps", steps, "--checkpoint_every", 100000, "--no-knn", "--run_dir", run, *flags]
-    ended = session.run(name, words, 90, {**session.environment, **(environment or {})})
+    ended = session.run(name, words, 90)
     if not ended.ok:
         session.say(name, ended)
         return None
@@ -123,8 +121,6 @@ def ours(session):
     for pattern in ("embed/bf16", "embed/f32") if session.cuda else (embed,):
         benchmark(session, "gpu_network_bench", pattern, 60)
     whole_step(session, "bf16 step with augmentation, op by op", ["--no-graph"])
-    benchmark(session, "gpu_network_bench", step_names, 60, "statistics in epilogues where that pays", {"DCL_CUDNN_STATISTICS": "on"})
-    whole_step(session, "bf16 step with augmentation, statistics in epilogues where that pays", [], {"DCL_CUDNN_STATISTICS": "on"})
     whole_step(session, "a batch sixteen times as large, in parts", [], parts=16 if session.cuda else 2)
     for dtype in ("bf16", "f32"):
         convolutions(session, dtype)

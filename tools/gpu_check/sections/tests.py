@@ -40,7 +40,7 @@ class Program:
         suite = path.parent.name
         self.name = f"{suite} {path.name.removesuffix(f'_{suite}_test')}{which}"
         # Engines that were timed beside other tests must not be those that benchmarks take.
-        self.environment = {**session.environment, "DCL_PLAN_CACHE": str(session.state / "plans-of-tests"), "DCL_CUDNN_STATISTICS": "on"}
+        self.environment = {**session.environment, "DCL_PLAN_CACHE": str(session.state / "plans-of-tests")}
         self.shards = min(WORKERS, len(session.cores)) if path.name == CONVOLUTION else 1
         self.filter = "--gtest_filter=" + pattern.format(session.device)
         self.ended, self.left = [], self.shards
