@@ -24,6 +24,10 @@ while [ "$1" != --run_dir ]; do shift; done
 mkdir -p "$2/checkpoints"
 [ -e "$2/checkpoints/latest" ] || touch -d '1 hour ago' "$2/checkpoints/latest"
 TEXT
+cat >"$work/build/apps/dcl-inspect" <<'TEXT'
+#!/bin/sh
+echo "{\"path\":\"$1\",\"metadata\":{\"dcl.epoch\":\"$(cat "$ANSWERS/epochs")\",\"dcl.step\":\"9\"}}"
+TEXT
 # The accuracy is 10 times the seed above what the test asks for.
 cat >"$work/build/apps/evaluation" <<'TEXT'
 #!/bin/sh
@@ -50,6 +54,7 @@ calls() { grep -c -- "$1" "$CALLS"; }
 
 mkdir "$work/stl10"
 cd "$work"
+echo 3 >"$ANSWERS/epochs"
 set -- --data stl10 --out "$work/out" --seeds 0,2 --epochs 3 --device cuda
 run "$@"
 check "all goes well" same $? 0
@@ -68,6 +73,16 @@ check "again, with = between names and values, goes well" same $? 0
 check "training is asked to go on" same "$(calls '^dcl-pretrain')" 6
 check "nothing is evaluated again" same "$(calls '^dcl-linear\|^dcl-knn')" 0
 
+run "$@" --linear_epochs 7
+check "what another command gives is evaluated again" same "$(calls '^dcl-linear.*--epochs 7')/$(calls '^dcl-knn')" 12/0
+echo 5 >"$ANSWERS/epochs"
+run "$@"
+check "an encoder of more epochs is an error" same $? 2
+check "which names both" grep -q "out/biased-seed0 is trained for 5 epochs, not for 3: give --epochs 5" "$work/stderr"
+echo 3 >"$ANSWERS/epochs"
+run "$@"
+
+: >"$CALLS"
 touch "$work/out/biased-seed0/checkpoints/latest" -d '1 hour'
 run "$@"
 check "a newer encoder is evaluated again" same "$(calls '^dcl-linear\|^dcl-knn')" 3
@@ -77,7 +92,7 @@ run "$@"
 check "an interruption is told" same $? 75
 rm "$ANSWERS/interrupt"
 touch "$ANSWERS/fail"
-run --data "$work/stl10" --out "$work/other"
+run --data "$work/stl10" --out "$work/other" --epochs 3
 check "a failure is told" same $? 7
 check "it leaves no result" sh -c "! ls '$work'/other/*/*.json 2>/dev/null"
 rm "$ANSWERS/fail"
@@ -93,12 +108,11 @@ check "which names the file" grep -q "biased-seed0/knn.json has no knn_top1" "$w
 #   numpy.mean(d), numpy.std(d, ddof=1), scipy.stats.ttest_1samp(d, 0).confidence_interval(0.95)
 #   1.54000 0.56560 (0.13498, 2.94502)
 plant() { # objective, seed, top1 under both protocols, knn_top1
-  mkdir -p "$work/planted/$1-seed$2/checkpoints"
-  touch -d '1 hour ago' "$work/planted/$1-seed$2/checkpoints/latest"
   echo "{\"top1\":$3,\"top5\":99.0}" >"$work/planted/$1-seed$2/linear-batch.json"
   echo "{\"top1\":$4,\"top5\":99.0}" >"$work/planted/$1-seed$2/linear-frozen.json"
   echo "{\"knn_top1\":$5,\"knn_top5\":99.0}" >"$work/planted/$1-seed$2/knn.json"
 }
+run --data stl10 --out "$work/planted" --seeds 0,1,2 --epochs 3
 plant biased 0 78.21 70.10 66.5
 plant biased 1 79.05 71.45 67.25
 plant biased 2 78.63 70.02 65.875
@@ -110,7 +124,7 @@ plant tau+0.1 1 79.94 70.87 67.5
 plant tau+0.1 2 80.55 69.91 67.0
 differences() { # seeds, then what the rows of tau+0.05 and tau+0.1 have to be
   : >"$CALLS"
-  run --data stl10 --out "$work/planted" --seeds "$1"
+  run --data stl10 --out "$work/planted" --seeds "$1" --epochs 3
   check "planted results of seeds $1 are taken" same "$? $(calls '^dcl-linear\|^dcl-knn')" "0 0"
   after=$(sed -n '/^| difference to biased |/,$p' "$work/planted/results.md")
   check "differences of seeds $1, tau+0.05" same "$(echo "$after" | sed -n 3p)" "| tau+0.05 | $2 |"
@@ -143,6 +157,7 @@ for wrong in "--seeds 1,x" "--seeds 0,1,0" "--seeds" "--data"; do
   check "usage: $wrong" same $? 2
 done
 : >"$CALLS"
+echo 8 >"$ANSWERS/epochs"
 run --try --out "$work/try"
 check "--try goes well" same $? 0
 check "--try needs no data" same "$(calls 'dataset shapes')" 12
