@@ -2,6 +2,7 @@
 
 usage: augment.py [BUILD_DIR]        (default: build; needs torch, torchvision, Pillow, opencv-python, numpy)
 """
+
 import json
 import subprocess
 import sys
@@ -29,15 +30,17 @@ class GaussianBlur:
 
 
 def published_transform():
-    return transforms.Compose([
-        transforms.RandomResizedCrop(32),
-        transforms.RandomHorizontalFlip(p=0.5),
-        transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
-        transforms.RandomGrayscale(p=0.2),
-        GaussianBlur(kernel_size=int(0.1 * 32)),
-        transforms.ToTensor(),
-        transforms.Normalize([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
-    ])
+    return transforms.Compose(
+        [
+            transforms.RandomResizedCrop(32),
+            transforms.RandomHorizontalFlip(p=0.5),
+            transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+            transforms.RandomGrayscale(p=0.2),
+            GaussianBlur(kernel_size=int(0.1 * 32)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
+        ]
+    )
 
 
 def make_images(count, extent):
@@ -59,8 +62,12 @@ def peer_rate(images, seconds):
 
 
 def our_rate(build, seconds):
-    command = [f"{build}/bench/augment_bench", "--benchmark_filter=training_views/published_96$",
-               f"--benchmark_min_time={seconds}", "--benchmark_format=json"]
+    command = [
+        f"{build}/bench/augment_bench",
+        "--benchmark_filter=training_views/published_96$",
+        f"--benchmark_min_time={seconds}",
+        "--benchmark_format=json",
+    ]
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return result["benchmarks"][0]["items_per_second"]
 
@@ -73,8 +80,10 @@ def main():
     # Alternating, so that both see the machine in the same state.
     rounds = [(peer_rate(images, 2), our_rate(build, 1)) for _ in range(3)]
     peer, ours = (sorted(rates)[1] for rates in zip(*rounds))
-    print(f"96x96 -> 32x32 views/s on one core: torchvision {peer:,.0f} ({1e6 / peer:.1f} us), "
-          f"dcl {ours:,.0f} ({1e6 / ours:.1f} us), ratio {ours / peer:.1f}")
+    print(
+        f"96x96 -> 32x32 views/s on one core: torchvision {peer:,.0f} ({1e6 / peer:.1f} us), "
+        f"dcl {ours:,.0f} ({1e6 / ours:.1f} us), ratio {ours / peer:.1f}"
+    )
 
 
 if __name__ == "__main__":

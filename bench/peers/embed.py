@@ -5,6 +5,7 @@ Weights are random, batch norm is in evaluation mode. bf16: autocast (PyTorch), 
 ONNX Runtime has none on the CPU. Prints one JSON object: images per second of the fastest run, and the seconds from the
 start of the process to the first embedding (the model file of ONNX Runtime and OpenVINO is made beforehand).
 """
+
 import argparse
 import json
 import os
@@ -25,8 +26,9 @@ def network():
 def export(path, batch, size):
     import torch
 
-    torch.onnx.export(network(), torch.rand(batch, 3, size, size), path, input_names=["x"], output_names=["h"],
-                      dynamo=False)
+    torch.onnx.export(
+        network(), torch.rand(batch, 3, size, size), path, input_names=["x"], output_names=["h"], dynamo=False
+    )
 
 
 def torch_runner(args):
@@ -62,8 +64,11 @@ def openvino_runner(args, path):
     import openvino
 
     core = openvino.Core()
-    config = {"INFERENCE_NUM_THREADS": args.threads, "INFERENCE_PRECISION_HINT": args.dtype,
-              "PERFORMANCE_HINT": "LATENCY"}
+    config = {
+        "INFERENCE_NUM_THREADS": args.threads,
+        "INFERENCE_PRECISION_HINT": args.dtype,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
     compiled = core.compile_model(core.read_model(path), "CPU", config)
     request = compiled.create_infer_request()
     x = numpy.random.rand(args.batch, 3, args.size, args.size).astype(numpy.float32)
@@ -87,17 +92,39 @@ def main():
         return
     born = BORN
     if args.peer in ("ort", "openvino") and not os.path.exists(path):
-        subprocess.run([sys.executable, __file__, "--export_only", "--onnx", path, "--batch", str(args.batch), "--size",
-                        str(args.size)], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                __file__,
+                "--export_only",
+                "--onnx",
+                path,
+                "--batch",
+                str(args.batch),
+                "--size",
+                str(args.size),
+            ],
+            check=True,
+        )
         born = time.time()
     embed = {"torch": torch_runner, "compile": torch_runner}.get(args.peer)
     embed = embed(args) if embed else {"ort": ort_runner, "openvino": openvino_runner}[args.peer](args, path)
     embed()
     first = time.time() - born
     best = best_time(embed)
-    print(json.dumps({"peer": args.peer, "dtype": args.dtype, "batch": args.batch, "size": args.size,
-                      "images_per_second": round(args.batch / best, 2), "milliseconds": round(best * 1e3, 2),
-                      "seconds_to_first": round(first, 3)}))
+    print(
+        json.dumps(
+            {
+                "peer": args.peer,
+                "dtype": args.dtype,
+                "batch": args.batch,
+                "size": args.size,
+                "images_per_second": round(args.batch / best, 2),
+                "milliseconds": round(best * 1e3, 2),
+                "seconds_to_first": round(first, 3),
+            }
+        )
+    )
 
 
 def best_time(run, seconds=2, least=5):

@@ -4,6 +4,7 @@ Both draw 32x32 views of 96x96 images as the published code: crop, flip, colour 
 GPU every image has parameters of its own; resampling is bilinear without antialiasing and the order of the jitter's parts
 is the same for a batch, which is less work than the exact transforms.
 """
+
 import os
 
 import torch
@@ -22,6 +23,7 @@ class Views(torch.utils.data.IterableDataset):
 
     def __iter__(self):
         from augment import make_images, published_transform
+
         torch.set_num_threads(1)
         images, transform = make_images(self.batch, EXTENT), published_transform()
         while True:
@@ -31,8 +33,9 @@ class Views(torch.utils.data.IterableDataset):
 def torchvision_batches(batch, device):
     """Batches of views, and how many of them are made ahead."""
     workers, ahead = len(os.sched_getaffinity(0)), 2
-    loader = torch.utils.data.DataLoader(Views(batch), batch_size=None, num_workers=workers,
-                                         pin_memory=device.type == "cuda", prefetch_factor=ahead)
+    loader = torch.utils.data.DataLoader(
+        Views(batch), batch_size=None, num_workers=workers, pin_memory=device.type == "cuda", prefetch_factor=ahead
+    )
     return (views.to(device, non_blocking=True) for views in loader), workers * ahead
 
 

@@ -3,6 +3,7 @@
 usage: gpu_ceilings.py [--device cuda] [--mib 4096] [--extent 8192]
 Prints one JSON object: bytes per second of a copy on the device (read and written), FLOP/s of a product of random matrices.
 """
+
 import argparse
 import json
 import statistics
@@ -34,7 +35,7 @@ def product_rate(extent, dtype, tf32, device):
     torch.backends.cuda.matmul.allow_tf32 = tf32
     a, b = (torch.randn(extent, extent, device=device, dtype=dtype) for _ in range(2))
     c = torch.empty(extent, extent, device=device, dtype=dtype)
-    return 2 * extent ** 3 / median_seconds(lambda: torch.matmul(a, b, out=c), device.type == "cuda")
+    return 2 * extent**3 / median_seconds(lambda: torch.matmul(a, b, out=c), device.type == "cuda")
 
 
 def copy_rate(mib, device):
@@ -50,11 +51,18 @@ def main():
     parser.add_argument("--extent", type=int, default=8192)
     args = parser.parse_args()
     device = torch.device(args.device)
-    print(json.dumps({
-        "peer": "PyTorch " + torch.__version__, "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
-        "bytes_per_second": copy_rate(args.mib, device), "extent": args.extent,
-        "bf16_flops": product_rate(args.extent, torch.bfloat16, False, device),
-        "tf32_flops": product_rate(args.extent, torch.float32, True, device)}))
+    print(
+        json.dumps(
+            {
+                "peer": "PyTorch " + torch.__version__,
+                "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
+                "bytes_per_second": copy_rate(args.mib, device),
+                "extent": args.extent,
+                "bf16_flops": product_rate(args.extent, torch.bfloat16, False, device),
+                "tf32_flops": product_rate(args.extent, torch.float32, True, device),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

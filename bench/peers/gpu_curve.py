@@ -7,6 +7,7 @@ history in FILE.json).
 Prints one JSON object per epoch, those of earlier calls first. The network and its step are gpu_train_step.py's; views are
 drawn by torchvision, Pillow and OpenCV in one process per core, or on the device (gpu_augment.py).
 """
+
 import argparse
 import json
 import multiprocessing
@@ -32,7 +33,7 @@ def read_folder(folder, most):
     """(images [N, H, W, 3] u8, labels): classes by name, `most` of each unless 0."""
     files, labels = [], []
     for label, name in enumerate(sorted(p.name for p in folder.iterdir() if p.is_dir())):
-        found = sorted((folder / name).iterdir())[:most or None]
+        found = sorted((folder / name).iterdir())[: most or None]
         files += found
         labels += [label] * len(found)
     with multiprocessing.Pool(len(os.sched_getaffinity(0))) as pool:
@@ -52,7 +53,7 @@ class Epochs:
     def __iter__(self):
         order = torch.randperm(self.images, generator=torch.Generator().manual_seed(1000 * self.seed + self.epoch))
         self.epoch += 1
-        yield from order[:len(self) * self.batch].view(-1, self.batch).tolist()
+        yield from order[: len(self) * self.batch].view(-1, self.batch).tolist()
 
 
 class Views(torch.utils.data.Dataset):
@@ -60,6 +61,7 @@ class Views(torch.utils.data.Dataset):
 
     def __init__(self, images):
         from augment import published_transform
+
         self.images, self.transform = images, published_transform()
 
     def __getitem__(self, batch):
@@ -78,9 +80,16 @@ def batches_of(args, images, epochs, device):
         resident = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
         draw = torch.compile(augment) if device.type == "cuda" else augment
         return lambda: (draw(resident[torch.tensor(batch, device=device).repeat(2)]) for batch in epochs)
-    loader = torch.utils.data.DataLoader(Views(images), batch_size=None, sampler=epochs, worker_init_fn=start_worker,
-                                         num_workers=len(os.sched_getaffinity(0)), persistent_workers=True,
-                                         pin_memory=device.type == "cuda", prefetch_factor=4)
+    loader = torch.utils.data.DataLoader(
+        Views(images),
+        batch_size=None,
+        sampler=epochs,
+        worker_init_fn=start_worker,
+        num_workers=len(os.sched_getaffinity(0)),
+        persistent_workers=True,
+        pin_memory=device.type == "cuda",
+        prefetch_factor=4,
+    )
     return lambda: iter(loader)
 
 
@@ -111,7 +120,7 @@ def features(step, images, chunk=1000):
     mean, std = (torch.tensor(v, device=step.device).view(1, 3, 1, 1) for v in (MEAN, STD))
     out = []
     for first in range(0, len(images), chunk):
-        x = torch.from_numpy(images[first:first + chunk]).to(step.device).permute(0, 3, 1, 2).float() / 255
+        x = torch.from_numpy(images[first : first + chunk]).to(step.device).permute(0, 3, 1, 2).float() / 255
         x = ((x - mean) / std).to(memory_format=torch.channels_last)
         with torch.autocast(step.device.type, dtype=step.half, enabled=step.half is not None):
             out.append(F.normalize(torch.flatten(step.model.f(x), 1).float(), dim=-1))
@@ -125,17 +134,22 @@ def knn_top1(step, train, test, k=200, temperature=0.5):
     bank, labels = features(step, train[0]), train[1].to(step.device)
     classes, right = int(labels.max()) + 1, 0
     for first in range(0, len(test[0]), 1000):
-        weights, index = (features(step, test[0][first:first + 1000]) @ bank.t()).topk(min(k, len(bank)), dim=-1)
+        weights, index = (features(step, test[0][first : first + 1000]) @ bank.t()).topk(min(k, len(bank)), dim=-1)
         scores = torch.zeros(len(index), classes, device=step.device)
         scores.scatter_add_(1, labels[index], (weights / temperature).exp())
-        right += (scores.argmax(-1).cpu() == test[1][first:first + 1000]).sum().item()
+        right += (scores.argmax(-1).cpu() == test[1][first : first + 1000]).sum().item()
     step.model.train()
     return 100 * right / len(test[0])
 
 
 def save(file, step, history):
-    for path, content in ((f"{file}.model.pth", step.model.state_dict()),
-                          (file, {"model": step.model.state_dict(), "optimizer": step.optimizer.state_dict()["state"], "history": history})):
+    for path, content in (
+        (f"{file}.model.pth", step.model.state_dict()),
+        (
+            file,
+            {"model": step.model.state_dict(), "optimizer": step.optimizer.state_dict()["state"], "history": history},
+        ),
+    ):
         torch.save(content, f"{path}.new")
         os.replace(f"{path}.new", path)
     with open(f"{file}.json.new", "w") as out:
@@ -149,13 +163,17 @@ def load(file, step):
         return []
     saved = torch.load(file, map_location=step.device, weights_only=True)
     step.model.load_state_dict(saved["model"])
-    step.optimizer.load_state_dict({"state": saved["optimizer"], "param_groups": step.optimizer.state_dict()["param_groups"]})
+    step.optimizer.load_state_dict(
+        {"state": saved["optimizer"], "param_groups": step.optimizer.state_dict()["param_groups"]}
+    )
     return saved["history"]
 
 
 def train(args):
-    train_set, test_set = (read_folder(pathlib.Path(args.data) / split, most)
-                           for split, most in (("train", args.max_per_class), ("test", args.test_max_per_class)))
+    train_set, test_set = (
+        read_folder(pathlib.Path(args.data) / split, most)
+        for split, most in (("train", args.max_per_class), ("test", args.test_max_per_class))
+    )
     step = TrainingStep(args)
     history = load(args.state, step)
     for line in history:
@@ -172,8 +190,14 @@ def train(args):
             step.views.copy_(views, non_blocking=True)
             step.run()
             total += step.loss
-        line = {"curve": "PyTorch", "epoch": epoch, "mean_loss": round(total.item() / len(epochs), 4),
-                "seconds": round(time.perf_counter() - begin, 2), "augment": args.augment, "dtype": args.dtype}
+        line = {
+            "curve": "PyTorch",
+            "epoch": epoch,
+            "mean_loss": round(total.item() / len(epochs), 4),
+            "seconds": round(time.perf_counter() - begin, 2),
+            "augment": args.augment,
+            "dtype": args.dtype,
+        }
         if epoch % args.test_every == 0:
             line["knn_top1"] = round(knn_top1(step, train_set, test_set), 2)
         line["seconds_with_test"] = round(time.perf_counter() - begin, 2)
@@ -190,7 +214,9 @@ def main():
     parser.add_argument("--test_every", type=int, default=5)
     parser.add_argument("--augment", choices=["torchvision", "gpu"], default="torchvision")
     parser.add_argument("--mode", choices=["graph", "eager"], default="graph")
-    parser.add_argument("--forwards", choices=["two", "one"], default="one", help="passes over the two views; the same batch norm")
+    parser.add_argument(
+        "--forwards", choices=["two", "one"], default="one", help="passes over the two views; the same batch norm"
+    )
     parser.add_argument("--dtype", choices=["bf16", "fp16", "tf32", "f32"], default="bf16")
     parser.add_argument("--tau_plus", type=float, default=0.1)
     parser.add_argument("--batch", type=int, default=256)

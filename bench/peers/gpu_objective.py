@@ -5,6 +5,7 @@ usage: gpu_objective.py [BUILD_DIR] [--batch 256,1024,4096,16384,32768] [--devic
 Prints one JSON object per batch and formulation: median milliseconds (as a CUDA graph where it can be recorded), MiB
 beyond the embeddings.
 """
+
 import argparse
 import json
 import os
@@ -36,9 +37,12 @@ def row_sums(rows, out, first):
 
 def chunked(a, b):
     out = torch.cat([a, b])
-    neg = torch.cat([checkpoint(row_sums, out[i:i + CHUNK], out, i, use_reentrant=False,
-                                preserve_rng_state=False)
-                     for i in range(0, out.shape[0], CHUNK)])
+    neg = torch.cat(
+        [
+            checkpoint(row_sums, out[i : i + CHUNK], out, i, use_reentrant=False, preserve_rng_state=False)
+            for i in range(0, out.shape[0], CHUNK)
+        ]
+    )
     pos = torch.exp((a * b).sum(-1) / TEMPERATURE).repeat(2)
     count = out.shape[0] - 2
     estimate = torch.clamp((-TAU_PLUS * count * pos + neg) / (1 - TAU_PLUS), min=count * torch.e ** (-1 / TEMPERATURE))
@@ -46,7 +50,7 @@ def chunked(a, b):
 
 
 TOGETHER = 16  # runs that a GPU is waited for after, as objective_bench does
-ENOUGH = 1.5   # seconds to measure for, where one run takes long
+ENOUGH = 1.5  # seconds to measure for, where one run takes long
 
 
 def repeats_of(seconds, wanted):
@@ -104,15 +108,23 @@ def peer(loss, batch, device, repeats):
     if cuda:
         try:
             seconds = replay_seconds(run, max(1, repeats // 4), statistics.median(times))
-            figures |= {"eager_milliseconds": figures["milliseconds"], "milliseconds": round(1e3 * seconds, 4), "mode": "graph"}
+            figures |= {
+                "eager_milliseconds": figures["milliseconds"],
+                "milliseconds": round(1e3 * seconds, 4),
+                "mode": "graph",
+            }
         except RuntimeError as error:  # what cannot be recorded is as fast as it is
             figures["not_recorded"] = str(error).strip().splitlines()[0][:120]
     return figures
 
 
 def ours(build, batch, device):
-    command = [f"{build}/bench/objective_bench", f"--benchmark_filter=^objective/debiased/{batch}/{DIM}/",
-               "--benchmark_min_time=0.2", "--benchmark_format=json"]
+    command = [
+        f"{build}/bench/objective_bench",
+        f"--benchmark_filter=^objective/debiased/{batch}/{DIM}/",
+        "--benchmark_min_time=0.2",
+        "--benchmark_format=json",
+    ]
     environment = {**os.environ, "DCL_BENCH_DEVICE": "cuda" if device.type == "cuda" else "eigen"}
     if libraries := os.environ.get("DCL_LIBRARY_PATH"):  # of tools/gpu-check
         environment["LD_LIBRARY_PATH"] = libraries
@@ -132,8 +144,11 @@ def main():
     device = torch.device(args.device)
     formulations = {"published": published, "chunked": chunked}
     if device.type == "cuda":
-        formulations |= {"chunked tf32": chunked, "published compiled": torch.compile(published),
-                         "chunked compiled": torch.compile(chunked)}
+        formulations |= {
+            "chunked tf32": chunked,
+            "published compiled": torch.compile(published),
+            "chunked compiled": torch.compile(chunked),
+        }
     if args.only:
         formulations = {name: formulations[name] for name in args.only.split(",")}
     for batch in map(int, args.batch.split(",")):

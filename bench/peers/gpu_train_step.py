@@ -9,6 +9,7 @@ second), seconds until the first step is done, peak MiB of the GPU. A combinatio
 eager: as it comes; graph: the whole step as one CUDA graph; compile: torch.compile with max-autotune, see compiled().
 fp16 scales the loss by a constant. torchvision: its transforms in one process per core; gpu: on the GPU, compiled.
 """
+
 import argparse
 import itertools
 import json
@@ -51,8 +52,12 @@ class Encoder(torch.nn.Module):
         width = net.fc.in_features
         net.fc = torch.nn.Identity()
         self.f = net
-        self.g = torch.nn.Sequential(torch.nn.Linear(width, 512, bias=False), norm_1d(512), torch.nn.ReLU(inplace=True),
-                                     torch.nn.Linear(512, 128))
+        self.g = torch.nn.Sequential(
+            torch.nn.Linear(width, 512, bias=False),
+            norm_1d(512),
+            torch.nn.ReLU(inplace=True),
+            torch.nn.Linear(512, 128),
+        )
 
     def forward(self, x):
         return F.normalize(self.g(torch.flatten(self.f(x), 1)).float(), dim=-1)
@@ -72,9 +77,16 @@ def compiled(function):
     """The mode max-autotune but for two of its searches, which did not end in minutes: Triton's convolutions and products, of
     which it tries hundreds (they took about twice cuDNN's time where it got to their end), and the coordinate descent, which
     compiles one variant of a kernel after the other."""
-    return torch.compile(function, options={
-        "max_autotune": True, "triton.cudagraphs": True, "coordinate_descent_tuning": False,
-        "max_autotune_conv_backends": "ATEN", "max_autotune_gemm_backends": "ATEN"})
+    return torch.compile(
+        function,
+        options={
+            "max_autotune": True,
+            "triton.cudagraphs": True,
+            "coordinate_descent_tuning": False,
+            "max_autotune_conv_backends": "ATEN",
+            "max_autotune_gemm_backends": "ATEN",
+        },
+    )
 
 
 class Step:
@@ -91,8 +103,13 @@ class Step:
         self.one = args.forwards == "one"
         self.model = Encoder(args.arch, self.one).to(self.device, memory_format=torch.channels_last).train()
         cuda = self.device.type == "cuda"
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=torch.tensor(1e-3) if cuda else 1e-3,
-                                          weight_decay=1e-6, fused=True, capturable=cuda)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(),
+            lr=torch.tensor(1e-3) if cuda else 1e-3,
+            weight_decay=1e-6,
+            fused=True,
+            capturable=cuda,
+        )
         views = torch.rand(2 * args.batch, 3, 32, 32, device=self.device)
         self.views = views.to(memory_format=torch.channels_last)
         self.same = torch.eye(args.batch, dtype=torch.bool, device=self.device).repeat(2, 2)
@@ -178,23 +195,44 @@ def measure(args):
             wait_for(args.hold)
     median = statistics.median(seconds)
     name = torch.cuda.get_device_name() if cuda else "CPU"
-    print(json.dumps({
-        "peer": "PyTorch " + torch.__version__, "device": name, "dtype": args.dtype, "mode": args.mode,
-        "forwards": args.forwards, "augment": args.augment, "views": 2 * args.batch, "seconds": round(median, 6),
-        "views_per_second": round(2 * args.batch / median, 1), "first_step_seconds": round(first, 1),
-        "peak_mib": torch.cuda.max_memory_allocated() >> 20 if cuda else None}), flush=True)
+    print(
+        json.dumps(
+            {
+                "peer": "PyTorch " + torch.__version__,
+                "device": name,
+                "dtype": args.dtype,
+                "mode": args.mode,
+                "forwards": args.forwards,
+                "augment": args.augment,
+                "views": 2 * args.batch,
+                "seconds": round(median, 6),
+                "views_per_second": round(2 * args.batch / median, 1),
+                "first_step_seconds": round(first, 1),
+                "peak_mib": torch.cuda.max_memory_allocated() >> 20 if cuda else None,
+            }
+        ),
+        flush=True,
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("dtype", "bf16,fp16"), ("mode", "graph,compile"), ("forwards", "two,one"), ("augment", "none")):
+    for name, default in (
+        ("dtype", "bf16,fp16"),
+        ("mode", "graph,compile"),
+        ("forwards", "two,one"),
+        ("augment", "none"),
+    ):
         parser.add_argument("--" + name, default=default)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--arch", default="resnet50")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--hold", help="file to wait for between the first steps, which compile, and those that are timed;"
-                        " FILE.waits is there from then on")
+    parser.add_argument(
+        "--hold",
+        help="file to wait for between the first steps, which compile, and those that are timed;"
+        " FILE.waits is there from then on",
+    )
     parser.add_argument("--limit", type=float, default=240, help="seconds a combination may take")
     args = parser.parse_args()
     axes = ["dtype", "mode", "forwards", "augment"]
@@ -204,8 +242,12 @@ def main():
     for values in combinations:
         flags = [word for axis, value in zip(axes, values) for word in ("--" + axis, value)]
         same = ["--batch", str(args.batch), "--steps", str(args.steps), "--arch", args.arch, "--device", args.device]
-        process = subprocess.Popen([sys.executable, os.path.abspath(__file__), *flags, *same], text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), *flags, *same],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         try:
             out, err = process.communicate(timeout=args.limit)
             lines = [line for line in out.splitlines() if line.startswith("{")]

@@ -5,6 +5,7 @@ usage: network.py [BUILD_DIR] [--only step|embed] [--dtype f32,bf16] [--peers ea
 (default: build, everything; needs torch and torchvision, and onnxruntime, onnx, openvino for their rows.)
 Each program runs alone, with two threads; a peer that is not installed is left out with a notice.
 """
+
 import argparse
 import json
 import os
@@ -40,18 +41,25 @@ def show(name, seconds, mine, note=""):
 
 def compare_step(build, dtype, batch, size, peers):
     mine, floor, peak = ours(build, f"training_step/{dtype}/{batch}/{size}/")
-    print(f"training step, {2 * batch} views of {size}x{size}, {dtype}: {mine:.4f} s, {mine / floor:.3f}x the convolution floor "
-          f"({floor:.4f} s), peak {peak:.0f} MiB", flush=True)
+    print(
+        f"training step, {2 * batch} views of {size}x{size}, {dtype}: {mine:.4f} s, {mine / floor:.3f}x the convolution floor "
+        f"({floor:.4f} s), peak {peak:.0f} MiB",
+        flush=True,
+    )
     for mode in ("eager", "compile"):
-        if mode in peers and (run := peer("train_step.py", "--dtype", dtype, "--mode", mode, "--batch", str(batch),
-                                                "--size", str(size))):
+        if mode in peers and (
+            run := peer("train_step.py", "--dtype", dtype, "--mode", mode, "--batch", str(batch), "--size", str(size))
+        ):
             show("PyTorch " + mode, run["seconds"], mine, f"(peak {run['peak_mib']} MiB)")
 
 
 def compare_embed(build, dtype, batch, size, peers):
     mine, floor, _ = ours(build, f"embed/{dtype}/{batch}/{size}/")
-    print(f"embedding, {batch} images of {size}x{size}, {dtype}: {batch / mine:.1f} images/s, "
-          f"{100 * floor / mine:.1f} % of the convolution floor", flush=True)
+    print(
+        f"embedding, {batch} images of {size}x{size}, {dtype}: {batch / mine:.1f} images/s, "
+        f"{100 * floor / mine:.1f} % of the convolution floor",
+        flush=True,
+    )
     for name in ("eager", "compile", "ort", "openvino"):
         if name not in peers or (name == "ort" and dtype == "bf16"):
             continue

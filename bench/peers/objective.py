@@ -4,6 +4,7 @@ usage: objective.py [BUILD_DIR] [--batch 256,1024,4096] [--compile]    (default:
 The mask of negatives is made once, outside the timing (the published code makes it in every step). --compile takes the
 faster of eager and torch.compile. Prints one line per batch: times, ratio, and peak memory beyond the embeddings.
 """
+
 import argparse
 import json
 import subprocess
@@ -52,7 +53,7 @@ class Peer:
 
     def seconds(self):
         self.step()
-        repeats = max(1, int(0.5 * 4096 ** 2 / self.batch ** 2 / 4))
+        repeats = max(1, int(0.5 * 4096**2 / self.batch**2 / 4))
         start = time.perf_counter()
         for _ in range(min(repeats, 100)):
             self.step()
@@ -68,8 +69,21 @@ class Peer:
 
 
 def ours(build, batch):
-    command = [f"{build}/apps/dcl-bench", "--ops", "objective", "--device", "eigen", "--batch_size", str(batch),
-               "--feature_dim", str(DIM), "--repeats", "3", "--format", "jsonl"]
+    command = [
+        f"{build}/apps/dcl-bench",
+        "--ops",
+        "objective",
+        "--device",
+        "eigen",
+        "--batch_size",
+        str(batch),
+        "--feature_dim",
+        str(DIM),
+        "--repeats",
+        "3",
+        "--format",
+        "jsonl",
+    ]
     run = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return run["median_ms"] / 1e3, run["mebibytes"]
 
@@ -80,8 +94,11 @@ def measure(build, batch, loss):
     for _ in range(ROUNDS):
         rounds.append((peer.seconds(), *ours(build, batch)))
     theirs, our_time, our_memory = (sorted(figures)[ROUNDS // 2] for figures in zip(*rounds))
-    print(f"B={batch} D={DIM}: PyTorch {theirs * 1e3:.2f} ms, {peer.beyond():.0f} MiB; "
-          f"dcl {our_time * 1e3:.2f} ms, {our_memory:.1f} MiB; ratio {theirs / our_time:.1f}", flush=True)
+    print(
+        f"B={batch} D={DIM}: PyTorch {theirs * 1e3:.2f} ms, {peer.beyond():.0f} MiB; "
+        f"dcl {our_time * 1e3:.2f} ms, {our_memory:.1f} MiB; ratio {theirs / our_time:.1f}",
+        flush=True,
+    )
 
 
 def main():

@@ -1,4 +1,5 @@
 """The network of $DCL_BENCH_NETWORK in torchvision, such as resnet18/imagenet; else ResNet-50 with the CIFAR stem."""
+
 import os
 
 NAME = os.environ.get("DCL_BENCH_NETWORK") or "resnet50/cifar"

@@ -4,6 +4,7 @@ The network of $DCL_BENCH_NETWORK (resnet.py) with its head, two views of each i
 Usage: train_step.py [--dtype f32|bf16] [--mode eager|compile] [--batch 32] [--size 32] [--threads 2] [--steps 5]
 Prints one JSON object: seconds of the fastest step, first step (compilation included), peak resident MiB.
 """
+
 import argparse
 import json
 import resource
@@ -14,7 +15,6 @@ import torch.nn.functional as F
 
 from resnet import resnet
 
-
 LEAST_SECONDS = 6  # of steps, as network_bench
 
 
@@ -23,8 +23,11 @@ class Encoder(torch.nn.Module):
         super().__init__()
         self.f, width = resnet()
         self.g = torch.nn.Sequential(
-            torch.nn.Linear(width, 512, bias=False), torch.nn.BatchNorm1d(512), torch.nn.ReLU(inplace=True),
-            torch.nn.Linear(512, feature_dim))
+            torch.nn.Linear(width, 512, bias=False),
+            torch.nn.BatchNorm1d(512),
+            torch.nn.ReLU(inplace=True),
+            torch.nn.Linear(512, feature_dim),
+        )
 
     def forward(self, x):
         return F.normalize(self.g(torch.flatten(self.f(x), 1)), dim=-1)
@@ -71,10 +74,19 @@ def main():
         loss.backward()
         optimizer.step()
         seconds.append(time.perf_counter() - start)
-    print(json.dumps({
-        "peer": "PyTorch " + torch.__version__, "mode": args.mode, "dtype": args.dtype, "views": 2 * args.batch,
-        "seconds": round(min(seconds[1:]), 4), "first_step_seconds": round(seconds[0], 2),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+    print(
+        json.dumps(
+            {
+                "peer": "PyTorch " + torch.__version__,
+                "mode": args.mode,
+                "dtype": args.dtype,
+                "views": 2 * args.batch,
+                "seconds": round(min(seconds[1:]), 4),
+                "first_step_seconds": round(seconds[0], 2),
+                "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 own reader gave (as NPZ files written by dcl-convert). Started by peer_features.sh.
 
 usage: peer_checkpoint.py FILE.safetensors FILE.npz [...]"""
+
 import sys
 
 import numpy as np

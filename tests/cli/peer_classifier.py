@@ -5,6 +5,7 @@ compare: the logits of MODEL in PyTorch (strict=True) with those that dcl-predic
 Runtime (AT.onnx), and of the same model under torchvision's names (AT-tv.pth). Started by peer_classifier.sh.
 
 usage: peer_classifier.py save AT ARCH STEM | compare AT ARCH STEM MODEL IMAGES_DIR"""
+
 import sys
 from pathlib import Path
 
@@ -81,8 +82,9 @@ def compare(at, arch, stem, path, images):
     results = {
         "dcl-predict": np.load(f"{at}.npy"),
         "ONNX Runtime": session.run(["logits"], {"images": np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))})[0],
-        "torchvision's names": logits_of(torchvision_net(arch, stem, classes),
-                                         torch.load(f"{at}-tv.pth", weights_only=True), x),
+        "torchvision's names": logits_of(
+            torchvision_net(arch, stem, classes), torch.load(f"{at}-tv.pth", weights_only=True), x
+        ),
     }
     for who, got in results.items():
         if got.shape != expected.shape:

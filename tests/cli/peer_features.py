@@ -3,6 +3,7 @@ where names begin with "module.") with strict=True, and compares the features it
 wrote. Started by peer_features.sh and peer_foreign.sh.
 
 usage: peer_features.py ARCH STEM IMAGES_DIR MODEL FEATURES.npy [MODEL FEATURES.npy ...]"""
+
 import sys
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def main():
         if ours.shape != expected.shape:
             sys.exit(f"shape {ours.shape}, PyTorch gives {expected.shape}")
         error = np.linalg.norm(ours - expected) / np.linalg.norm(expected)
-        print(f"{len(files)} images, {Path(model_path).name}, {Path(features_path).name}: relative difference {error:.2e}")
+        print(
+            f"{len(files)} images, {Path(model_path).name}, {Path(features_path).name}: relative difference {error:.2e}"
+        )
         if not error <= 1e-4:
             sys.exit("features differ from PyTorch's by more than 1e-4")
 

@@ -2,6 +2,7 @@
 both formats of PyTorch, in a training checkpoint, and the encoder under torchvision's names.
 
 usage: peer_foreign.py FOLDER ARCH STEM"""
+
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -37,8 +38,10 @@ def main():
     torch.save(model.state_dict(), folder / "plain.pth")
     torch.save(wrapped, folder / "zip.pth")
     torch.save(wrapped, folder / "legacy.pth", _use_new_zipfile_serialization=False)
-    torch.save({"epoch": 3, "state_dict": wrapped, "optimizer": torch.optim.Adam(model.parameters()).state_dict()},
-               folder / "checkpoint.pth")
+    torch.save(
+        {"epoch": 3, "state_dict": wrapped, "optimizer": torch.optim.Adam(model.parameters()).state_dict()},
+        folder / "checkpoint.pth",
+    )
     torch.save(OrderedDict(torchvision_state(model, arch, stem)), folder / "torchvision.pth")
 
 

@@ -1,6 +1,7 @@
 """Draws 12 smooth PNG images of a size, in two classes.
 
 usage: peer_images.py FOLDER SIZE"""
+
 import sys
 from pathlib import Path
 

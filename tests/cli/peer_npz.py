@@ -2,6 +2,7 @@
 
 usage: peer_npz.py make DIR         writes DIR/plain.npz and DIR/compressed.npz
        peer_npz.py check DIR NAME   compares DIR/NAME.out.npz with DIR/NAME.npz, byte for byte of every array"""
+
 import sys
 import zipfile
 from pathlib import Path

@@ -2,6 +2,7 @@
 with the features that dcl-embed wrote and with PyTorch's embeddings. Started by peer_onnx.sh.
 
 usage: peer_onnx.py MODEL.safetensors MODEL.onnx FEATURES.npy IMAGES_DIR ARCH STEM"""
+
 import sys
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def main():
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     for batch in (1, 5):
-        parts = [session.run(names, {"images": pixels[i:i + batch]}) for i in range(0, len(pixels), batch)]
+        parts = [session.run(names, {"images": pixels[i : i + batch]}) for i in range(0, len(pixels), batch)]
         got = {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
         where = f"{arch} {stem} {pixels.shape[2]}x{pixels.shape[3]}, batch {batch}"
         compare(f"{where}, dcl-embed", got["normalized_features"], np.load(features_path))

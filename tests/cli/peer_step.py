@@ -4,6 +4,7 @@ may be off by a hundredth besides, since a ReLU whose input rounds to the other 
 thousandths.
 
 usage: peer_step.py ARCH STEM OBJECTIVE POSITIVES IMAGES_DIR RUN_DIR"""
+
 import csv
 import math
 import sys
@@ -48,12 +49,13 @@ def loss_of(objective, positives, views, labels):
     elif objective in ("biased", "decoupled"):
         negative = negatives.sum(1)
     else:
-        weights = negatives ** BETA if objective == "hard" else torch.ones_like(negatives)
+        weights = negatives**BETA if objective == "hard" else torch.ones_like(negatives)
         weighted = (weights * negatives).sum(1) / weights.mean(1)
         others = [torch.exp((first * view.repeat(2, 1)).sum(-1) / TEMPERATURE) for view in views[2:]]
         mean_positive = sum(others, positive) / positives
-        negative = torch.clamp((weighted - TAU_PLUS * count * mean_positive) / (1 - TAU_PLUS),
-                               min=count * math.exp(-1 / TEMPERATURE))
+        negative = torch.clamp(
+            (weighted - TAU_PLUS * count * mean_positive) / (1 - TAU_PLUS), min=count * math.exp(-1 / TEMPERATURE)
+        )
     if objective == "decoupled":
         return -torch.log(positive / negative).mean()
     return -torch.log(positive / (positive + negative)).mean()
@@ -61,20 +63,30 @@ def loss_of(objective, positives, views, labels):
 
 def step(dtype, state, arch, stem, objective, positives, pixels, labels):
     model = Model(arch, stem, feature_dim=32)
-    start = {k: torch.ones_like(v) if "running_var" in k else torch.zeros_like(v)
-             if "running_mean" in k or "num_batches" in k else v for k, v in state.items()}
+    start = {
+        k: (
+            torch.ones_like(v)
+            if "running_var" in k
+            else torch.zeros_like(v) if "running_mean" in k or "num_batches" in k else v
+        )
+        for k, v in state.items()
+    }
     model.load_state_dict(start, strict=True)
     model.to(dtype).train()
     views = [model(pixels.to(dtype))[1] for _ in range(positives + 1)]
     loss = loss_of(objective, positives, views, labels)
     loss.backward()
-    return (loss.detach().double(), {k: p.grad.double() for k, p in model.named_parameters()},
-            {k: b.double() for k, b in model.named_buffers()})
+    return (
+        loss.detach().double(),
+        {k: p.grad.double() for k, p in model.named_parameters()},
+        {k: b.double() for k, b in model.named_buffers()},
+    )
 
 
 def difference(got, expected):
     def length(values):
         return math.sqrt(sum(v.square().sum().item() for v in values))
+
     return length(got[k].double() - v for k, v in expected.items()) / length(expected.values())
 
 
@@ -92,9 +104,14 @@ def main():
     gradients = {k: optimizer["optim.momentum_buffer." + k] for k in expected[1]}
     ours = ({"": torch.tensor(float(row["loss"]), dtype=torch.float64)}, gradients, state)
     wrong = []
-    for what, least, mine, theirs, true in zip(("loss", "gradients", "running statistics"), (1e-5, 1e-2, 1e-5), ours,
-                                               ({"": of_float[0]}, *of_float[1:]), ({"": expected[0]}, *expected[1:]),
-                                               strict=True):
+    for what, least, mine, theirs, true in zip(
+        ("loss", "gradients", "running statistics"),
+        (1e-5, 1e-2, 1e-5),
+        ours,
+        ({"": of_float[0]}, *of_float[1:]),
+        ({"": expected[0]}, *expected[1:]),
+        strict=True,
+    ):
         error, allowed = difference(mine, true), 4 * difference(theirs, true) + least
         print(f"{arch}, {stem} stem, {objective}: {what}: relative difference {error:.1e}, allowed {allowed:.1e}")
         wrong += [what] if not error <= allowed else []

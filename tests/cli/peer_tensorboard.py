@@ -2,6 +2,7 @@
 
 usage: peer_tensorboard.py run RUN_DIR STEPS     event files against metrics.jsonl
        peer_tensorboard.py projector DIR NPY     projector files against the features in NPY"""
+
 import io
 import json
 import sys
@@ -26,7 +27,15 @@ def check_run(folder, steps):
     records = [json.loads(line) for line in open(folder / "metrics.jsonl")]
     train = {r["step"]: r for r in records if r["split"] == "train"}
     check(sorted(train) == list(range(1, steps + 1)), f"steps of metrics.jsonl {sorted(train)}")
-    for name in ("loss", "clamp_fraction", "mean_positive", "mean_negative", "lr", "images_per_second", "wait_fraction"):
+    for name in (
+        "loss",
+        "clamp_fraction",
+        "mean_positive",
+        "mean_negative",
+        "lr",
+        "images_per_second",
+        "wait_fraction",
+    ):
         events = log.Scalars(f"train/{name}")
         check([e.step for e in events] == list(range(1, steps + 1)), f"steps of {name}: {[e.step for e in events]}")
         for e in events:

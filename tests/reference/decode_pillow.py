@@ -1,4 +1,5 @@
 """Writes image files of every kind and, beside each FILE, FILE.rgb: extent and bytes of convert('RGB')."""
+
 import io
 import os
 import struct
@@ -50,7 +51,9 @@ def pnm(kind, largest, samples):
     height, width = samples.shape[:2]
     head = b"P%d\n# comment\n%d %d\n" % (kind, width, height) + (b"" if kind in (1, 4) else b"%d\n" % largest)
     if kind <= 3:
-        return head + b"\n".join(b" ".join(b"%d" % v for v in row) for row in samples.reshape(height, -1).tolist()) + b"\n"
+        return (
+            head + b"\n".join(b" ".join(b"%d" % v for v in row) for row in samples.reshape(height, -1).tolist()) + b"\n"
+        )
     if kind == 4:
         return head + np.packbits(samples.astype(np.uint8), axis=1).tobytes()
     return head + samples.astype(np.uint8 if largest < 256 else ">u2").tobytes()
@@ -63,7 +66,9 @@ for i, (height, width) in enumerate([(32, 32), (96, 96), (1, 1), (1, 37), (53, 1
             save(f"s{i}_q{quality}_{subsampling}.jpg", rgb, quality=quality, subsampling=subsampling)
     save(f"s{i}_progressive.jpg", rgb, quality=80, progressive=True)
     save(f"s{i}_gray.jpg", rgb.convert("L"), quality=80)
-    save(f"s{i}_cmyk.jpg", Image.fromarray(rng.integers(0, 256, (height, width, 4), dtype=np.uint8), "CMYK"), quality=90)
+    save(
+        f"s{i}_cmyk.jpg", Image.fromarray(rng.integers(0, 256, (height, width, 4), dtype=np.uint8), "CMYK"), quality=90
+    )
     save(f"s{i}_rgb.png", rgb)
     save(f"s{i}_gray.png", rgb.convert("L"))
     save(f"s{i}_bits.png", rgb.convert("1"))

@@ -5,6 +5,7 @@ usage: make_augment_cases.py FOLDER [SEED [CASES]]     then: DCL_REFERENCE_DIR=F
 Needs torch, torchvision, Pillow, opencv-python, safetensors. Covers what the stored set does not: images that are not
 square, other view sizes, every order of jitter, factors up to 2.5, hue up to half a turn, kernels up to 31 taps.
 """
+
 import json
 import os
 import random
@@ -17,8 +18,12 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 EXTENTS = [(32, 32), (96, 96), (48, 64), (17, 5), (1, 1), (240, 320), (33, 100)]
-JITTER = {"brightness": F.adjust_brightness, "contrast": F.adjust_contrast, "saturation": F.adjust_saturation,
-          "hue": F.adjust_hue}
+JITTER = {
+    "brightness": F.adjust_brightness,
+    "contrast": F.adjust_contrast,
+    "saturation": F.adjust_saturation,
+    "hue": F.adjust_hue,
+}
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 
@@ -40,14 +45,25 @@ def blur(image, c):
 
 def draw_crop(image, rng):
     h, w = rng.randint(1, image.height), rng.randint(1, image.width)
-    return {"top": rng.randint(0, image.height - h), "left": rng.randint(0, image.width - w), "height": h, "width": w,
-            "size": rng.choice([32, 32, 64, 20, 96, [40, 24]])}
+    return {
+        "top": rng.randint(0, image.height - h),
+        "left": rng.randint(0, image.width - w),
+        "height": h,
+        "width": w,
+        "size": rng.choice([32, 32, 64, 20, 96, [40, 24]]),
+    }
 
 
 def make_chain(image, rng):
     order = rng.sample(list(JITTER), rng.randint(0, 4))
-    c = {**draw_crop(image, rng), "flip": rng.random() < 0.5, "order": order, "gray": rng.random() < 0.2,
-         "kernel": rng.choice([3, 3, 9]), "sigma": rng.uniform(0.1, 2)}
+    c = {
+        **draw_crop(image, rng),
+        "flip": rng.random() < 0.5,
+        "order": order,
+        "gray": rng.random() < 0.2,
+        "kernel": rng.choice([3, 3, 9]),
+        "sigma": rng.uniform(0.1, 2),
+    }
     c.update({op: rng.uniform(-0.1, 0.1) if op == "hue" else rng.uniform(0.6, 1.4) for op in order})
     out = resized_crop(image, c)
     out = F.hflip(out) if c["flip"] else out
@@ -63,13 +79,19 @@ def make_case(op, image, rng):
         c = draw_crop(image, rng)
         return c, resized_crop(image, c)
     if op == "gaussian_blur":
-        c = {"kernel": rng.choice([3, 3, 3, 5, 7, 9, 11, 23, 31]), "sigma": rng.choice([rng.uniform(0.1, 2), rng.uniform(2, 12)])}
+        c = {
+            "kernel": rng.choice([3, 3, 3, 5, 7, 9, 11, 23, 31]),
+            "sigma": rng.choice([rng.uniform(0.1, 2), rng.uniform(2, 12)]),
+        }
         return c, blur(image, c)
     if op in JITTER:
         c = {"factor": rng.uniform(-0.5, 0.5) if op == "hue" else rng.uniform(0, 2.5)}
         return c, JITTER[op](image, c["factor"])
-    plain = {"hflip": F.hflip, "grayscale": lambda i: F.to_grayscale(i, 3),
-             "normalize": lambda i: F.normalize(F.to_tensor(i), MEAN, STD).numpy()}
+    plain = {
+        "hflip": F.hflip,
+        "grayscale": lambda i: F.to_grayscale(i, 3),
+        "normalize": lambda i: F.normalize(F.to_tensor(i), MEAN, STD).numpy(),
+    }
     return {}, plain[op](image)
 
 
@@ -88,8 +110,11 @@ def main():
         cases.append({"key": f"case{number}", "op": op, "image": index, **parameters})
         tensors[f"case{number}"] = np.ascontiguousarray(np.array(out))
     os.makedirs(folder, exist_ok=True)
-    save_file(tensors, os.path.join(folder, "augment.safetensors"),
-              metadata={"what": "augmentation cases", "cases": json.dumps(cases), "salt": str(seed)})
+    save_file(
+        tensors,
+        os.path.join(folder, "augment.safetensors"),
+        metadata={"what": "augmentation cases", "cases": json.dumps(cases), "salt": str(seed)},
+    )
 
 
 if __name__ == "__main__":

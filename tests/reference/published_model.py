@@ -1,4 +1,5 @@
 """The published model class, on torchvision's ResNets: encoder f, projection head g (docs/architecture.md, Method)."""
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -20,8 +21,12 @@ class Model(nn.Module):
                 continue
             children.append(module)
         self.f = nn.Sequential(*children)
-        self.g = nn.Sequential(nn.Linear(width, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(inplace=True),
-                               nn.Linear(512, feature_dim, bias=True))
+        self.g = nn.Sequential(
+            nn.Linear(width, 512, bias=False),
+            nn.BatchNorm1d(512),
+            nn.ReLU(inplace=True),
+            nn.Linear(512, feature_dim, bias=True),
+        )
 
     def forward(self, x):
         feature = torch.flatten(self.f(x), start_dim=1)

@@ -74,25 +74,61 @@ def trained():
 def cases():
     g = generator()
     base = torch.randn(6, 8, generator=g)
-    dtypes = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16,
-              torch.int8, torch.uint8, torch.bool]
+    dtypes = [
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+    ]
     net, optimizer = trained()
     yield "state_dict", net.state_dict()
     yield "dtypes", {str(d): (base * 50).to(d) for d in dtypes}
     yield "scalars and empty tensors", {"zero": torch.zeros(0, 3), "one": torch.tensor(3.5), "step": torch.tensor(7)}
-    yield "views", {"slice": base[1:4, 2:5], "transposed": base.t(), "row": base[3], "column": base[:, 3],
-                    "every other": base[::2, 1::3], "expanded": base[:1].expand(4, 8), "whole": base,
-                    "permuted": torch.randn(2, 3, 4, 5, generator=g).permute(3, 1, 0, 2),
-                    "channels last": torch.randn(2, 3, 4, 5, generator=g).to(memory_format=torch.channels_last),
-                    "empty slice": base[2:2]}
+    yield "views", {
+        "slice": base[1:4, 2:5],
+        "transposed": base.t(),
+        "row": base[3],
+        "column": base[:, 3],
+        "every other": base[::2, 1::3],
+        "expanded": base[:1].expand(4, 8),
+        "whole": base,
+        "permuted": torch.randn(2, 3, 4, 5, generator=g).permute(3, 1, 0, 2),
+        "channels last": torch.randn(2, 3, 4, 5, generator=g).to(memory_format=torch.channels_last),
+        "empty slice": base[2:2],
+    }
     yield "shared storage", {"a": base, "b": base, "c": base.view(8, 6), "d": base.reshape(-1)[5:]}
-    yield "parameters", collections.OrderedDict(w=torch.nn.Parameter(base), b=torch.nn.Parameter(base[0], requires_grad=False))
-    yield "bytes and complex numbers beside tensors", {"w": base, "md5": b"\xff\0z", "log": bytearray(b"ab"), "pole": 1 - 2j}
-    yield "checkpoint", {"epoch": 400, "arch": "resnet50", "best": 0.5, "done": True, "nothing": None,
-                         "state_dict": net.state_dict(), "optimizer": optimizer.state_dict(),
-                         "rng": torch.get_rng_state(), "size": torch.Size([1, 2]), "dtype": torch.float16,
-                         "big": 2**128 - 1, "small": -(2**40), "device": torch.device("cpu"), "list": [1, [2, base]],
-                         "names": ("a", "b'")}
+    yield "parameters", collections.OrderedDict(
+        w=torch.nn.Parameter(base), b=torch.nn.Parameter(base[0], requires_grad=False)
+    )
+    yield "bytes and complex numbers beside tensors", {
+        "w": base,
+        "md5": b"\xff\0z",
+        "log": bytearray(b"ab"),
+        "pole": 1 - 2j,
+    }
+    yield "checkpoint", {
+        "epoch": 400,
+        "arch": "resnet50",
+        "best": 0.5,
+        "done": True,
+        "nothing": None,
+        "state_dict": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+        "size": torch.Size([1, 2]),
+        "dtype": torch.float16,
+        "big": 2**128 - 1,
+        "small": -(2**40),
+        "device": torch.device("cpu"),
+        "list": [1, [2, base]],
+        "names": ("a", "b'"),
+    }
     with_attribute = base.clone()
     with_attribute.note = "x"
     yield "tensor with an attribute", {"w": with_attribute}
@@ -104,9 +140,19 @@ def cases():
 
 
 EXPECTED_METADATA = {
-    "epoch": "400", "arch": "resnet50", "best": "0.5", "done": "True", "nothing": "None", "dtype": "torch.float16",
-    "big": str(2**128 - 1), "small": str(-(2**40)), "size": "(1, 2)", "names": "('a', 'b\\'')", "device": "cpu",
-    "optimizer.param_groups.0.lr": "0.001", "optimizer.param_groups.0.weight_decay": "1e-06",
+    "epoch": "400",
+    "arch": "resnet50",
+    "best": "0.5",
+    "done": "True",
+    "nothing": "None",
+    "dtype": "torch.float16",
+    "big": str(2**128 - 1),
+    "small": str(-(2**40)),
+    "size": "(1, 2)",
+    "names": "('a', 'b\\'')",
+    "device": "cpu",
+    "optimizer.param_groups.0.lr": "0.001",
+    "optimizer.param_groups.0.weight_decay": "1e-06",
     "optimizer.param_groups.0.betas": "(0.9, 0.999)",
 }
 

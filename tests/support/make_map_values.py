@@ -2,6 +2,7 @@
 
 Made with scikit-learn 1.9.1 and NumPy 2.4.6.
 """
+
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 from sklearn.manifold import TSNE
@@ -39,8 +40,15 @@ def descend(p, start, iterations, exaggerated):
     places = start / np.std(start[:, 0]) * 1e-4
     for first, last, scale, momentum in ((0, exaggerated, 12, 0.5), (exaggerated, iterations, 1, 0.8)):
         places, _, _ = _gradient_descent(
-            _kl_divergence, places.ravel(), first, last, n_iter_check=50, momentum=momentum, learning_rate=50.0,
-            args=[p * scale, 1, COUNT, 2])
+            _kl_divergence,
+            places.ravel(),
+            first,
+            last,
+            n_iter_check=50,
+            momentum=momentum,
+            learning_rate=50.0,
+            args=[p * scale, 1, COUNT, 2],
+        )
         places = places.reshape(COUNT, 2)
     return places
 
@@ -62,8 +70,15 @@ descent = descend(squareform(_joint_probabilities_nn(graph, 20, 0).toarray(), ch
 
 print("// Made by make_map_values.py, which says of what.\n#pragma once\n\nnamespace dcl::test {\n")
 show("kJointProbabilities", joint, "Of the first eight points at perplexity 2.5")
-show("kPrincipalComponents", principal_components(x.reshape(60, 40).astype(np.float64))[:8],
-     "Of the numbers of all points as 60 points of 40, the first eight")
-show("kDescent", descent[:8], "Places of the first eight points after 30 exaggerated and 30 further iterations, perplexity 20")
+show(
+    "kPrincipalComponents",
+    principal_components(x.reshape(60, 40).astype(np.float64))[:8],
+    "Of the numbers of all points as 60 points of 40, the first eight",
+)
+show(
+    "kDescent",
+    descent[:8],
+    "Places of the first eight points after 30 exaggerated and 30 further iterations, perplexity 20",
+)
 show("kDivergence", divergence, "That t-SNE of all points ends at, perplexity 20")
 print("\n}  // namespace dcl::test")

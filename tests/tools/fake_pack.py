@@ -1,4 +1,5 @@
 """A folder as `gpu-check pack` makes it, whose programs are scripts that print what real ones do."""
+
 import json
 import pathlib
 import shutil
@@ -7,7 +8,7 @@ import textwrap
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # A program of tests: outcomes by name. "hang" waits, "crash" ends by a signal; shards are those of GoogleTest.
-TEST_PROGRAM = '''
+TEST_PROGRAM = """
 import fnmatch, os, signal, sys, time
 outcomes = {outcomes!r}
 pattern = next((a.split("=", 1)[1] for a in sys.argv if a.startswith("--gtest_filter=")), "*")
@@ -39,11 +40,11 @@ print("[  PASSED  ] some tests.")
 for full in failed:
     print("[  FAILED  ] " + full)
 sys.exit(1 if failed else 0)
-'''
+"""
 
-INFO = '''
+INFO = """
 print({text!r})
-'''
+"""
 
 
 def script(path, body):
@@ -60,7 +61,10 @@ def make(folder, programs, devices=("eigen",)):
     for name, outcomes in programs.items():
         suite, program = name.split("/")
         script(folder / f"build/tests/{suite}/{program}_{suite}_test", TEST_PROGRAM.format(outcomes=outcomes))
-    backends = [{"name": d, "available": True, "device": f"the {d} of a test", "libraries": {"cuDNN": "9.19.0"}} for d in devices]
+    backends = [
+        {"name": d, "available": True, "device": f"the {d} of a test", "libraries": {"cuDNN": "9.19.0"}}
+        for d in devices
+    ]
     backends.append({"name": "absent", "available": False, "reason": "it is not there"})
     script(folder / "build/apps/dcl-info", INFO.format(text=json.dumps({"backends": backends})))
     return folder

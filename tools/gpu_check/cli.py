@@ -1,4 +1,5 @@
 """The command line of gpu-check."""
+
 import argparse
 import json
 import os
@@ -40,16 +41,31 @@ def refuse(why):
 def sections():
     """{name: (function, seconds it should get at least)} in order, and the names of each part."""
     from gpu_check.sections import errors, peers, profile, repeat, sanitizer, speed, tests, train
-    table = {"tests": (tests.tests, 150), "start": (speed.start, 70), "repeat": (repeat.repeat, 70), "errors": (errors.errors, 30),
-             "ours": (speed.ours, 180), "sanitizer": (sanitizer.sanitizer, 130), "peers": (peers.peers, 240),
-             "objectives": (peers.objectives, 60), "profile": (profile.profile, 110), "train": (train.train, 60),
-             "linear": (train.linear, 45)}
-    return table, {"1": ["tests", "start", "repeat", "errors", "ours"], "2": ["sanitizer", "peers", "objectives", "profile"], "3": ["train", "linear"]}
+
+    table = {
+        "tests": (tests.tests, 150),
+        "start": (speed.start, 70),
+        "repeat": (repeat.repeat, 70),
+        "errors": (errors.errors, 30),
+        "ours": (speed.ours, 180),
+        "sanitizer": (sanitizer.sanitizer, 130),
+        "peers": (peers.peers, 240),
+        "objectives": (peers.objectives, 60),
+        "profile": (profile.profile, 110),
+        "train": (train.train, 60),
+        "linear": (train.linear, 45),
+    }
+    return table, {
+        "1": ["tests", "start", "repeat", "errors", "ours"],
+        "2": ["sanitizer", "peers", "objectives", "profile"],
+        "3": ["train", "linear"],
+    }
 
 
 def describe_device(session):
     """Whether the device can be used; says what it is."""
     from gpu_check.session import app
+
     ended = session.run("dcl-info", [app("dcl-info"), "--json"], 60)
     at = ended.output.find("{")
     if not ended.ok or at < 0:
@@ -59,7 +75,12 @@ def describe_device(session):
     mine = backends.get(session.device, {"available": False, "reason": f"there is no backend {session.device}"})
     libraries = ", ".join(f"{name} {version}" for name, version in mine.get("libraries", {}).items())
     session.head["gpu"] = ", ".join(filter(None, (mine.get("device"), libraries)))
-    session.row(session.device, session.head["gpu"] or mine.get("reason") or "available", "ok" if mine["available"] else "failed", backend=mine)
+    session.row(
+        session.device,
+        session.head["gpu"] or mine.get("reason") or "available",
+        "ok" if mine["available"] else "failed",
+        backend=mine,
+    )
     if session.cuda:
         query = "name,driver_version,temperature.gpu,power.draw,clocks.sm,clocks.mem,memory.used"
         smi = session.run("nvidia-smi", ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], 20)
@@ -69,6 +90,7 @@ def describe_device(session):
 
 def run(args):
     from gpu_check.session import HOME, Session
+
     if not (HOME / "build").is_dir():
         refuse("there are no programs beside this script; on the machine that builds: tools/gpu-check pack")
     table, parts = sections()
@@ -82,7 +104,11 @@ def run(args):
         sys.exit(UNUSABLE)
     session.run_sections([(n, table[n][0]) for n in names], {n: seconds for n, (_, seconds) in table.items()})
     states = session.states()
-    word = "FAILED" if "failed" in states else "nothing failed, but the time was over before the end" if "cut" in states else "all passed"
+    word = (
+        "FAILED"
+        if "failed" in states
+        else "nothing failed, but the time was over before the end" if "cut" in states else "all passed"
+    )
     failed = [row for row in session.rows if row["state"] == "failed"]
     print(f"\n{session.out / 'gpu-check.md'}: {len(session.rows)} rows, {word}")
     for row in failed[:20]:
@@ -91,11 +117,15 @@ def run(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="gpu-check", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="gpu-check", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, metavar="pack | run | table")
     packing = commands.add_parser("pack", help="make the folder")
     packing.add_argument("--build", default="build", help="build folder (%(default)s)")
-    packing.add_argument("--out", default="gpu-check", help="the folder to make, in place of an earlier one (%(default)s)")
+    packing.add_argument(
+        "--out", default="gpu-check", help="the folder to make, in place of an earlier one (%(default)s)"
+    )
     packing.add_argument("--with-cifar", metavar="ARCHIVE", help=f"{CIFAR}, for the section train")
     packing.set_defaults(call=pack)
     running = commands.add_parser("run", help="check and measure")
@@ -103,11 +133,19 @@ def main():
     which.add_argument("--part", choices=["1", "2", "3", "all"], default="all", help="which sections (%(default)s)")
     which.add_argument("--only", metavar="SECTION,...", help="sections, separated by commas, in this order")
     running.add_argument("--minutes", type=float, default=9.2, help="%(default)s")
-    running.add_argument("--programs", default="", metavar="WORD,...", help="of the sections tests and sanitizer, those whose names hold a word (all)")
+    running.add_argument(
+        "--programs",
+        default="",
+        metavar="WORD,...",
+        help="of the sections tests and sanitizer, those whose names hold a word (all)",
+    )
     running.add_argument("--epochs", type=int, default=100, help="of the section train, at most (%(default)s)")
     running.add_argument("--out", default="results", help="folder for what comes back (%(default)s)")
-    running.add_argument("--state", default=os.path.join(tempfile.gettempdir(), f"gpu-check-{os.getuid()}"),
-                         help="folder for what stays (%(default)s)")
+    running.add_argument(
+        "--state",
+        default=os.path.join(tempfile.gettempdir(), f"gpu-check-{os.getuid()}"),
+        help="folder for what stays (%(default)s)",
+    )
     running.add_argument("--device", default="cuda")
     running.set_defaults(call=run)
     merging = commands.add_parser("table", help="one document of several runs")

@@ -4,6 +4,7 @@ Kernels run one after another, so that the floor is the sum of max(arithmetic, m
 written once. Convolutions have three passes (the stem two). Batch norm with ReLU and residual is one pass each way beside
 the pass that reduces; with the reductions in the convolutions' epilogues it is that pass alone.
 """
+
 import collections
 
 Conv = collections.namedtuple("Conv", "inputs outputs kernel stride extent residual downsample")
@@ -18,7 +19,10 @@ def convolutions():
     for width, blocks, stride in STAGES:
         for block in range(blocks):
             step = stride if block == 0 else 1
-            convs += [Conv(channels, width, 1, 1, extent, False, False), Conv(width, width, 3, step, extent, False, False)]
+            convs += [
+                Conv(channels, width, 1, 1, extent, False, False),
+                Conv(width, width, 3, step, extent, False, False),
+            ]
             if block == 0:
                 convs.append(Conv(channels, 4 * width, 1, step, extent, False, True))
             extent //= step
@@ -29,11 +33,11 @@ def convolutions():
 
 def flops_of(conv, views):
     out = conv.extent // conv.stride
-    return 2.0 * views * out * out * conv.outputs * conv.inputs * conv.kernel ** 2
+    return 2.0 * views * out * out * conv.outputs * conv.inputs * conv.kernel**2
 
 
 def weights_of(conv):
-    return conv.inputs * conv.outputs * conv.kernel ** 2
+    return conv.inputs * conv.outputs * conv.kernel**2
 
 
 def kernels(views, epilogue_sums=False):
@@ -42,9 +46,9 @@ def kernels(views, epilogue_sums=False):
     for i, conv in enumerate(convolutions()):
         out = conv.extent // conv.stride
         touched = conv.extent if conv.kernel > 1 else out  # a strided 1x1 skips pixels
-        x = views * conv.extent ** 2 * conv.inputs * ELEMENT
-        read = views * touched ** 2 * conv.inputs * ELEMENT
-        y = views * out ** 2 * conv.outputs * ELEMENT
+        x = views * conv.extent**2 * conv.inputs * ELEMENT
+        read = views * touched**2 * conv.inputs * ELEMENT
+        y = views * out**2 * conv.outputs * ELEMENT
         flops, weights = flops_of(conv, views), weights_of(conv) * ELEMENT
         forward, filter_gradient = (flops, read + weights + y), (flops, read + y + 2 * weights)
         all_kernels += [forward, filter_gradient] if i == 0 else [forward, filter_gradient, (flops, y + weights + x)]

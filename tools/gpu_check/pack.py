@@ -1,4 +1,5 @@
 """gpu-check pack: a folder of programs, their libraries, tests, reference values and peers, for a machine without a compiler."""
+
 import os
 import pathlib
 import re
@@ -15,7 +16,18 @@ APPS = ("dcl-pretrain", "dcl-linear", "dcl-knn", "dcl-info")
 MOST_MIB = 60  # what machines take along has limits
 CIFAR = "cifar10-jpeg.tar.xz"
 # Every system that runs CUDA has these.
-SYSTEM_LIBRARIES = ("linux-vdso", "ld-linux", "libc.", "libm.", "libdl.", "libpthread.", "librt.", "libstdc++", "libgcc_s", "libgomp")
+SYSTEM_LIBRARIES = (
+    "linux-vdso",
+    "ld-linux",
+    "libc.",
+    "libm.",
+    "libdl.",
+    "libpthread.",
+    "librt.",
+    "libstdc++",
+    "libgcc_s",
+    "libgomp",
+)
 VERSIONED = re.compile(r"\((GLIBC|GLIBCXX|CXXABI)_([\d.]+)\)")
 
 
@@ -51,8 +63,12 @@ def copy_programs(build, out):
     module = build / "backends/cuda/dcl_cuda.so"
     if not module.is_file():
         raise PackError(f"{module} is missing: build with a CUDA toolkit first")
-    programs = [p for suite in SUITES for p in sorted((build / "tests" / suite).glob("*_test"))
-                if p.is_file() and not p.name.startswith(NOT_OF_A_BACKEND)]
+    programs = [
+        p
+        for suite in SUITES
+        for p in sorted((build / "tests" / suite).glob("*_test"))
+        if p.is_file() and not p.name.startswith(NOT_OF_A_BACKEND)
+    ]
     programs += [build / "bench" / name for name in BENCHES] + [build / "apps" / name for name in APPS]
     programs += [module, *build.glob("libdcl.so.0")]
     libraries = set()
@@ -78,11 +94,18 @@ def copy_inputs(root, out, cifar):
     shutil.copy2(root / "tests/conformance/problems.txt", out)
     reference = pathlib.Path(os.environ.get("DCL_REFERENCE_DIR", root.parent / "shared/reference"))
     if reference.is_dir():
-        shutil.copytree(reference, out / "reference", ignore=lambda folder, names: [
-            n for n in names if not n.endswith(".safetensors") and not (pathlib.Path(folder) / n).is_dir()])
+        shutil.copytree(
+            reference,
+            out / "reference",
+            ignore=lambda folder, names: [
+                n for n in names if not n.endswith(".safetensors") and not (pathlib.Path(folder) / n).is_dir()
+            ],
+        )
     else:
-        print(f"warning: no reference values in {reference}: the tests that need them will be skipped ($DCL_REFERENCE_DIR)",
-              file=sys.stderr)
+        print(
+            f"warning: no reference values in {reference}: the tests that need them will be skipped ($DCL_REFERENCE_DIR)",
+            file=sys.stderr,
+        )
     if cifar:
         shutil.copyfile(cifar, out / CIFAR)
     commit = subprocess.run(["git", "-C", root, "describe", "--always", "--dirty"], capture_output=True, text=True)
@@ -101,7 +124,10 @@ def pack(args):
     copy_inputs(TOOLS.parent, out, args.with_cifar)
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file())
     versions = newest_versions(f for folder in ("build", "lib") for f in (out / folder).rglob("*") if f.is_file())
-    print(f"{out}: {programs} programs, {libraries} libraries, {size / 2**20:.1f} MiB; runs where there is "
-          + ", ".join(f"{name} {version}" for name, version in versions.items()) + " or newer")
+    print(
+        f"{out}: {programs} programs, {libraries} libraries, {size / 2**20:.1f} MiB; runs where there is "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + " or newer"
+    )
     if size > MOST_MIB * 2**20:
         raise PackError(f"{out} takes {size / 2**20:.1f} MiB, more than {MOST_MIB}: leave --with-cifar out")

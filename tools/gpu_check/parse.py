@@ -1,4 +1,5 @@
 """What programs print, as data: GoogleTest, compute-sanitizer, DCL_PROFILE, Nsight Compute, lines of JSON."""
+
 import csv
 import json
 import re
@@ -14,7 +15,7 @@ class TestRun:
 
     def __init__(self, output):
         self.passed, self.skipped, self.failed = [], [], []
-        self.failures = {}      # name -> (file:line, text)
+        self.failures = {}  # name -> (file:line, text)
         self.unfinished = None  # the test that ran when the output ended
         lines = []
         for line in output.splitlines():
@@ -37,7 +38,7 @@ def first_failure(lines, most=200):
     for i, line in enumerate(lines):
         if at := WHERE.match(line):
             text = []
-            for more in lines[i + 1:]:
+            for more in lines[i + 1 :]:
                 if WHERE.match(more) or len(text) == 6:
                     break
                 if more.strip():
@@ -75,8 +76,11 @@ def first_finding(output):
     """The first error of compute-sanitizer's report, without its prefix, with the kernel it is in."""
     lines = [re.sub(r"^=+ ?", "", line).strip() for line in output.splitlines() if line.startswith("=")]
     for i, line in enumerate(lines):
-        if re.match(r"(Error|Warning|Internal|Invalid|Barrier|Program hit|Out-of-range|Misaligned|Uninitialized|Race|Potential)", line):
-            return " / ".join(part for part in lines[i:i + 3] if part)[:240]
+        if re.match(
+            r"(Error|Warning|Internal|Invalid|Barrier|Program hit|Out-of-range|Misaligned|Uninitialized|Race|Potential)",
+            line,
+        ):
+            return " / ".join(part for part in lines[i : i + 3] if part)[:240]
     return ""
 
 
@@ -93,12 +97,21 @@ def slow_convolutions(output, least=0.05):
         for name, rate in re.findall(r"(\w+) (\d+)", passes):
             rates.setdefault(name, []).append((what, int(rate)))
     medians = {name: statistics.median(rate for _, rate in some) for name, some in rates.items()}
-    return [(f"{what} {name}", rate, medians[name]) for name, some in rates.items() for what, rate in some if rate < least * medians[name]]
+    return [
+        (f"{what} {name}", rate, medians[name])
+        for name, some in rates.items()
+        for what, rate in some
+        if rate < least * medians[name]
+    ]
 
 
 NANOSECONDS = {"nsecond": 1, "ns": 1, "usecond": 1e3, "us": 1e3, "msecond": 1e6, "ms": 1e6, "second": 1e9, "s": 1e9}
 # Few, so that a kernel need not be run several times, its memory saved and restored in between.
-DURATION, DRAM, BYTES = "gpu__time_duration.sum", "dram__throughput.avg.pct_of_peak_sustained_elapsed", "dram__bytes.sum"
+DURATION, DRAM, BYTES = (
+    "gpu__time_duration.sum",
+    "dram__throughput.avg.pct_of_peak_sustained_elapsed",
+    "dram__bytes.sum",
+)
 
 
 def number(text):
@@ -140,8 +153,13 @@ def short_kernel_name(name, most=70):
             cut = i
             break
     name = re.sub(r"^(void|static) ", "", name[:cut])
-    name = name.replace("(anonymous namespace)::", "").replace("<unnamed>::", "").replace("dcl::cuda::", "").replace("dcl::", "")
-    return name if len(name) <= most else name[:most - 1] + "…"
+    name = (
+        name.replace("(anonymous namespace)::", "")
+        .replace("<unnamed>::", "")
+        .replace("dcl::cuda::", "")
+        .replace("dcl::", "")
+    )
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def kernels_of(launches):
@@ -154,8 +172,16 @@ def kernels_of(launches):
     for name, group in groups.items():
         time = sum(launch[DURATION] for launch in group)
         dram = sum(launch.get(DRAM, 0) * launch[DURATION] for launch in group) / time if time else 0
-        kernels.append({"name": name, "calls": len(group), "ns": time, "percent": 100 * time / total if total else 0,
-                        "dram_percent": dram, "bytes": sum(launch.get(BYTES, 0) for launch in group)})
+        kernels.append(
+            {
+                "name": name,
+                "calls": len(group),
+                "ns": time,
+                "percent": 100 * time / total if total else 0,
+                "dram_percent": dram,
+                "bytes": sum(launch.get(BYTES, 0) for launch in group),
+            }
+        )
     return sorted(kernels, key=lambda k: -k["ns"])
 
 
@@ -174,4 +200,7 @@ def json_lines(output):
 def metrics(text):
     """Rows of a run's metrics.csv, numbers as numbers, without empty fields; without a line that is still being written."""
     convert = lambda value: value if number(value) is None else number(value)
-    return [{k: convert(v) for k, v in row.items() if k and v} for row in csv.DictReader(text[:text.rfind("\n") + 1].splitlines())]
+    return [
+        {k: convert(v) for k, v in row.items() if k and v}
+        for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+    ]

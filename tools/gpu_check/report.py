@@ -1,4 +1,5 @@
 """The files that come back: gpu-check.json (everything), gpu-check.md (for docs/performance.md), logs.tar.gz."""
+
 import json
 import os
 import pathlib
@@ -52,8 +53,10 @@ def markdown(records):
     """One document of the records of several runs: sections in their order, later runs of a row in place of earlier ones."""
     heads, sections = [], {}
     for data in records:
-        heads.append(f"{data['date']}, commit {data['commit']}, {data.get('gpu', data['device'])}, {data['cores']} cores, "
-                     f"Python {data['python']}")
+        heads.append(
+            f"{data['date']}, commit {data['commit']}, {data.get('gpu', data['device'])}, {data['cores']} cores, "
+            f"Python {data['python']}"
+        )
         for row in data["rows"]:
             part = sections.setdefault(row["section"], ({}, {}))
             part[0][row["name"]] = (row["name"], WORDS[row["state"]] + row["result"])

@@ -1,4 +1,5 @@
 """One `gpu-check run`: its environment, its clock, the programs it starts, and the rows it collects."""
+
 import concurrent.futures
 import contextlib
 import json
@@ -17,8 +18,8 @@ import time
 from gpu_check import report
 
 HOME = pathlib.Path(__file__).resolve().parent.parent  # the folder that `pack` made
-LEAST_SECONDS = 3                                       # with less left nothing is started
-STATES = ("ok", "failed", "skipped", "cut")             # cut: the time was over
+LEAST_SECONDS = 3  # with less left nothing is started
+STATES = ("ok", "failed", "skipped", "cut")  # cut: the time was over
 
 
 class Interrupted(BaseException):
@@ -45,7 +46,11 @@ class Ended:
             last = (self.output.strip().splitlines() or [""])[-1][:140]
             return f"exit code {self.code}: {last}" if self.code >= 0 else f"{signal.Signals(-self.code).name}: {last}"
         if self.how == "cut":
-            return f"cut off after {self.seconds:.0f} s: the time was over" if self.seconds else "not run: the time was over"
+            return (
+                f"cut off after {self.seconds:.0f} s: the time was over"
+                if self.seconds
+                else "not run: the time was over"
+            )
         return f"hung: no end after {self.seconds:.0f} s" if self.how == "hung" else self.output
 
 
@@ -76,22 +81,36 @@ class Session:
         self.cores = sorted(os.sched_getaffinity(0))
         self.environment = self.make_environment()
         # Python keeps to the libraries it has; what it starts of ours is told where they are.
-        self.python_environment = {**os.environ, "DCL_LIBRARY_PATH": self.environment["LD_LIBRARY_PATH"],
-                                   "DCL_CUDNN": self.environment.get("DCL_CUDNN", ""), "PYTHONUNBUFFERED": "1",
-                                   "DCL_PLAN_CACHE": self.environment["DCL_PLAN_CACHE"], "PYTHONDONTWRITEBYTECODE": "1"}
-        if not self.python_environment["DCL_CUDNN"]:
-            del self.python_environment["DCL_CUDNN"]
+        self.python_environment = {
+            **os.environ,
+            "DCL_LIBRARY_PATH": self.environment["LD_LIBRARY_PATH"],
+            "DCL_CUDNN": self.environment.get("DCL_CUDNN", ""),
+            "PYTHONUNBUFFERED": "1",
+            "DCL_PLAN_CACHE": self.environment["DCL_PLAN_CACHE"],
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         commit = HOME / "commit"
-        self.head = {"commit": commit.read_text().strip() if commit.exists() else "unknown", "machine": platform.platform(),
-                     "device": device, "cores": len(self.cores), "python": platform.python_version(),
-                     "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}
+        self.head = {
+            "commit": commit.read_text().strip() if commit.exists() else "unknown",
+            "machine": platform.platform(),
+            "device": device,
+            "cores": len(self.cores),
+            "python": platform.python_version(),
+            "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        }
 
     def make_environment(self):
         folders = cuda_library_folders()
         environment = {
-            **os.environ, "DCL_BENCH_DEVICE": self.device, "DCL_PLAN_CACHE": str(self.state / "plans"),
-            "LD_LIBRARY_PATH": ":".join(filter(None, [os.environ.get("LD_LIBRARY_PATH", ""), *folders, str(HOME / "lib")])),
-            "DCL_CONV_PROBLEMS": str(HOME / "problems.txt"), "DCL_REFERENCE_DIR": str(HOME / "reference")}
+            **os.environ,
+            "DCL_BENCH_DEVICE": self.device,
+            "DCL_PLAN_CACHE": str(self.state / "plans"),
+            "LD_LIBRARY_PATH": ":".join(
+                filter(None, [os.environ.get("LD_LIBRARY_PATH", ""), *folders, str(HOME / "lib")])
+            ),
+            "DCL_CONV_PROBLEMS": str(HOME / "problems.txt"),
+            "DCL_REFERENCE_DIR": str(HOME / "reference"),
+        }
         cudnn = next((f"{f}/libcudnn.so.9" for f in folders if os.path.exists(f"{f}/libcudnn.so.9")), None)
         if cudnn:
             environment.setdefault("DCL_CUDNN", cudnn)
@@ -148,9 +167,15 @@ class Session:
         begin = time.monotonic()
         with open(log, "w") as file:
             try:
-                program = subprocess.Popen([str(w) for w in words], stdout=file, stderr=subprocess.STDOUT,
-                                           stdin=subprocess.DEVNULL, env=environment or self.environment,
-                                           cwd=self.state, start_new_session=True)
+                program = subprocess.Popen(
+                    [str(w) for w in words],
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    env=environment or self.environment,
+                    cwd=self.state,
+                    start_new_session=True,
+                )
             except (OSError, subprocess.SubprocessError) as error:
                 return Ended("missing", None, f"cannot start {words[0]}: {error}", 0)
             with self.lock:
@@ -216,14 +241,17 @@ class Session:
         try:
             for i, (name, function) in enumerate(sections):
                 self.section = name
-                later = sum(reserves.get(n, 0) for n, _ in sections[i + 1:])
+                later = sum(reserves.get(n, 0) for n, _ in sections[i + 1 :])
                 self.section_end = max(self.end - later, min(self.end, time.monotonic() + reserves.get(name, 0)))
                 begin = time.monotonic()
                 try:
                     function(self)
                 except Exception as error:  # a fault of this script costs one section, not the machine's time
                     self.row("gpu-check", f"{type(error).__name__}: {error}"[:300], "failed")
-                print(f"{name:<9} took {time.monotonic() - begin:.0f} s, {self.end - time.monotonic():.0f} s are left", flush=True)
+                print(
+                    f"{name:<9} took {time.monotonic() - begin:.0f} s, {self.end - time.monotonic():.0f} s are left",
+                    flush=True,
+                )
                 report.write_logs(self)
         except Interrupted as signal_name:
             self.row("gpu-check", f"interrupted by {signal_name}", "cut")
@@ -233,7 +261,9 @@ class Session:
 def find_tool(name):
     """The path of one of CUDA's tools, also where a toolkit keeps it; nothing when this machine has none."""
     beside = sorted(pathlib.Path("/").glob(f"opt/nvidia/nsight-compute/*/{name}"), reverse=True)
-    return shutil.which(name) or next((str(p) for p in [pathlib.Path("/usr/local/cuda/bin") / name, *beside] if os.access(p, os.X_OK)), None)
+    return shutil.which(name) or next(
+        (str(p) for p in [pathlib.Path("/usr/local/cuda/bin") / name, *beside] if os.access(p, os.X_OK)), None
+    )
 
 
 def python(script, *flags):

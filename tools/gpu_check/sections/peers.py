@@ -1,16 +1,24 @@
 """PyTorch at its best on the same card: the same step and objective."""
+
 import threading
 import time
 
 from gpu_check import parse
 from gpu_check.session import HOME, python
 
-NO_LIMIT = 3600      # seconds: that of the section counts
+NO_LIMIT = 3600  # seconds: that of the section counts
 TIMING_SECONDS = 40  # kept for the steps that are timed
 # Type, mode, passes, augmentation. What compiles, for minutes, begins before all others.
-STEPS = (("bf16", "compile", "two", "none"), ("bf16", "compile", "one", "none"),
-         ("bf16", "graph", "two", "none"), ("bf16", "graph", "one", "none"), ("fp16", "graph", "two", "none"), ("fp16", "graph", "one", "none"),
-         ("bf16", "graph", "two", "torchvision"), ("bf16", "graph", "two", "gpu"))
+STEPS = (
+    ("bf16", "compile", "two", "none"),
+    ("bf16", "compile", "one", "none"),
+    ("bf16", "graph", "two", "none"),
+    ("bf16", "graph", "one", "none"),
+    ("fp16", "graph", "two", "none"),
+    ("fp16", "graph", "one", "none"),
+    ("bf16", "graph", "two", "torchvision"),
+    ("bf16", "graph", "two", "gpu"),
+)
 
 
 def tell_step(session, name, ended):
@@ -21,8 +29,12 @@ def tell_step(session, name, ended):
         if run["augment"] != "none":
             what += f", augmentation by {run['augment']}"
         memory = f", {run['peak_mib']:,} MiB" if run.get("peak_mib") else ""
-        session.row(what, f"{1e3 * run['seconds']:.2f} ms, {run['views_per_second']:,.0f} views/s{memory}, "
-                          f"first step after {run['first_step_seconds']:.0f} s", **run)
+        session.row(
+            what,
+            f"{1e3 * run['seconds']:.2f} ms, {run['views_per_second']:,.0f} views/s{memory}, "
+            f"first step after {run['first_step_seconds']:.0f} s",
+            **run,
+        )
     if not ended.ok:
         session.say(f"step: {name}", ended)
 
@@ -36,8 +48,20 @@ class Step:
         for file in (self.turn, self.waits):
             file.unlink(missing_ok=True)
         small = [] if session.cuda else ["--device", "cpu", "--arch", "resnet18", "--batch", 4, "--steps", 2]
-        words = python("gpu_train_step", "--dtype", dtype, "--mode", mode, "--forwards", forwards, "--augment", augment,
-                       "--hold", self.turn, *small)
+        words = python(
+            "gpu_train_step",
+            "--dtype",
+            dtype,
+            "--mode",
+            mode,
+            "--forwards",
+            forwards,
+            "--augment",
+            augment,
+            "--hold",
+            self.turn,
+            *small,
+        )
         self.thread = threading.Thread(target=self.run, args=(words,), daemon=True)
         self.thread.start()
 
@@ -59,7 +83,8 @@ class Step:
 
 def steps(session, combinations):
     """What compiles does so beside everything; the others choose their convolutions one after the other; each is timed
-    when all are ready, with the GPU for itself. One that still compiles when the time ends keeps none of them waiting."""
+    when all are ready, with the GPU for itself. One that still compiles when the time ends keeps none of them waiting.
+    """
     begun = []
     for combination in combinations:
         begun.append(Step(session, *combination))
@@ -77,7 +102,9 @@ def peers(session):
 
 def objectives(session):
     flags = [] if session.cuda else ["--device", "cpu", "--batch", 256, "--repeats", 2]
-    ended = session.run("peer objective", python("gpu_objective", HOME / "build", *flags), 120, session.python_environment)
+    ended = session.run(
+        "peer objective", python("gpu_objective", HOME / "build", *flags), 120, session.python_environment
+    )
     found = parse.json_lines(ended.output)
     by_batch = {}
     for run in found:

@@ -1,4 +1,5 @@
 """Training is repeatable and resumable bit for bit, as one graph or op by op, in the network that is published."""
+
 import hashlib
 import shutil
 
@@ -12,15 +13,37 @@ LIMIT = 90
 def training(session, run, steps, dtype, *flags):
     """Words for a short training on drawn images."""
     small = not session.cuda
-    return [app("dcl-pretrain"), "--device", session.device, "--dtype", dtype, "--dataset", "shapes", "--shapes_size", 32,
-            "--shapes_count", 32 if small else 1024, "--arch", "resnet18" if small else "resnet50",
-            "--batch_size", 4 if small else 256, "--epochs", 2, "--max_steps", steps, "--no-knn", "--run_dir", run, *flags]
+    return [
+        app("dcl-pretrain"),
+        "--device",
+        session.device,
+        "--dtype",
+        dtype,
+        "--dataset",
+        "shapes",
+        "--shapes_size",
+        32,
+        "--shapes_count",
+        32 if small else 1024,
+        "--arch",
+        "resnet18" if small else "resnet50",
+        "--batch_size",
+        4 if small else 256,
+        "--epochs",
+        2,
+        "--max_steps",
+        steps,
+        "--no-knn",
+        "--run_dir",
+        run,
+        *flags,
+    ]
 
 
 def values_hash(path):
     """Of a safetensors file's values; the header may name times and versions."""
     data = path.read_bytes()
-    return hashlib.sha256(data[8 + int.from_bytes(data[:8], "little"):]).hexdigest()
+    return hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()
 
 
 def outcome(run, steps):
@@ -69,9 +92,11 @@ def repeat(session):
         if not first.ended.ok:
             session.say(f"{STEPS} steps, {dtype}", first.ended)
             continue
-        variants = [Variant(session, dtype, "again", [(STEPS, ())]),
-                    Variant(session, dtype, "op by op", [(STEPS, ("--no-graph",))]),
-                    Variant(session, dtype, "resumed", [(STEPS // 2, ()), (STEPS, ())])]
+        variants = [
+            Variant(session, dtype, "again", [(STEPS, ())]),
+            Variant(session, dtype, "op by op", [(STEPS, ("--no-graph",))]),
+            Variant(session, dtype, "resumed", [(STEPS // 2, ()), (STEPS, ())]),
+        ]
         for variant in variants:  # not side by side: each takes as much of the GPU's memory as it likes
             variant()
         expected = outcome(first.run, STEPS)

@@ -1,4 +1,5 @@
 """What the card gives, how long a start takes, and the time of steps, embedding, objective and convolutions."""
+
 import shutil
 import statistics
 
@@ -8,9 +9,11 @@ from gpu_check.session import HOME, app, json_of, python
 VIEWS = 512
 START_LIMIT = 120
 # In what a backend says of its convolutions: what it means, and the state of the row.
-SAID = {": passed over": ("engines passed over", "ok"),
-        "the slow reference kernel serves it": ("convolutions without an engine", "failed"),
-        ": taken in two passes": ("convolutions in two passes", "ok")}
+SAID = {
+    ": passed over": ("engines passed over", "ok"),
+    "the slow reference kernel serves it": ("convolutions without an engine", "failed"),
+    ": taken in two passes": ("convolutions in two passes", "ok"),
+}
 
 
 def start(session):
@@ -21,9 +24,28 @@ def start(session):
         for plans in ("cold", "warm"):
             run = session.state / f"start-{dtype}-{plans}"
             shutil.rmtree(run, ignore_errors=True)
-            words = [app("dcl-pretrain"), "--device", session.device, "--dtype", dtype, "--dataset", "shapes",
-                     "--shapes_count", 16 if small else 1024, "--batch_size", 8 if small else 256, "--max_steps", 1,
-                     "--arch", "resnet18" if small else "resnet50", "--shapes_size", 32, "--no-knn", "--run_dir", run]
+            words = [
+                app("dcl-pretrain"),
+                "--device",
+                session.device,
+                "--dtype",
+                dtype,
+                "--dataset",
+                "shapes",
+                "--shapes_count",
+                16 if small else 1024,
+                "--batch_size",
+                8 if small else 256,
+                "--max_steps",
+                1,
+                "--arch",
+                "resnet18" if small else "resnet50",
+                "--shapes_size",
+                32,
+                "--no-knn",
+                "--run_dir",
+                run,
+            ]
             ended = session.run(f"start {dtype} {plans}", words, START_LIMIT)
             shutil.rmtree(run, ignore_errors=True)
             name = f"one step and its checkpoint, {dtype}, {plans} plan cache"
@@ -43,11 +65,19 @@ def ceilings(session):
         return None
     rates = found[-1]
     session.row("copy on the device, read and written", f"{rates['bytes_per_second'] / 1e12:.3g} TB/s", **rates)
-    session.row(f"matrix product {rates['extent']}^3, bf16 / tf32",
-                f"{rates['bf16_flops'] / 1e12:.3g} / {rates['tf32_flops'] / 1e12:.3g} TFLOP/s")
-    fused, sums = (floor.seconds(VIEWS, rates["bf16_flops"], rates["bytes_per_second"], epilogue) for epilogue in (False, True))
-    session.row("floor of a bf16 step of 512 views on this card",
-                f"{1e3 * fused:.2f} ms; with batch norm's sums in epilogues {1e3 * sums:.2f} ms", fused=fused, epilogue_sums=sums)
+    session.row(
+        f"matrix product {rates['extent']}^3, bf16 / tf32",
+        f"{rates['bf16_flops'] / 1e12:.3g} / {rates['tf32_flops'] / 1e12:.3g} TFLOP/s",
+    )
+    fused, sums = (
+        floor.seconds(VIEWS, rates["bf16_flops"], rates["bytes_per_second"], epilogue) for epilogue in (False, True)
+    )
+    session.row(
+        "floor of a bf16 step of 512 views on this card",
+        f"{1e3 * fused:.2f} ms; with batch norm's sums in epilogues {1e3 * sums:.2f} ms",
+        fused=fused,
+        epilogue_sums=sums,
+    )
     return fused
 
 
@@ -55,7 +85,13 @@ def benchmark(session, program, pattern, limit, flags=()):
     """Rows of a Google Benchmark program; its figures by name."""
     file = session.state / "benchmark.json"
     file.unlink(missing_ok=True)
-    words = [HOME / "build/bench" / program, f"--benchmark_filter={pattern}", f"--benchmark_out={file}", "--benchmark_out_format=json", *flags]
+    words = [
+        HOME / "build/bench" / program,
+        f"--benchmark_filter={pattern}",
+        f"--benchmark_out={file}",
+        "--benchmark_out_format=json",
+        *flags,
+    ]
     ended = session.run(f"{program} {pattern}", words, limit)
     runs = (json_of(file) or {}).get("benchmarks", [])
     for words, (what, state) in SAID.items():
@@ -72,8 +108,15 @@ def benchmark(session, program, pattern, limit, flags=()):
         rate = run.get("views/s") or run.get("images/s")
         beyond = run.get("device_MiB") or run.get("beyond_MiB")
         result = f"{run['real_time']:.4g} {run['time_unit']}" + (f", {rate:,.0f} per second" if rate else "")
-        session.row(name, result + (f", {beyond:,.1f} MiB" if beyond else ""), **{
-            k: run[k] for k in ("real_time", "time_unit", "views/s", "images/s", "beyond_MiB", "device_MiB") if k in run})
+        session.row(
+            name,
+            result + (f", {beyond:,.1f} MiB" if beyond else ""),
+            **{
+                k: run[k]
+                for k in ("real_time", "time_unit", "views/s", "images/s", "beyond_MiB", "device_MiB")
+                if k in run
+            },
+        )
         figures[name] = run
     return figures
 
@@ -86,19 +129,54 @@ def whole_step(session, name, flags, parts=1):
     shutil.rmtree(run, ignore_errors=True)
     part = 8 if small else 256
     batch, steps = parts * part, 6 if small else max(10, 150 // parts)
-    words = [app("dcl-pretrain"), "--device", session.device, "--dtype", "bf16", "--dataset", "shapes", "--shapes_size", 96,
-             "--shapes_count", max(batch, 24 if small else 2048), "--arch", "resnet18" if small else "resnet50",
-             "--batch_size", batch, "--micro_batch_size", part, "--epochs", 100, "--max_steps", steps, "--checkpoint_every", 100000, "--no-knn", "--run_dir", run, *flags]
+    words = [
+        app("dcl-pretrain"),
+        "--device",
+        session.device,
+        "--dtype",
+        "bf16",
+        "--dataset",
+        "shapes",
+        "--shapes_size",
+        96,
+        "--shapes_count",
+        max(batch, 24 if small else 2048),
+        "--arch",
+        "resnet18" if small else "resnet50",
+        "--batch_size",
+        batch,
+        "--micro_batch_size",
+        part,
+        "--epochs",
+        100,
+        "--max_steps",
+        steps,
+        "--checkpoint_every",
+        100000,
+        "--no-knn",
+        "--run_dir",
+        run,
+        *flags,
+    ]
     ended = session.run(name, words, 90)
     if not ended.ok:
         session.say(name, ended)
         return None
-    steps = [batch / row["images_per_second"] for row in parse.metrics((run / "metrics.csv").read_text()) if row["split"] == "train"]
+    steps = [
+        batch / row["images_per_second"]
+        for row in parse.metrics((run / "metrics.csv").read_text())
+        if row["split"] == "train"
+    ]
     shutil.rmtree(run, ignore_errors=True)
-    steps = steps[len(steps) // 3:]
+    steps = steps[len(steps) // 3 :]
     mean, middle = sum(steps) / len(steps), statistics.median(steps)
-    session.row(name, f"{1e3 * mean:.2f} ms (median {1e3 * middle:.2f}), {2 * batch / mean:,.0f} views/s", seconds=mean,
-                median=middle, views=2 * batch)
+    session.row(
+        name,
+        f"{1e3 * mean:.2f} ms (median {1e3 * middle:.2f}), {2 * batch / mean:,.0f} views/s",
+        seconds=mean,
+        median=middle,
+        views=2 * batch,
+    )
     return mean
 
 
@@ -111,10 +189,14 @@ def ours(session):
     figures = benchmark(session, "gpu_network_bench", step_names, 100)
     step = next((run["real_time"] for name, run in figures.items() if name.startswith("training_step/bf16")), None)
     if step and least and session.cuda:
-        session.row("share of the floor, bf16 step without augmentation", f"{100 * least / step:.0f} %", share=least / step)
+        session.row(
+            "share of the floor, bf16 step without augmentation", f"{100 * least / step:.0f} %", share=least / step
+        )
     drawn = whole_step(session, "bf16 step with augmentation (96x96, resident)", [])
     if drawn and least and session.cuda:
-        session.row("share of the floor, bf16 step with augmentation", f"{100 * least / drawn:.0f} %", share=least / drawn)
+        session.row(
+            "share of the floor, bf16 step with augmentation", f"{100 * least / drawn:.0f} %", share=least / drawn
+        )
     # Sixteen runs count as one: with the usual half second each of five sizes would take ten.
     benchmark(session, "objective_bench", "objective/debiased/", 60, flags=["--benchmark_min_time=0.1"])
     benchmark(session, "gpu_network_bench", other_steps, 100)
@@ -129,10 +211,14 @@ def ours(session):
 def convolutions(session, dtype):
     batch = VIEWS if session.cuda else 1
     name = f"all convolutions of {batch} views, {dtype}"
-    ended = session.run(name, [HOME / "build/bench/gpu_conv_bench", "--backend", session.device, "--batch", batch, "--dtype", dtype], 60)
+    ended = session.run(
+        name, [HOME / "build/bench/gpu_conv_bench", "--backend", session.device, "--batch", batch, "--dtype", dtype], 60
+    )
     lines = ended.output.strip().splitlines()
     if not ended.ok:
         return session.say(name, ended)
     session.row(name, "; ".join(" ".join(line.split()) for line in lines[-4:]), log=ended.output)
     for what, rate, usual in parse.slow_convolutions(ended.output):
-        session.row(f"{what}, {dtype}", f"{rate:,.0f} GFLOP/s where {usual:,.0f} are usual: has it no better engine?", "failed")
+        session.row(
+            f"{what}, {dtype}", f"{rate:,.0f} GFLOP/s where {usual:,.0f} are usual: has it no better engine?", "failed"
+        )

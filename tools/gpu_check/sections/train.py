@@ -1,6 +1,6 @@
 """A real run: CIFAR-10 as JPEG, biased and debiased, and PyTorch's curve on the same files; goes on where it was cut off."""
+
 import concurrent.futures
-import json
 import shutil
 import statistics
 import tarfile
@@ -10,9 +10,11 @@ from gpu_check import parse
 from gpu_check.pack import CIFAR
 from gpu_check.session import HOME, app, json_of, python
 
-GENTLE = 15        # seconds to write a checkpoint
+GENTLE = 15  # seconds to write a checkpoint
 TELL_SECONDS = 10  # between two tables on the disk
-MOST_APART = 0.15  # of mean losses after the same epochs: 0.07 in the first and 0.03 later were seen of trainings that are alike
+MOST_APART = (
+    0.15  # of mean losses after the same epochs: 0.07 in the first and 0.03 later were seen of trainings that are alike
+)
 IMAGES = 50000
 INTERRUPTED = 75
 
@@ -38,13 +40,43 @@ class Ours:
         self.name = f"dcl, {objective}"
         self.run_dir = session.state / f"train-{objective}"
         self.model = self.run_dir / "checkpoints/latest"
-        self.words = [app("dcl-pretrain"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data,
-                      *settings.limits, "--arch", settings.arch, "--batch_size", settings.batch, "--objective", objective,
-                      "--tau_plus", 0.1, "--epochs", settings.epochs, "--test_every", settings.test_every, "--k", 200, "--seed", 0,
-                      "--checkpoint_every", 10**6, "--run_dir", self.run_dir]
+        self.words = [
+            app("dcl-pretrain"),
+            "--device",
+            session.device,
+            "--dtype",
+            settings.dtype,
+            "--dataset",
+            "folder",
+            "--data",
+            data,
+            *settings.limits,
+            "--arch",
+            settings.arch,
+            "--batch_size",
+            settings.batch,
+            "--objective",
+            objective,
+            "--tau_plus",
+            0.1,
+            "--epochs",
+            settings.epochs,
+            "--test_every",
+            settings.test_every,
+            "--k",
+            200,
+            "--seed",
+            0,
+            "--checkpoint_every",
+            10**6,
+            "--run_dir",
+            self.run_dir,
+        ]
 
     def command(self):
-        return " ".join(str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words)
+        return " ".join(
+            str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words
+        )
 
     def train(self):
         return self.session.run(f"train {self.name}", self.words, 3600, gentle=GENTLE)
@@ -81,11 +113,30 @@ class Peer:
         self.file = session.state / "train-pytorch.pt"
         self.model = session.state / "train-pytorch.pt.model.pth"
         flags = ["--forwards", "two"] if session.cuda else ["--device", "cpu", "--mode", "eager"]
-        self.words = python("gpu_curve", "--data", data, "--state", self.file, "--arch", settings.arch, "--batch", settings.batch,
-                            "--dtype", settings.dtype, "--test_every", settings.test_every, "--epochs", settings.epochs, *settings.limits, *flags)
+        self.words = python(
+            "gpu_curve",
+            "--data",
+            data,
+            "--state",
+            self.file,
+            "--arch",
+            settings.arch,
+            "--batch",
+            settings.batch,
+            "--dtype",
+            settings.dtype,
+            "--test_every",
+            settings.test_every,
+            "--epochs",
+            settings.epochs,
+            *settings.limits,
+            *flags,
+        )
 
     def command(self):
-        return " ".join(str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words[1:])
+        return " ".join(
+            str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words[1:]
+        )
 
     def train(self):
         return self.session.run(f"train {self.name}", self.words, 3600, self.session.python_environment)
@@ -103,7 +154,9 @@ class Peer:
 
     def speed(self):
         last = self.history[-5:]
-        return f"{sum(line['seconds'] for line in last) / len(last):.1f} s an epoch, augmentation by {last[-1]['augment']}"
+        return (
+            f"{sum(line['seconds'] for line in last) / len(last):.1f} s an epoch, augmentation by {last[-1]['augment']}"
+        )
 
 
 def unpack(session):
@@ -127,18 +180,51 @@ def unpack(session):
 
 def evaluate(session, data, settings, curve):
     name = f"linear, frozen, {settings.linear_epochs} epochs: {curve.name} after {curve.done()} epochs"
-    words = [app("dcl-linear"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data, *settings.limits,
-             "--model_path", curve.model, "--protocol", "frozen", "--epochs", settings.linear_epochs, "--json"]
+    words = [
+        app("dcl-linear"),
+        "--device",
+        session.device,
+        "--dtype",
+        settings.dtype,
+        "--dataset",
+        "folder",
+        "--data",
+        data,
+        *settings.limits,
+        "--model_path",
+        curve.model,
+        "--protocol",
+        "frozen",
+        "--epochs",
+        settings.linear_epochs,
+        "--json",
+    ]
     ended = session.run(f"linear {curve.name}", words, 120)
     found = parse.json_lines(ended.output)
     if not ended.ok or not found:
         return session.say(name, ended)
-    session.row(name, f"top-1 {found[-1]['top1']:.2f} %, top-5 {found[-1]['top5']:.2f} % ({ended.seconds:.0f} s)", **found[-1])
+    session.row(
+        name, f"top-1 {found[-1]['top1']:.2f} %, top-5 {found[-1]['top5']:.2f} % ({ended.seconds:.0f} s)", **found[-1]
+    )
 
 
 def untrained(session, data, settings):
-    words = [app("dcl-knn"), "--device", session.device, "--dtype", settings.dtype, "--dataset", "folder", "--data", data, *settings.limits,
-             "--untrained", "--arch", settings.arch, "--json"]
+    words = [
+        app("dcl-knn"),
+        "--device",
+        session.device,
+        "--dtype",
+        settings.dtype,
+        "--dataset",
+        "folder",
+        "--data",
+        data,
+        *settings.limits,
+        "--untrained",
+        "--arch",
+        settings.arch,
+        "--json",
+    ]
     ended = session.run("knn untrained", words, 60)
     found = parse.json_lines(ended.output)
     if not ended.ok or not found:
@@ -149,9 +235,14 @@ def untrained(session, data, settings):
 def tell(session, curves, settings):
     points = {curve.name: curve.points() for curve in curves}
     epochs = sorted({epoch for some in points.values() for epoch, (_, top1) in some.items() if top1 is not None})
-    text = lambda point: "" if point is None else f"{point[0]:.3f}, {point[1]:.2f} %" if point[1] is not None else f"{point[0]:.3f}"
-    session.table(f"CIFAR-10 as JPEG, {settings.arch}, batch {settings.batch}, {settings.dtype}: mean loss of the epoch, kNN top-1",
-                  ("after epoch", *points), [(epoch, *(text(some.get(epoch)) for some in points.values())) for epoch in epochs])
+    text = lambda point: (
+        "" if point is None else f"{point[0]:.3f}, {point[1]:.2f} %" if point[1] is not None else f"{point[0]:.3f}"
+    )
+    session.table(
+        f"CIFAR-10 as JPEG, {settings.arch}, batch {settings.batch}, {settings.dtype}: mean loss of the epoch, kNN top-1",
+        ("after epoch", *points),
+        [(epoch, *(text(some.get(epoch)) for some in points.values())) for epoch in epochs],
+    )
 
 
 def side_by_side(session, curves, settings):
@@ -172,12 +263,20 @@ def compare(session, ours, peer):
     mine, theirs = ours.points(), peer.points()
     if epoch := max(mine.keys() & theirs.keys(), default=0):
         apart = mine[epoch][0] - theirs[epoch][0]
-        session.row(f"mean loss of epoch {epoch}, {ours.name} less {peer.name}", f"{apart:+.3f}, expected within {MOST_APART}",
-                    "ok" if abs(apart) <= MOST_APART else "failed", apart=apart)
+        session.row(
+            f"mean loss of epoch {epoch}, {ours.name} less {peer.name}",
+            f"{apart:+.3f}, expected within {MOST_APART}",
+            "ok" if abs(apart) <= MOST_APART else "failed",
+            apart=apart,
+        )
 
 
 def curves_of(session, data, settings):
-    return Ours(session, data, settings, "debiased"), Peer(session, data, settings), Ours(session, data, settings, "biased")
+    return (
+        Ours(session, data, settings, "debiased"),
+        Peer(session, data, settings),
+        Ours(session, data, settings, "biased"),
+    )
 
 
 def train(session):
@@ -191,7 +290,11 @@ def train(session):
     for curve in curves:
         if curve.done():
             best = [f"{epoch}: {top1:.2f}" for epoch, (_, top1) in curve.points().items() if top1 is not None]
-            session.row(f"{curve.name}: {curve.done()} epochs", f"{curve.speed()}; kNN % {', '.join(best[-4:])}", points=curve.points())
+            session.row(
+                f"{curve.name}: {curve.done()} epochs",
+                f"{curve.speed()}; kNN % {', '.join(best[-4:])}",
+                points=curve.points(),
+            )
             session.row(f"{curve.name}: command", curve.command())
     if session.cuda:  # else too little is trained to be alike
         compare(session, *curves[:2])
