@@ -4,6 +4,7 @@
 // its reference loops.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "core/backend.h"
@@ -43,27 +44,31 @@ class BackwardFilterPlan : public ConvPlan {
 /// Where the residual of a fused convolution is.
 enum class Residual { none, in_y, apart };
 
-/// By Winograd's algorithm (eigen/winograd.h) for many pixels, else by oneDNN.
-class FusedPlan : public ConvPlan {
+/// A fused convolution for one place of the residual.
+class FusedForm : public ConvPlan {
  public:
-  static std::unique_ptr<FusedPlan> make(const FusedConvDesc& d, Residual residual, int threads);
   virtual void run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
                    void* workspace) = 0;
 };
 
-/// Packing for FusedPlan of the same descriptor and number of threads.
-class PackPlan final : public ConvPlan {
+/// The inference form: packing, and the convolution for every place where the residual can be. All of them read the
+/// same packed filter, so it is all of them or none. By Winograd's algorithm (eigen/winograd.h) for many pixels, else
+/// by oneDNN.
+class FusedPlan final : public ConvPlan {
  public:
-  PackPlan(const FusedConvDesc& d, int threads);
-  static std::unique_ptr<PackPlan> make(const FusedConvDesc& d, int threads) {
-    return std::make_unique<PackPlan>(d, threads);
+  FusedPlan(const FusedConvDesc& d, int threads);
+  static std::unique_ptr<FusedPlan> make(const FusedConvDesc& d, int threads) {
+    return std::make_unique<FusedPlan>(d, threads);
   }
   size_t packed_bytes() const { return layout_.get_size(); }
-  void run(const float* filter, void* packed);
+  void pack(const float* filter, void* packed);
+  /// residual: null where the descriptor has none.
+  void run(const void* x, const void* packed, const float* bias, const void* residual, void* y, void* workspace);
 
  private:
   dnnl::memory::desc layout_;
-  FilterReorder reorder_;
+  FilterReorder packing_;
+  std::array<std::unique_ptr<FusedForm>, 3> forms_;  ///< by Residual; null: not asked for
 };
 
 }  // namespace dcl::onednn

@@ -64,7 +64,7 @@ Residual residual_for(const FusedConvDesc& d, Residual residual) {
   return residual == Residual::apart && computed(d.conv).dtype != d.conv.dtype ? Residual::in_y : residual;
 }
 
-class DirectFused final : public FusedPlan {
+class DirectFused final : public FusedForm {
  public:
   /// packed: the filter's layout.
   DirectFused(const FusedConvDesc& d, Residual residual, const Desc& packed, int threads);
@@ -107,7 +107,7 @@ void DirectFused::run(const void* x, const void* packed, const float* bias, cons
   });
 }
 
-class WinogradFused final : public FusedPlan {
+class WinogradFused final : public FusedForm {
  public:
   WinogradFused(const FusedConvDesc& d, Residual residual, int threads)
       : relu_(d.relu), residual_(residual), own_(WinogradConvolution::forward(d.conv, threads)) {
@@ -127,26 +127,38 @@ class WinogradFused final : public FusedPlan {
   WinogradConvolution own_;
 };
 
-}  // namespace
-
-std::unique_ptr<FusedPlan> FusedPlan::make(const FusedConvDesc& d, Residual residual, int threads) {
+/// packed: the filter's layout.
+std::unique_ptr<FusedForm> form_of(const FusedConvDesc& d, Residual residual, const Desc& packed, int threads) {
   if (by_winograd(d.conv)) return std::make_unique<WinogradFused>(d, residual, threads);
-  const Desc packed = packed_layout(d, threads);
   if (product_pays(d.conv)) return std::make_unique<MatrixFused>(d, packed, epilogue_of(d, residual), threads);
   return std::make_unique<DirectFused>(d, residual, packed, threads);
 }
 
-PackPlan::PackPlan(const FusedConvDesc& d, int threads)
-    : layout_(packed_layout(d, threads)),
-      reorder_(product_pays(d.conv) ? plain_matrix(d.conv) : plain_filter(d.conv), layout_, threads) {}
+}  // namespace
 
-void PackPlan::run(const float* filter, void* packed) {
-  if (!reorder_.needed()) {
+FusedPlan::FusedPlan(const FusedConvDesc& d, int threads)
+    : layout_(packed_layout(d, threads)),
+      packing_(product_pays(d.conv) ? plain_matrix(d.conv) : plain_filter(d.conv), layout_, threads) {
+  for (const Residual residual : {Residual::none, Residual::in_y, Residual::apart}) {
+    if (d.residual == (residual == Residual::none)) continue;
+    auto& form = forms_.at(static_cast<size_t>(residual)) = form_of(d, residual, layout_, threads);
+    workspace_bytes_ = std::max(workspace_bytes_, form->workspace_bytes());
+  }
+}
+
+void FusedPlan::pack(const float* filter, void* packed) {
+  if (!packing_.needed()) {
     std::copy_n(filter, layout_.get_size() / sizeof(float), static_cast<float*>(packed));
     return;
   }
-  std::vector<char> scratchpad(reorder_.scratchpad_bytes());
-  reorder_.run(filter, packed, scratchpad.data());
+  std::vector<char> scratchpad(packing_.scratchpad_bytes());
+  packing_.run(filter, packed, scratchpad.data());
+}
+
+void FusedPlan::run(const void* x, const void* packed, const float* bias, const void* residual, void* y,
+                    void* workspace) {
+  const Residual where = !residual ? Residual::none : residual == y ? Residual::in_y : Residual::apart;
+  forms_.at(static_cast<size_t>(where))->run(x, packed, bias, residual, y, workspace);
 }
 
 }  // namespace dcl::onednn

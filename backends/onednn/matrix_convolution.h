@@ -89,7 +89,7 @@ class FoldedBackwardData final : public BackwardDataPlan {
 /// Null where product_pays() says no.
 std::unique_ptr<BackwardDataPlan> matrix_backward_data(const ConvDesc& d, int threads);
 
-class MatrixFused final : public FusedPlan {
+class MatrixFused final : public FusedForm {
  public:
   /// packed: the filter's layout.
   MatrixFused(const FusedConvDesc& d, const Product::Layout& packed, Epilogue epilogue, int threads);

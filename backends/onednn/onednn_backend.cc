@@ -12,22 +12,29 @@ namespace dcl {
 
 using namespace onednn;
 
+namespace {
+
+enum PlanKind : int { kForward, kBackwardData, kBackwardFilter, kFused };
+
+}  // namespace
+
 /// Plans by what they were made for. A null plan means that the base class does it.
 class OneDnnBackend::Plans {
  public:
   template <class Plan, class... Rest>
-  Plan* get(const ConvDesc& d, std::array<int, 4> kind, Rest... make_arguments) {
+  Plan* get(const ConvDesc& d, std::array<int, 3> kind, Rest... make_arguments) {
     const int threads = thread_count();
-    const Key key{d.n,     d.h,     d.w,     d.c,     d.k,    d.r, d.s, d.stride, d.pad, static_cast<int64_t>(d.dtype),
-                  kind[0], kind[1], kind[2], kind[3], threads};
+    const Key key{d.n,     d.h,     d.w,     d.c,    d.k, d.r, d.s, d.stride, d.pad, static_cast<int64_t>(d.dtype),
+                  kind[0], kind[1], kind[2], threads};
     const std::lock_guard lock(mutex_);
     auto entry = plans_.find(key);
     if (entry == plans_.end()) entry = plans_.emplace(key, make<Plan>(make_arguments..., threads)).first;
     return static_cast<Plan*>(entry->second.get());
   }
+  FusedPlan* fused(const FusedConvDesc& d) { return get<FusedPlan>(d.conv, {kFused, d.relu, d.residual}, d); }
 
  private:
-  using Key = std::array<int64_t, 15>;
+  using Key = std::array<int64_t, 14>;
 
   template <class Plan, class... Arguments>
   static std::unique_ptr<ConvPlan> make(Arguments... arguments) {
@@ -45,8 +52,6 @@ class OneDnnBackend::Plans {
 };
 
 namespace {
-
-enum PlanKind : int { kForward, kBackwardData, kBackwardFilter, kFused, kPack };
 
 std::string version_text(const dnnl_version_t& v) {
   return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
@@ -149,30 +154,24 @@ void OneDnnBackend::do_conv_backward_filter(const ConvDesc& d, ConstTensorRef x,
 }
 
 size_t OneDnnBackend::do_packed_filter_bytes(const FusedConvDesc& d) const {
-  const auto* plan = plans_->get<PackPlan>(d.conv, {kPack, d.relu, d.residual}, d);
+  const FusedPlan* plan = plans_->fused(d);
   return plan ? plan->packed_bytes() : EigenBackend::do_packed_filter_bytes(d);
 }
 
 void OneDnnBackend::do_pack_filter(const FusedConvDesc& d, ConstTensorRef filter, TensorRef packed) {
-  auto* plan = plans_->get<PackPlan>(d.conv, {kPack, d.relu, d.residual}, d);
+  FusedPlan* plan = plans_->fused(d);
   if (!plan) return EigenBackend::do_pack_filter(d, filter, packed);
-  plan->run(filter.as<float>(), packed.data);
+  plan->pack(filter.as<float>(), packed.data);
 }
 
 size_t OneDnnBackend::do_fused_conv_workspace(const FusedConvDesc& d) const {
-  size_t bytes = 0;
-  for (const Residual residual : {Residual::none, Residual::in_y, Residual::apart}) {
-    if (d.residual == (residual == Residual::none)) continue;
-    const auto* plan = plans_->get<FusedPlan>(d.conv, {kFused, d.relu, static_cast<int>(residual)}, d, residual);
-    bytes = std::max(bytes, plan ? plan->workspace_bytes() : EigenBackend::do_fused_conv_workspace(d));
-  }
-  return bytes;
+  const FusedPlan* plan = plans_->fused(d);
+  return plan ? plan->workspace_bytes() : EigenBackend::do_fused_conv_workspace(d);
 }
 
 void OneDnnBackend::do_fused_conv(const FusedConvDesc& d, ConstTensorRef x, ConstTensorRef packed, ConstTensorRef bias,
                                   ConstTensorRef residual, TensorRef y, Workspace workspace) {
-  const Residual where = !residual ? Residual::none : residual.data == y.data ? Residual::in_y : Residual::apart;
-  auto* plan = plans_->get<FusedPlan>(d.conv, {kFused, d.relu, static_cast<int>(where)}, d, where);
+  FusedPlan* plan = plans_->fused(d);
   if (!plan) return EigenBackend::do_fused_conv(d, x, packed, bias, residual, y, workspace);
   plan->run(x.data, packed.data, bias.as<float>(), residual.data, y.data, workspace.data);
 }
