@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/file.h"
+#include "core/number.h"
 
 namespace dcl {
 namespace {

@@ -18,32 +18,35 @@
 #include "train/model_file.h"
 
 namespace dcl {
-namespace {
+namespace {}  // namespace
 
-Dataset load_with_progress(DatasetSpec spec) {
+Dataset DataOptions::load(DatasetSpec spec) const {
   WorkProgress bar("Images");
-  spec.on_images = std::ref(bar);
+  spec.on_images = [&](int64_t done, int64_t all) {
+    bar(done, all);
+    if (while_reading) while_reading();
+  };
   return load_dataset(spec);
 }
 
-}  // namespace
-
-void DataOptions::add_to(Options& options) {
+void DataOptions::add_to(Options& options, Splits splits) {
   options.group("Data");
   options.add("dataset", &train.name, "which data set").choices({"stl10", "cifar10", "cifar100", "folder", "shapes"});
   options.add("data", &train.dir, "folder that holds it (shapes needs none)");
   options.add("split", &train.split,
               "training images, or bank: train, unlabeled, train+unlabeled (stl10), a sub-folder (folder); "
               "empty: what the program is for");
-  options.add("test_split", &test_split, "images to evaluate on");
+  const bool two = splits == Splits::two;
+  if (two) options.add("test_split", &test_split, "images to evaluate on");
   options
       .add("holdout", &train.holdout,
-           "share of each class of --split that is left out of it and evaluated on instead of --test_split, 0.2: every "
-           "fifth image; 0: none")
+           "share of each class of --split that is left out of it" +
+               std::string(two ? " and evaluated on instead of --test_split" : "") +
+               ", 0.2: every fifth image; 0: none")
       .range(0, 0.9);
   options.add("max_per_class", &train.max_per_class, "first N images of each class; 0: all").range(0, 1e9);
   options.add("max_images", &train.max_images, "then the first N of all; 0: all").range(0, 2e9);
-  options.add("test_max_per_class", &test_max_per_class, "the same for the test split").range(0, 1e9);
+  if (two) options.add("test_max_per_class", &test_max_per_class, "the same for the test split").range(0, 1e9);
   options
       .add("shorter_side", &train.shorter_side,
            "folder: larger images are shrunk to this shorter side while they are read; 0: as they are")
@@ -62,23 +65,34 @@ void DataOptions::resolve(const std::string& stl10_default, const std::string& o
   if (train.split.empty()) train.split = train.name == "stl10" ? stl10_default : others_default;
 }
 
+DatasetSpec DataOptions::counted(DatasetSpec spec) const {
+  if (spec.split == "test")
+    spec.shapes_count = shapes_test_count > 0 ? shapes_test_count : std::max<int64_t>(1, spec.shapes_count / 5);
+  return spec;
+}
+
 DatasetSpec DataOptions::test() const {
   DatasetSpec spec = train;
   spec.max_per_class = test_max_per_class;
   spec.max_images = 0;
   spec.held_out = train.holdout > 0;
-  if (spec.held_out) return spec;
-  spec.split = test_split;
-  spec.shapes_count = shapes_test_count > 0 ? shapes_test_count : std::max<int64_t>(1, train.shapes_count / 5);
-  return spec;
+  if (!spec.held_out) spec.split = test_split;
+  return counted(spec);
 }
 
-Dataset DataOptions::load_train() const { return load_with_progress(train); }
+Dataset DataOptions::load_train() const { return load(counted(train)); }
 
 Dataset DataOptions::load_test(const Dataset& training) const {
-  Dataset images = load_with_progress(test());
+  Dataset images = load(test());
   const std::string &folder = images.folder, &one = training.split, &other = images.split;
-  if (train.holdout == 0 && one != other && !folder.empty() && folder == training.folder)
+  if (train.holdout > 0 || one == other || folder.empty()) return images;
+  const auto below = [](const std::string& a, const std::string& b) { return (a + "/").starts_with(b + "/"); };
+  if (below(folder, training.folder) != below(training.folder, folder))
+    fail(ErrorKind::data, "folder: of the splits " + quoted(one) + " and " + quoted(other) + " of " +
+                              quoted(train.dir) +
+                              " one lies in the other, the same images would be in both: "
+                              "name two that are apart by --split and --test_split, or give --holdout 0.2");
+  if (folder == training.folder)
     fail(ErrorKind::data, "folder: " + quoted(folder) + " has no splits " + quoted(one) + " and " + quoted(other) +
                               ", the same images would be both: give --holdout 0.2 to test on a fifth of them, make "
                               "folders of these names in it, or give --split . --test_split . to test on what is "

@@ -17,23 +17,33 @@
 
 namespace dcl {
 
-/// Which images: a training split (or kNN bank) and a test split (queries) of one data set.
+/// What a program reads of a data set: one split, or one to train on (or a kNN bank) and one to test on (queries).
+enum class Splits { one, two };
+
+/// Which images.
 struct DataOptions {
   DatasetSpec train{.name = "stl10", .dir = "data", .split = ""};
   std::string test_split = "test";
   int64_t test_max_per_class = 0;
   int64_t shapes_test_count = 0;  ///< 0: a fifth of shapes_count
+  /// Called now and then while images are read; may throw.
+  std::function<void()> while_reading = {};
 
-  void add_to(Options& options);
+  void add_to(Options& options, Splits splits);
   /// Gives an empty --split its meaning: `stl10_default` for stl10, `others_default` for the others. Call after
   /// parsing.
   void resolve(const std::string& stl10_default, const std::string& others_default = "train");
-  DatasetSpec test() const;
   /// The images of --split.
   Dataset load_train() const;
   /// The test split, or what is held out, beside `training`. Error{data} also where a folder without splits gives both
   /// the same images.
   Dataset load_test(const Dataset& training) const;
+
+ private:
+  /// So many shapes as there are in their split.
+  DatasetSpec counted(DatasetSpec spec) const;
+  DatasetSpec test() const;
+  Dataset load(DatasetSpec spec) const;
 };
 
 /// What load() gives. Where it finds nothing that can be used (Error{data}, Error{io}) and that was not asked for:

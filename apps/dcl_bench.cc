@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "bench/measure.h"
 #include "bench_table.h"
@@ -41,7 +42,7 @@ struct BenchOptions {
     options.add("image_size", &image_size, "height and width of the network's images, between commas");
     options.add("arch", &arch, "network").choices({"resnet18", "resnet34", "resnet50", "resnet101"});
     options.add("stem", &stem, "cifar or imagenet").choices({"cifar", "imagenet"});
-    options.add("each", &each, "a row for every distinct convolution; otherwise their sum over the network");
+    options.add("each", &each, "also a row for every distinct convolution, not only their sums over the network");
     options.group("How");
     options.add("repeats", &samples, "samples, of whose times the median is taken").range(1, 10000);
     options.add("format", &format, "of the table; jsonl has every sample").choices(BenchTable::formats());
@@ -55,7 +56,8 @@ struct BenchOptions {
   void resolve() {
     chosen.ops = comma_list_of("ops", ops, kOperations);
     chosen.dtypes = comma_list_of("dtype", dtype, "f32,tf32,bf16");
-    for (const std::string& kind : comma_list_of("objective", objective, fmt::format("{}", fmt::join(objective_names(), ","))))
+    for (const std::string& kind :
+         comma_list_of("objective", objective, fmt::format("{}", fmt::join(objective_names(), ","))))
       chosen.objectives.push_back(parse_objective_kind(kind));
     if (!batch_size.empty()) chosen.batches = comma_list_of("batch_size", batch_size, least_batch(), 1 << 20);
     chosen.sizes = comma_list_of("image_size", image_size, 8, 1024);
@@ -119,19 +121,21 @@ class BackendBench {
     std::vector<Subject> all;
     for (const int64_t size : options_.chosen.sizes)
       for (const int64_t batch : batches_or({backend_->on_device() ? 256 : 32}))
-        all.push_back({.model = options_.chosen.model,
-                       .batch = batch,
-                       .size = size,
-                       .dtype = precision_of(dtype).activations});
+        all.push_back(
+            {.model = options_.chosen.model, .batch = batch, .size = size, .dtype = precision_of(dtype).activations});
     return all;
   }
 
   void convolutions(const Subject& subject, const std::string& dtype) {
     std::map<std::string, std::vector<std::pair<Operation, Measurement>>> by_pass;
+    std::set<std::string> incomplete;
     for (const Operation& operation : bench::conv_operations(subject))
       if (const auto measured = add(operation, dtype, options_.each))
         by_pass[operation.name].emplace_back(operation, *measured);
+      else
+        incomplete.insert(operation.name);
     for (const char* pass : {"conv/forward", "conv/data", "conv/filter"}) {
+      if (incomplete.contains(pass)) continue;  // what is left would pass for the network
       Operation sum{.name = pass, .shape = bench::network_text(subject), .batch = subject.batch, .unit = "FLOP"};
       for (const auto& [operation, measured] : by_pass[pass]) sum.work += operation.count * operation.work;
       if (sum.work > 0) table_.add({info_, sum, dtype, thread_count(), bench::network_sum(by_pass[pass])});

@@ -165,7 +165,7 @@ int main(int argc, char** argv) {
   EncoderOptions encoder;
   DeviceOptions device;
   EmbedOptions embed;
-  data.add_to(options);
+  data.add_to(options, Splits::one);
   encoder.add_to(options);
   embed.add_to(options);
   device.add_to(options);

@@ -34,19 +34,20 @@ std::vector<std::string> cpu_features() {
   return found;
 }
 
-ordered_json describe(const BackendStatus& status) {
+ordered_json describe(const BackendReport& report) {
+  const auto& [status, info] = report;
   ordered_json out{{"name", status.name}, {"available", status.available}};
   if (!status.path.empty()) out["path"] = status.path;
   if (!status.available) {
     out["reason"] = status.reason;
     return out;
   }
-  const BackendInfo info = make_backend(status.name)->info();
   out["device"] = info.device;
   for (const auto& [library, version] : info.libraries) out["libraries"][library] = version;
   out["ops"] = {{"own", ordered_json::array()}, {"inherited", ordered_json::array()}};
   for (const char* op : kBackendOps) {
-    const bool own = info.overrides.empty() || std::find(info.overrides.begin(), info.overrides.end(), op) != info.overrides.end();
+    const bool own =
+        info.overrides.empty() || std::find(info.overrides.begin(), info.overrides.end(), op) != info.overrides.end();
     out["ops"][own ? "own" : "inherited"].push_back(op);
   }
   return out;
@@ -58,7 +59,7 @@ ordered_json describe_everything() {
   out["jpeg_decoder"] = jpeg_decoder();
   out["png_decoder"] = png_decoder();
   out["backends"] = ordered_json::array();
-  for (const BackendStatus& status : list_backends()) out["backends"].push_back(describe(status));
+  for (const BackendReport& report : report_backends()) out["backends"].push_back(describe(report));
   return out;
 }
 
@@ -85,7 +86,8 @@ void print_text(const ordered_json& info) {
     }
     std::string what = backend["device"];
     if (backend.contains("libraries"))
-      for (const auto& [library, version] : backend["libraries"].items()) what += ", " + library + " " + version.get<std::string>();
+      for (const auto& [library, version] : backend["libraries"].items())
+        what += ", " + library + " " + version.get<std::string>();
     line(name, what);
     line("  own ops", joined(backend["ops"]["own"]));
     if (!backend["ops"]["inherited"].empty()) line("  inherited ops", joined(backend["ops"]["inherited"]));
@@ -97,7 +99,8 @@ void print_text(const ordered_json& info) {
 
 int main(int argc, char** argv) {
   bool json = false;
-  dcl::Options options("dcl-info", "Prints version, backends and why one is not available, CPU features and image decoders.",
+  dcl::Options options("dcl-info",
+                       "Prints version, backends and why one is not available, CPU features and image decoders.",
                        {"dcl-info", "dcl-info --json"});
   options.add("json", &json, "one JSON object on standard output").transient();
   return dcl::run_app(argc, argv, options, [&] {

@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
   EncoderOptions encoder;
   DeviceOptions device;
   KnnOptions settings;
-  data.add_to(options);
+  data.add_to(options, Splits::two);
   encoder.add_to(options);
   settings.add_to(options);
   device.add_to(options);

@@ -4,8 +4,8 @@
 #include "common_options.h"
 #include "core/file.h"
 #include "core/log.h"
+#include "core/number.h"
 #include "io/atomic_file.h"
-#include "io/csv.h"
 #include "linear_folds.h"
 #include "run/app.h"
 #include "run/progress.h"
@@ -150,7 +150,7 @@ int main(int argc, char** argv) {
   EncoderOptions encoder;
   DeviceOptions device;
   LinearOptions linear;
-  data.add_to(options);
+  data.add_to(options, Splits::two);
   encoder.add_to(options);
   linear.add_to(options);
   device.add_to(options);

@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
   DataOptions data;
   DeviceOptions device;
   PredictOptions settings;
-  data.add_to(options);
+  data.add_to(options, Splits::one);
   settings.add_to(options);
   device.add_to(options);
 

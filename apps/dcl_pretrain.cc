@@ -23,21 +23,26 @@ namespace {
 class Reporter : public PretrainObserver {
  public:
   /// tensorboard: may be null.
-  Reporter(MetricsLog& metrics, TensorBoardLog* tensorboard, const Pretrainer& pretrainer, Signals& signals, int64_t epochs)
+  Reporter(MetricsLog& metrics, TensorBoardLog* tensorboard, const Pretrainer& pretrainer, Signals& signals,
+           int64_t epochs)
       : metrics_(metrics), tensorboard_(tensorboard), pretrainer_(pretrainer), signals_(signals), epochs_(epochs) {}
 
   void on_step(const StepRecord& r) override {
-    metrics_.write({{"split", "train"}, {"step", r.step}, {"epoch", r.epoch}, {"loss", r.loss},
-                    {"clamp_fraction", r.clamp_fraction}, {"mean_positive", r.mean_positive},
-                    {"mean_negative", r.mean_negative}, {"lr", r.lr}, {"images_per_second", r.images_per_second},
+    metrics_.write({{"split", "train"},
+                    {"step", r.step},
+                    {"epoch", r.epoch},
+                    {"loss", r.loss},
+                    {"clamp_fraction", r.clamp_fraction},
+                    {"mean_positive", r.mean_positive},
+                    {"mean_negative", r.mean_negative},
+                    {"lr", r.lr},
+                    {"images_per_second", r.images_per_second},
                     {"wait_fraction", r.wait_fraction}});
     if (tensorboard_) tensorboard_->step(r);
     if (!progress_) progress_ = std::make_unique<Progress>(r.steps_per_epoch);
-    char label[128];
-    std::snprintf(label, sizeof label, "Train Epoch: [%lld/%lld] Loss: %.4f clamp %.0f%% %.0f img/s wait %.0f%%",
-                  static_cast<long long>(r.epoch), static_cast<long long>(epochs_), r.loss, 100 * r.clamp_fraction,
-                  r.images_per_second, 100 * r.wait_fraction);
-    progress_->update(r.step_in_epoch, label);
+    progress_->update(r.step_in_epoch,
+                      fmt::format("Train Epoch: [{}/{}] Loss: {:.4f} clamp {:.0f}% {:.0f} img/s wait {:.0f}%", r.epoch,
+                                  epochs_, r.loss, 100 * r.clamp_fraction, r.images_per_second, 100 * r.wait_fraction));
   }
   void on_left_out(const StepRecord& r, const std::string& what) override {
     metrics_.write({{"split", "left_out"}, {"step", r.step}, {"epoch", r.epoch}, {"loss", r.loss}, {"lr", r.lr}});
@@ -46,21 +51,17 @@ class Reporter : public PretrainObserver {
   void on_epoch(int64_t epoch, double mean_loss, double seconds) override {
     if (progress_) progress_->finish();
     progress_.reset();
-    char line[128];
-    if (std::isfinite(mean_loss))
-      std::snprintf(line, sizeof line, "epoch %lld: mean loss %.4f, %.1f s", static_cast<long long>(epoch), mean_loss, seconds);
-    else
-      std::snprintf(line, sizeof line, "epoch %lld: every step was left out, %.1f s", static_cast<long long>(epoch), seconds);
-    log(LogLevel::info, line);
+    const std::string what =
+        std::isfinite(mean_loss) ? fmt::format("mean loss {:.4f}", mean_loss) : "every step was left out";
+    log(LogLevel::info, fmt::format("epoch {}: {}, {:.1f} s", epoch, what, seconds));
   }
   void on_monitor(const MonitorRecord& r) override {
     progress_.reset();
-    metrics_.write({{"split", "knn"}, {"step", r.step}, {"epoch", r.epoch}, {"knn_top1", r.top1}, {"knn_top5", r.top5}});
+    metrics_.write(
+        {{"split", "knn"}, {"step", r.step}, {"epoch", r.epoch}, {"knn_top1", r.top1}, {"knn_top5", r.top5}});
     if (tensorboard_) tensorboard_->monitor(r);
-    char line[128];
-    std::snprintf(line, sizeof line, "kNN after epoch %lld (step %lld): top-1 %.2f%% top-5 %.2f%%, %.1f s%s",
-                  static_cast<long long>(r.epoch), static_cast<long long>(r.step), r.top1, r.top5, r.seconds, r.best ? ", best" : "");
-    log(LogLevel::info, line);
+    log(LogLevel::info, fmt::format("kNN after epoch {} (step {}): top-1 {:.2f}% top-5 {:.2f}%, {:.1f} s{}", r.epoch,
+                                    r.step, r.top1, r.top5, r.seconds, r.best ? ", best" : ""));
   }
   void on_checkpoint(const std::filesystem::path& model) override {
     log(LogLevel::info, "checkpoint " + model.string());
@@ -76,8 +77,18 @@ class Reporter : public PretrainObserver {
   }
 
   static std::vector<std::string> columns() {
-    return {"split", "step", "epoch", "loss", "clamp_fraction", "mean_positive", "mean_negative", "lr",
-            "images_per_second", "wait_fraction", "knn_top1", "knn_top5"};
+    return {"split",
+            "step",
+            "epoch",
+            "loss",
+            "clamp_fraction",
+            "mean_positive",
+            "mean_negative",
+            "lr",
+            "images_per_second",
+            "wait_fraction",
+            "knn_top1",
+            "knn_top5"};
   }
 
  private:
@@ -100,7 +111,8 @@ std::unique_ptr<TensorBoardLog> open_tensorboard(const PretrainOptions& o, const
   return tensorboard;
 }
 
-/// The query images of the monitor; nothing, with a notice, when there is nothing to monitor with and it was not asked for.
+/// The query images of the monitor; nothing, with a notice, when there is nothing to monitor with and it was not asked
+/// for.
 std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& train, bool asked_for) {
   if (!o.knn) return std::nullopt;
   return load_if_there(asked_for, "kNN monitor is off", [&] {
@@ -109,10 +121,14 @@ std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& tra
     Dataset query = o.data.load_test(train);
     evaluation_pixels(train, o.monitor.eval_size);
     evaluation_pixels(query, o.monitor.eval_size);
-    if (labelled_images(query).empty()) fail(ErrorKind::data, "the images of split '" + query.split + "' have no labels");
+    if (labelled_images(query).empty())
+      fail(ErrorKind::data, "the images of split '" + query.split + "' have no labels");
     return query;
   });
 }
+
+/// A signal that ended a run before it had begun.
+struct Interrupted {};
 
 /// What a run learns from and is watched with.
 struct Sources {
@@ -127,6 +143,8 @@ struct Sources {
     o.resolve_tau_plus(train);
     query = load_queries(o, train, options.given("knn"));
     if (query) check_neighbours(o.monitor.k, std::ssize(labelled_images(train)));
+    // As many as in a step: they fit where steps do.
+    o.monitor.batch = std::min(o.monitor.batch, o.settings.views() * o.settings.part());
     if (query) o.plan.monitor = o.monitor;
     o.knn = query.has_value();  // config.toml, which would otherwise ask for a monitor that there cannot be
   }
@@ -140,8 +158,9 @@ std::unique_ptr<Pretrainer> make_pretrainer(const Sources& sources, const Pretra
                                         sources.query ? &*sources.query : nullptr, o.settings, o.plan, checkpoints);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::out_of_memory) throw;
-    fail(error.kind(), std::string(error.what()) +
-                           "; --micro_batch_size N keeps the batch and puts N of its images into the network at a time");
+    fail(error.kind(),
+         std::string(error.what()) +
+             "; --micro_batch_size N keeps the batch and puts N of its images into the network at a time");
   }
 }
 
@@ -175,9 +194,16 @@ int estimate(PretrainOptions& o, const Options& options) {
   return 0;
 }
 
-int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) {
+int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) try {
+  for (const std::string& line : without_effect(o.settings)) log(LogLevel::warning, line);
   RunDirectory run(o.run_dir, o.data.train.name + "_" + o.objective + "_b" + std::to_string(o.settings.batch));
   Signals signals;
+  const auto end_if_asked = [&] {
+    if (!signals.stop_requested()) return;
+    if (signals.requeue_requested() && o.slurm_requeue) requeue_slurm_job();
+    throw Interrupted();
+  };
+  o.data.while_reading = end_if_asked;
   const Sources sources(o, options, run.path() / "skipped_images.csv");
   const CheckpointFolder folder(run.checkpoints());
   const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);
@@ -185,14 +211,16 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   Pretrainer& pretrainer = *made;
   if (checkpoint) pretrainer.resume(*checkpoint, o.resume_override);
   if (const int64_t step = pretrainer.position().step, last = pretrainer.total_steps(); step > last) {
-    log(LogLevel::info, "run directory " + run.path().string() + ": nothing to do, it is at step " + std::to_string(step) +
-                            " and these settings end at step " + std::to_string(last));
+    log(LogLevel::info, "run directory " + run.path().string() + ": nothing to do, it is at step " +
+                            std::to_string(step) + " and these settings end at step " + std::to_string(last));
     return 0;
   }
+  end_if_asked();
   run.record(options, argc, argv, facts_of(*sources.backend, pretrainer.labels()));
   MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);
-  log(LogLevel::info, "run directory " + run.path().string() + ": " + (checkpoint ? "continuing after step " : "starting after step ") +
-                          std::to_string(pretrainer.position().step) + " of " + std::to_string(pretrainer.total_steps()));
+  log(LogLevel::info,
+      "run directory " + run.path().string() + ": " + (checkpoint ? "continuing after step " : "starting after step ") +
+          std::to_string(pretrainer.position().step) + " of " + std::to_string(pretrainer.total_steps()));
   if (pretrainer.labels()) report(*pretrainer.labels());
 
   const auto tensorboard = open_tensorboard(o, run, *sources.backend, sources.train, pretrainer.position().step);
@@ -209,16 +237,20 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
       "interrupted; checkpoint saved, " +
           (o.run_dir.empty() ? "--run_dir " + run.path().string() + " continues" : "the same command continues"));
   return kExitInterrupted;
+} catch (const Interrupted&) {
+  log(LogLevel::info, "interrupted before the first step: there is nothing to save, the same command begins again");
+  return kExitInterrupted;
 }
 
 }  // namespace
 }  // namespace dcl
 
 int main(int argc, char** argv) {
-  dcl::Options options("dcl-pretrain", "Trains an encoder on images without labels (Debiased Contrastive Learning).",
-                       {"dcl-pretrain --dataset shapes --arch resnet18 --batch_size 128 --epochs 4 --run_dir runs/shapes",
-                        "dcl-pretrain --dataset stl10 --data data/stl10_binary --tau_plus 0.1 --run_dir runs/stl10",
-                        "dcl-pretrain --config runs/stl10/config.toml --run_dir runs/again"});
+  dcl::Options options(
+      "dcl-pretrain", "Trains an encoder on images without labels (Debiased Contrastive Learning).",
+      {"dcl-pretrain --dataset shapes --arch resnet18 --batch_size 128 --epochs 4 --run_dir runs/shapes",
+       "dcl-pretrain --dataset stl10 --data data/stl10_binary --tau_plus 0.1 --run_dir runs/stl10",
+       "dcl-pretrain --config runs/stl10/config.toml --run_dir runs/again"});
   dcl::PretrainOptions pretrain;
   pretrain.add_to(options);
   return dcl::run_app(argc, argv, options, [&] {

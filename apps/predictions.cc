@@ -60,7 +60,7 @@ void Predictions::add(std::span<const float> logits) {
   const int32_t label = dataset_.labels[at];
   const auto known_class = static_cast<size_t>(label);
   table_.field(images_).field(std::string_view(dataset_.names[at]));
-  table_.field(std::string_view(dataset_.class_name(images_)));
+  table_.field(made_utf8(dataset_.class_name(images_)));
   std::vector<float> probability(logits.begin(), logits.end());
   softmax(probability);
   for (const size_t c : highest(logits, top_))

@@ -1,5 +1,5 @@
-// Batch norm of a whole ResNet-50 training step (CIFAR stem, 32x32 pixels), pass by pass, beside what the memory can do:
-// every layer has buffers of its own, so nothing is in the cache from the call before. bytes_per_second counts each
+// Batch norm of a whole ResNet-50 training step (CIFAR stem, 32x32 pixels), pass by pass, beside what the memory can
+// do: every layer has buffers of its own, so nothing is in the cache from the call before. bytes_per_second counts each
 // tensor once per required read or write. Views: $DCL_BENCH_VIEWS (64); threads: all cores.
 #include <benchmark/benchmark.h>
 
@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "math/philox.h"
+#include "nn/resnet.h"
 
 namespace dcl {
 namespace {
@@ -19,25 +20,22 @@ int64_t views() {
   return text ? std::atoll(text) : 64;
 }
 
-/// Every batch norm of the network, two groups (views), in forward order.
+/// Every batch norm of the network, two groups (views), in the order of convolutions().
 std::vector<BatchNormDesc> layers(DType dtype) {
-  std::vector<BatchNormDesc> all;
-  int64_t h = 32;
-  const auto add = [&](int64_t extent, int64_t channels, bool relu, bool residual) {
-    all.push_back({views() * extent * extent, channels, 2, dtype, relu, residual});
+  const ResNetSpec spec = resnet_spec({});
+  const std::vector<ConvDesc> all = convolutions({}, {views(), 32, 32, 3}, dtype);
+  std::vector<BatchNormDesc> norms;
+  const auto add = [&](bool relu, bool residual) {
+    const ConvDesc& conv = all.at(norms.size());
+    norms.push_back({conv.n * conv.out_h() * conv.out_w(), conv.k, 2, dtype, relu, residual});
   };
-  add(h, 64, true, false);
-  const int blocks[] = {3, 4, 6, 3};
-  for (int stage = 0; stage < 4; ++stage)
-    for (int block = 0; block < blocks[stage]; ++block) {
-      const int64_t width = int64_t{64} << stage, after = stage > 0 && block == 0 ? h / 2 : h;
-      add(h, width, true, false);
-      add(after, width, true, false);
-      if (block == 0) add(after, 4 * width, false, false);
-      add(after, 4 * width, true, true);
-      h = after;
-    }
-  return all;
+  add(true, false);
+  for (const BlockSpec& block : spec.blocks) {
+    if (block.downsample) add(false, false);
+    for (size_t i = 1; i < block.main.size(); ++i) add(true, false);
+    add(true, true);
+  }
+  return norms;
 }
 
 /// One operand of every layer, laid out one after the other.
@@ -54,15 +52,16 @@ class Activations {
     parallel_chunks(static_cast<int64_t>(bytes / 4), 1 << 20, [&](int64_t begin, int64_t end) {
       RandomStream stream(1, RandomPurpose::test, static_cast<uint32_t>(begin >> 20));
       for (int64_t i = begin; i < end; ++i) {
-        const bf16 low(static_cast<float>(stream.next_u32()) * 0x1p-31f - 1.0f), high(static_cast<float>(stream.next_u32()) * 0x1p-31f - 1.0f);
+        const bf16 low(static_cast<float>(stream.next_u32()) * 0x1p-31f - 1.0f),
+            high(static_cast<float>(stream.next_u32()) * 0x1p-31f - 1.0f);
         const uint32_t bits = static_cast<uint32_t>(high.bits) << 16 | low.bits;
         std::memcpy(words + i, &bits, sizeof bits);
       }
     });
   }
-  TensorRef of(size_t layer, const BatchNormDesc& d) const { return memory_.view(d.x_shape(), dtype_, offsets_[layer]); }
-  size_t bytes() const { return memory_.bytes(); }
-  void* data() const { return memory_.data(); }
+  TensorRef of(size_t layer, const BatchNormDesc& d) const {
+    return memory_.view(d.x_shape(), dtype_, offsets_[layer]);
+  }
 
  private:
   DType dtype_;
@@ -74,7 +73,7 @@ class Activations {
 class Channels {
  public:
   explicit Channels(Backend& backend) : memory_(backend, kCount * 4 * kMost * sizeof(float)) {
-    backend.fill(row(kMean, 2 * kMost), 0.1f);
+    backend.fill(row(kMean, 4 * kMost), 0.1f);
     backend.fill(row(kGamma, kMost), 0.9f);
     backend.fill(row(kBeta, kMost), 0.05f);
   }
@@ -84,21 +83,32 @@ class Channels {
   TensorRef beta(const BatchNormDesc& d) const { return row(kBeta, d.channels); }
   TensorRef dgamma(const BatchNormDesc& d) const { return row(kDgamma, d.channels); }
   TensorRef dbeta(const BatchNormDesc& d) const { return row(kDbeta, d.channels); }
-  TensorRef scratch_saved(const BatchNormDesc& d) const { return memory_.view(d.saved_shape(), DType::f32, offset(kOther)); }
+  TensorRef scratch_saved(const BatchNormDesc& d) const {
+    return memory_.view(d.saved_shape(), DType::f32, offset(kOther));
+  }
 
  private:
   enum Row { kMean, kGamma, kBeta, kDgamma, kDbeta, kOther, kCount };
   static constexpr int64_t kMost = 2048;
   static size_t offset(Row which) { return static_cast<size_t>(which) * 4 * kMost * sizeof(float); }
-  TensorRef row(Row which, int64_t channels) const { return memory_.view({which == kMean ? 4 * kMost : channels}, DType::f32, offset(which)); }
+  TensorRef row(Row which, int64_t channels) const { return memory_.view({channels}, DType::f32, offset(which)); }
 
   Buffer memory_;
 };
 
 struct Network {
   explicit Network(DType dtype)
-      : backend(make_backend("eigen")), descs(layers(dtype)), x(*backend, descs, dtype), y(*backend, descs, dtype),
-        dy(*backend, descs, dtype), dx(*backend, descs, dtype), channels(*backend) {}
+      : backend(make_backend("eigen")),
+        descs(layers(dtype)),
+        x(*backend, descs, dtype),
+        y(*backend, descs, dtype),
+        dy(*backend, descs, dtype),
+        dx(*backend, descs, dtype),
+        channels(*backend) {}
+
+  NormOperands operands(size_t layer, const BatchNormDesc& d) const {
+    return {x.of(layer, d), channels.saved(d), channels.gamma(d), channels.beta(d)};
+  }
 
   std::unique_ptr<Backend> backend;
   std::vector<BatchNormDesc> descs;
@@ -133,54 +143,69 @@ void measure(benchmark::State& state, Network& net, Pass&& pass, double tensors_
 void read_memory(benchmark::State& state, DType dtype) {
   Network& net = network(dtype);
   std::vector<uint64_t> sums(1 << 16);
-  measure(state, net, [&](size_t i, const BatchNormDesc& d) {
-    const TensorRef x = net.x.of(i, d);
-    const uint64_t* words = static_cast<const uint64_t*>(x.data);
-    parallel_chunks(static_cast<int64_t>(x.bytes() / 8), 1 << 15, [&](int64_t begin, int64_t end) {
-      uint64_t lanes[32] = {};
-      for (int64_t p = begin; p + 32 <= end; p += 32)
-        for (int lane = 0; lane < 32; ++lane) lanes[lane] ^= words[p + lane];
-      for (const uint64_t lane : lanes) sums[static_cast<size_t>(begin >> 15)] ^= lane;
-    });
-  }, 1);
+  measure(
+      state, net,
+      [&](size_t i, const BatchNormDesc& d) {
+        const TensorRef x = net.x.of(i, d);
+        const uint64_t* words = static_cast<const uint64_t*>(x.data);
+        parallel_chunks(static_cast<int64_t>(x.bytes() / 8), 1 << 15, [&](int64_t begin, int64_t end) {
+          uint64_t lanes[32] = {};
+          for (int64_t p = begin; p + 32 <= end; p += 32)
+            for (int lane = 0; lane < 32; ++lane) lanes[lane] ^= words[p + lane];
+          for (const uint64_t lane : lanes) sums[static_cast<size_t>(begin >> 15)] ^= lane;
+        });
+      },
+      1);
   benchmark::DoNotOptimize(sums.data());
 }
 
 void copy_memory(benchmark::State& state, DType dtype) {
   Network& net = network(dtype);
-  measure(state, net, [&](size_t i, const BatchNormDesc& d) {
-    const TensorRef x = net.x.of(i, d), y = net.y.of(i, d);
-    parallel_chunks(static_cast<int64_t>(x.bytes()), 1 << 18, [&](int64_t begin, int64_t end) {
-      std::memcpy(static_cast<std::byte*>(y.data) + begin, static_cast<const std::byte*>(x.data) + begin,
-                  static_cast<size_t>(end - begin));
-    });
-  }, 2);
+  measure(
+      state, net,
+      [&](size_t i, const BatchNormDesc& d) {
+        const TensorRef x = net.x.of(i, d), y = net.y.of(i, d);
+        parallel_chunks(static_cast<int64_t>(x.bytes()), 1 << 18, [&](int64_t begin, int64_t end) {
+          std::memcpy(static_cast<std::byte*>(y.data) + begin, static_cast<const std::byte*>(x.data) + begin,
+                      static_cast<size_t>(end - begin));
+        });
+      },
+      2);
 }
 
 void statistics(benchmark::State& state, DType dtype) {
   Network& net = network(dtype);
-  measure(state, net, [&](size_t i, const BatchNormDesc& d) {
-    net.backend->batch_norm_statistics(d, net.x.of(i, d), net.channels.scratch_saved(d), {}, {});
-  }, 1);
+  measure(
+      state, net,
+      [&](size_t i, const BatchNormDesc& d) {
+        net.backend->batch_norm_statistics(d, net.x.of(i, d), net.channels.scratch_saved(d), {}, {});
+      },
+      1);
 }
 
 void apply(benchmark::State& state, DType dtype) {
   Network& net = network(dtype);
-  measure(state, net, [&](size_t i, const BatchNormDesc& d) {
-    net.backend->batch_norm_apply(d, net.x.of(i, d), net.channels.saved(d), net.channels.gamma(d), net.channels.beta(d),
-                                  d.residual ? net.dx.of(i, d) : TensorRef{}, net.y.of(i, d));
-  }, 2, 1);
+  measure(
+      state, net,
+      [&](size_t i, const BatchNormDesc& d) {
+        net.backend->batch_norm_apply(d, net.operands(i, d), d.residual ? net.dx.of(i, d) : TensorRef{},
+                                      net.y.of(i, d));
+      },
+      2, 1);
 }
 
 void backward(benchmark::State& state, DType dtype) {
   Network& net = network(dtype);
   // Sums read dy and x (and y, writing the masked dy, with residual); dx reads dy and x and writes dx.
-  measure(state, net, [&](size_t i, const BatchNormDesc& d) {
-    net.backend->batch_norm_backward(d, net.dy.of(i, d), net.x.of(i, d), d.residual ? net.y.of(i, d) : TensorRef{},
-                                     net.channels.saved(d), net.channels.gamma(d), net.channels.beta(d), net.dx.of(i, d),
-                                     d.residual ? net.dy.of(i, d) : TensorRef{}, net.channels.dgamma(d),
-                                     net.channels.dbeta(d), Accum::overwrite);
-  }, 5, 2);
+  measure(
+      state, net,
+      [&](size_t i, const BatchNormDesc& d) {
+        const NormGradients to{net.dx.of(i, d), net.channels.dgamma(d), net.channels.dbeta(d)};
+        net.backend->batch_norm_backward(d, net.dy.of(i, d), d.residual ? net.y.of(i, d) : TensorRef{},
+                                         net.operands(i, d), to, d.residual ? net.dy.of(i, d) : TensorRef{},
+                                         Accum::overwrite);
+      },
+      5, 2);
 }
 
 void set_up(benchmark::internal::Benchmark* bench) {

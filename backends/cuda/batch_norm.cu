@@ -176,18 +176,18 @@ void batch_norm_running(Context& context, const BatchNormDesc& d, ConstTensorRef
          running_var.as<float>(), saved.as<float>());
 }
 
-void batch_norm_apply(Context& context, const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
-                      ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y,
-                      TensorRef positive) {
+void batch_norm_apply(Context& context, const BatchNormDesc& d, const NormOperands& norm, ConstTensorRef residual,
+                      TensorRef y, TensorRef positive) {
   const auto run = [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int N = decltype(lanes)::count;
     const BatchNormShape s(d, N, kWritingBlocks, Walk::up);
     launch(apply_kernel_for<N, T>(d.relu, d.residual, static_cast<bool>(positive)), s.grid(), kBatchNormThreads, 0,
-           context.stream(), s, x.as<T>(), saved.as<float>(), gamma.as<float>(), beta.as<float>(),
+           context.stream(), s, norm.x.as<T>(), norm.saved.as<float>(), norm.gamma.as<float>(), norm.beta.as<float>(),
            residual ? residual.as<T>() : nullptr, y.as<T>(), positive ? positive.as<uint8_t>() : nullptr);
   };
-  with_lanes(d.dtype, d.channels, run, x.data, residual.data, y.data, saved.data, gamma.data, beta.data);
+  with_lanes(d.dtype, d.channels, run, norm.x.data, residual.data, y.data, norm.saved.data, norm.gamma.data,
+             norm.beta.data);
 }
 
 }  // namespace dcl::cuda

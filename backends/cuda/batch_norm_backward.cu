@@ -145,19 +145,20 @@ void finish_batch_norm_sums(Context& context, const BatchNormShape& s, const flo
          accum == Accum::add, dgamma, dbeta, factors);
 }
 
-void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNormBackward& b) {
+void batch_norm_backward(Context& context, const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef y,
+                         const NormOperands& norm, const NormGradients& to, TensorRef dresidual, Accum accum) {
   const auto run = [&](auto type, auto lanes) {
     using T = decltype(type);
     constexpr int N = decltype(lanes)::count;
-    const bool signs = d.relu && d.residual && b.y.dtype == DType::u8;
-    const Operands<T> o{b.dy.as<T>(),
-                        b.x.as<T>(),
-                        b.y && !signs ? b.y.as<T>() : nullptr,
-                        signs ? b.y.as<uint8_t>() : nullptr,
-                        b.dresidual ? b.dresidual.as<T>() : nullptr,
-                        b.saved.as<float>(),
-                        b.gamma.as<float>(),
-                        b.beta.as<float>()};
+    const bool signs = d.relu && d.residual && y.dtype == DType::u8;
+    const Operands<T> o{dy.as<T>(),
+                        norm.x.as<T>(),
+                        y && !signs ? y.as<T>() : nullptr,
+                        signs ? y.as<uint8_t>() : nullptr,
+                        dresidual ? dresidual.as<T>() : nullptr,
+                        norm.saved.as<float>(),
+                        norm.gamma.as<float>(),
+                        norm.beta.as<float>()};
     const Mask mask = !d.relu ? Mask::none : signs ? Mask::from_signs : d.residual ? Mask::from_y : Mask::from_x;
     const bool write = o.masked && !(o.masked == o.dy && mask == Mask::none);
     const BatchNormShape sums(d, N, kSummingBlocks, Walk::down), data(d, N, kWritingBlocks, Walk::up);
@@ -165,13 +166,13 @@ void batch_norm_backward(Context& context, const BatchNormDesc& d, const BatchNo
     float* factors = context.scratch<float>(partials + 3 * d.groups * d.channels) + partials;
     float* partial = factors - partials;
     launch(sums_kernel_for<N, T>(mask, write), sums.grid(), kBatchNormThreads, 0, context.stream(), sums, o, partial);
-    finish_batch_norm_sums(context, sums, partial, o.saved, o.gamma, b.accum, b.dgamma.as<float>(), b.dbeta.as<float>(),
+    finish_batch_norm_sums(context, sums, partial, o.saved, o.gamma, accum, to.dgamma.as<float>(), to.dbeta.as<float>(),
                            factors);
     launch(mask == Mask::from_x ? data_kernel<N, true, T> : data_kernel<N, false, T>, data.grid(), kBatchNormThreads, 0,
-           context.stream(), data, o.masked ? o.masked : o.dy, o, factors, b.dx.as<T>());
+           context.stream(), data, o.masked ? o.masked : o.dy, o, factors, to.dx.as<T>());
   };
-  with_lanes(d.dtype, d.channels, run, b.dy.data, b.x.data, b.y.data, b.dx.data, b.dresidual.data, b.saved.data,
-             b.gamma.data, b.beta.data);
+  with_lanes(d.dtype, d.channels, run, dy.data, norm.x.data, y.data, to.dx.data, dresidual.data, norm.saved.data,
+             norm.gamma.data, norm.beta.data);
 }
 
 }  // namespace dcl::cuda

@@ -1,4 +1,5 @@
-// A pattern that the library has nothing for as a whole: its convolution by itself, and a pass over the result.
+// A pattern that the library has nothing for as a whole, or nothing as fast: its convolution by itself, and a pass over
+// the result.
 #pragma once
 
 #include "cuda/conv_planner.h"

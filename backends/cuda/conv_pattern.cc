@@ -22,7 +22,7 @@ class Builder {
     graph_.f32_products = p.conv.dtype == DType::f32 && p.math == F32Math::exact;
   }
 
-  Graph build() {
+  ConvGraph build() {
     const DType type = p_.conv.dtype;
     tensor(kX, type, x_);
     tensor(kFilter, type, {p_.conv.k, p_.conv.c, p_.conv.r, p_.conv.s});
@@ -67,7 +67,7 @@ class Builder {
   const ConvPattern& p_;
   std::array<int64_t, 4> x_, y_, channels_;
   int64_t next_intermediate_ = kFirstIntermediate;
-  Graph graph_;
+  ConvGraph graph_;
 };
 
 const char* name_of(ConvPass pass) {
@@ -129,13 +129,13 @@ std::string key_text(const ConvPattern& p) {
   return text;
 }
 
-const GraphTensor& Graph::tensor(int64_t id) const {
+const GraphTensor& ConvGraph::tensor(int64_t id) const {
   const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const GraphTensor& t) { return t.id == id; });
   if (found == tensors.end()) fail(ErrorKind::internal, "convolution graph has no tensor " + std::to_string(id));
   return *found;
 }
 
-std::vector<int64_t> Graph::operands() const {
+std::vector<int64_t> ConvGraph::operands() const {
   std::vector<int64_t> ids;
   for (const GraphTensor& t : tensors)
     if (t.in_memory()) ids.push_back(t.id);
@@ -143,6 +143,6 @@ std::vector<int64_t> Graph::operands() const {
   return ids;
 }
 
-Graph graph_of(const ConvPattern& pattern) { return Builder(pattern).build(); }
+ConvGraph graph_of(const ConvPattern& pattern) { return Builder(pattern).build(); }
 
 }  // namespace dcl::cuda

@@ -65,7 +65,7 @@ struct GraphNode {
   bool onto_output = false;  ///< conv_backward_data: adds to what the output holds
 };
 
-struct Graph {
+struct ConvGraph {
   std::vector<GraphTensor> tensors;
   std::vector<GraphNode> nodes;
   int64_t stride = 1, pad = 0;
@@ -76,6 +76,6 @@ struct Graph {
   std::vector<int64_t> operands() const;
 };
 
-Graph graph_of(const ConvPattern& pattern);
+ConvGraph graph_of(const ConvPattern& pattern);
 
 }  // namespace dcl::cuda

@@ -16,8 +16,7 @@ enum class Operands {
 };
 void fill_operand(Context&, TensorRef values, Operands, uint32_t seed);
 
-/// How many of the places that were looked at do not hold what the pattern's definition gives, and how many sums of a
-/// pattern with statistics are not those of the y that was found. before: for a pattern
+/// How many of the places that were looked at do not hold what the pattern's definition gives. before: for a pattern
 /// that adds, what the result held. Waits for the device.
 int64_t count_wrong(Context&, const ConvPattern&, const ConvOperands&, const void* before, Operands);
 

@@ -39,7 +39,7 @@ class Convolutions {
 
   Context& context_;
   ConvPlanner planner_;
-  std::vector<std::pair<ConvPattern, std::unique_ptr<ConvPlan>>> composed_;  ///< what the library has nothing for
+  std::vector<std::pair<ConvPattern, std::unique_ptr<ConvPlan>>> composed_;  ///< what the planner finds nothing for
 };
 
 }  // namespace dcl::cuda

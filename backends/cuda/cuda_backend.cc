@@ -98,16 +98,15 @@ void CudaBackend::do_batch_norm_running(const BatchNormDesc& d, ConstTensorRef r
   cuda::batch_norm_running(context_, d, running_mean, running_var, saved);
 }
 
-void CudaBackend::do_batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
-                                      ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y,
-                                      TensorRef positive) {
-  cuda::batch_norm_apply(context_, d, x, saved, gamma, beta, residual, y, positive);
+void CudaBackend::do_batch_norm_apply(const BatchNormDesc& d, const NormOperands& norm, ConstTensorRef residual,
+                                      TensorRef y, TensorRef positive) {
+  cuda::batch_norm_apply(context_, d, norm, residual, y, positive);
 }
 
-void CudaBackend::do_batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
-                                         ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
-                                         TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) {
-  cuda::batch_norm_backward(context_, d, {dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta, accum});
+void CudaBackend::do_batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef y,
+                                         const NormOperands& norm, const NormGradients& to, TensorRef dresidual,
+                                         Accum accum) {
+  cuda::batch_norm_backward(context_, d, dy, y, norm, to, dresidual, accum);
 }
 
 void CudaBackend::do_batch_norm_pair_apply(const BatchNormDesc& d, const NormPair& pair, TensorRef y,

@@ -52,11 +52,10 @@ class CudaBackend final : public Backend {
                                 TensorRef running_var) override;
   void do_batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                              TensorRef saved) override;
-  void do_batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                           ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) override;
-  void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
-                              ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
-                              TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) override;
+  void do_batch_norm_apply(const BatchNormDesc&, const NormOperands&, ConstTensorRef residual, TensorRef y,
+                           TensorRef positive) override;
+  void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef y, const NormOperands&,
+                              const NormGradients&, TensorRef dresidual, Accum accum) override;
   void do_batch_norm_pair_apply(const BatchNormDesc&, const NormPair&, TensorRef y, TensorRef positive) override;
   void do_batch_norm_pair_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef positive, const NormPair&,
                                    const NormPairGradients&, Accum accum) override;

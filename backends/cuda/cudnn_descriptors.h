@@ -76,11 +76,11 @@ class DeviceProperties {
 /// An operation graph with everything it consists of.
 class OperationGraph {
  public:
-  explicit OperationGraph(const Graph& graph);
+  explicit OperationGraph(const ConvGraph& graph);
   const Descriptor& descriptor() const { return graph_; }
 
  private:
-  void add_node(const Graph& graph, const GraphNode& node);
+  void add_node(const ConvGraph& graph, const GraphNode& node);
   const Descriptor& tensor(int64_t id) const;
 
   std::vector<std::pair<int64_t, Descriptor>> tensors_;

@@ -29,7 +29,7 @@ Descriptor tensor_descriptor(const GraphTensor& t) {
   return d;
 }
 
-Descriptor convolution_descriptor(const Graph& graph) {
+Descriptor convolution_descriptor(const ConvGraph& graph) {
   Descriptor d(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, "convolution");
   const int64_t pad[2] = {graph.pad, graph.pad}, stride[2] = {graph.stride, graph.stride}, dilation[2] = {1, 1};
   d.set_enum(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
@@ -102,7 +102,7 @@ Descriptor finalized_graph(std::span<const Descriptor> nodes) {
 
 }  // namespace
 
-OperationGraph::OperationGraph(const Graph& graph)
+OperationGraph::OperationGraph(const ConvGraph& graph)
     : graph_([&] {
         for (const GraphTensor& t : graph.tensors) tensors_.emplace_back(t.id, tensor_descriptor(t));
         for (const GraphNode& node : graph.nodes) add_node(graph, node);
@@ -115,7 +115,7 @@ const Descriptor& OperationGraph::tensor(int64_t id) const {
   fail(ErrorKind::internal, "convolution graph has no tensor " + std::to_string(id));
 }
 
-void OperationGraph::add_node(const Graph& graph, const GraphNode& node) {
+void OperationGraph::add_node(const ConvGraph& graph, const GraphNode& node) {
   const auto input = [&](size_t i) -> const Descriptor& { return tensor(node.inputs.at(i)); };
   const Descriptor& output = tensor(node.output);
   if (is_convolution(node.kind)) {

@@ -2,9 +2,11 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <utility>
 #include <vector>
 
+#include "core/environment.h"
 #include "core/error.h"
 
 namespace dcl::cuda {
@@ -19,7 +21,7 @@ std::string text_of(size_t version) {
 }
 
 std::vector<std::string> candidates() {
-  if (const char* file = std::getenv("DCL_CUDNN")) return {file};
+  if (std::string file = environment_variable("DCL_CUDNN"); !file.empty()) return {std::move(file)};
   return {kFile, std::string(DCL_CUDNN_DIR) + "/" + kFile};
 }
 
@@ -91,9 +93,9 @@ const CudnnLibrary& cudnn() {
 void fail_cudnn(cudnnStatus_t status, const std::string& what) {
   char words[1024] = "";
   cudnn().last_error_string(words, sizeof words);
-  std::string message = "cuDNN " + cudnn().version_text() + ", " + what + ": " + cudnn().error_string(status);
-  for (const char* c = words; *c; ++c)
-    message += c == words ? std::string(": ") + *c : std::string(1, *c == '\n' ? ' ' : *c);
+  std::ranges::replace(words, '\n', ' ');
+  const std::string message = "cuDNN " + cudnn().version_text() + ", " + what + ": " + cudnn().error_string(status) +
+                              (*words ? ": " : "") + words;
   const bool memory = status == CUDNN_STATUS_ALLOC_FAILED ||
                       status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
                       status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;

@@ -2,10 +2,10 @@
 // remembered in the plan cache. The first run of a plan of a remembered choice waits until it is made.
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <map>
 #include <optional>
 
+#include "core/environment.h"
 #include "core/log.h"
 #include "cuda/composition_choice.h"
 #include "cuda/conv_planner.h"
@@ -45,7 +45,7 @@ PlanBuilder builder_for_current_device() {
 
 class CudnnPlan final : public ConvPlan {
  public:
-  CudnnPlan(const Handle& handle, const Graph& graph, size_t workspace_bytes,
+  CudnnPlan(const Handle& handle, const ConvGraph& graph, size_t workspace_bytes,
             std::shared_future<PlanBuilder::Plan> plan)
       : handle_(handle), ids_(graph.operands()), plan_(std::move(plan)) {
     workspace_bytes_ = workspace_bytes;
@@ -78,18 +78,13 @@ class CudnnPlan final : public ConvPlan {
   std::shared_future<PlanBuilder::Plan> plan_;
 };
 
-bool is_set(const char* variable, const char* to) {
-  const char* value = std::getenv(variable);
-  return value && std::string(value) == to;
-}
-
 std::string name_of(const EngineChoice& choice) {
   std::string name = std::to_string(choice.engine);
   for (const auto& [type, value] : choice.knobs) name += " " + std::to_string(type) + "=" + std::to_string(value);
   return name;
 }
 
-bool timing_wanted() { return !is_set("DCL_CUDNN_TIMING", "off"); }
+bool timing_wanted() { return environment_variable("DCL_CUDNN_TIMING") != "off"; }
 
 }  // namespace
 
@@ -131,7 +126,7 @@ class ConvPlanner::Plans {
     bool known = false;  ///< by trial: it may be remembered, also that there is none
   };
 
-  Candidates candidates(const Graph& description) {
+  Candidates candidates(const ConvGraph& description) {
     Candidates all{std::make_shared<const OperationGraph>(description), {}};
     all.plans = builder_.start_candidates(all.graph, description.f32_products);
     return all;
@@ -146,7 +141,7 @@ class ConvPlanner::Plans {
   std::unique_ptr<CudnnPlan> make(const ConvPattern& pattern) {
     require_context();
     const std::string key = key_text(pattern);
-    const Graph description = graph_of(pattern);
+    const ConvGraph description = graph_of(pattern);
     const auto cached = cache_.find(key);
     if (cached)
       if (auto plan = plan_of(pattern, description, *cached)) return std::move(*plan);
@@ -176,7 +171,7 @@ class ConvPlanner::Plans {
   }
 
   /// A remembered choice, perhaps that none is taken; nothing when it is of no use here.
-  std::optional<std::unique_ptr<CudnnPlan>> plan_of(const ConvPattern& pattern, const Graph& description,
+  std::optional<std::unique_ptr<CudnnPlan>> plan_of(const ConvPattern& pattern, const ConvGraph& description,
                                                     const CachedPlan& cached) {
     if (cached.choice.engine == kNoEngine) return nullptr;
     if (cached.workspace_bytes > most_workspace(pattern)) return {};
@@ -186,7 +181,7 @@ class ConvPlanner::Plans {
   }
 
   /// Nothing when this cuDNN does not know the engine for the graph.
-  std::optional<std::shared_future<PlanBuilder::Plan>> start(const Graph& description, const EngineChoice& choice) {
+  std::optional<std::shared_future<PlanBuilder::Plan>> start(const ConvGraph& description, const EngineChoice& choice) {
     try {
       auto graph = std::make_shared<const OperationGraph>(description);
       EngineConfig config(*graph, builder_.device(), choice);
@@ -201,7 +196,7 @@ class ConvPlanner::Plans {
     return plan.workspace_bytes() <= most_workspace(pattern) && !cache_.is_barred(key, plan.config().choice());
   }
 
-  Chosen choose(const ConvPattern& pattern, const std::string& key, const Graph& description) {
+  Chosen choose(const ConvPattern& pattern, const std::string& key, const ConvGraph& description) {
     const auto expected = expected_.extract(key);
     const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
     std::vector<CachedPlan> choices;
@@ -253,7 +248,7 @@ class ConvPlanner::Plans {
 
 // Without cuDNN, nothing is found.
 ConvPlanner::ConvPlanner(Context& context)
-    : plans_(is_set("DCL_CUDNN", "off") ? nullptr : std::make_unique<Plans>(context)) {}
+    : plans_(environment_variable("DCL_CUDNN") == "off" ? nullptr : std::make_unique<Plans>(context)) {}
 ConvPlanner::~ConvPlanner() = default;
 
 std::vector<std::pair<std::string, std::string>> ConvPlanner::libraries() const {

@@ -8,10 +8,10 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <thread>
 
+#include "core/environment.h"
 #include "core/error.h"
 #include "core/file.h"
 #include "core/number.h"
@@ -160,10 +160,7 @@ std::optional<CachedPlans> decode_plans(std::string_view text, std::string_view 
 }
 
 std::filesystem::path plan_cache_folder() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::filesystem::path(value ? value : "");
-  };
+  const auto variable = [](const char* name) { return std::filesystem::path(environment_variable(name)); };
   if (const auto own = variable("DCL_PLAN_CACHE"); !own.empty()) return own == "off" ? std::filesystem::path() : own;
   if (const auto cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache / "dcl";
   if (const auto home = variable("HOME"); home.is_absolute()) return home / ".cache" / "dcl";

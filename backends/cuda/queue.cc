@@ -17,13 +17,13 @@ class EventFence final : public Fence {
 
 class CapturedGraph final : public StepGraph {
  public:
-  CapturedGraph(Stream stream, Graph* graph) : stream_(stream), graph_(graph) {}
+  CapturedGraph(Stream stream, RecordedGraph* graph) : stream_(stream), graph_(graph) {}
   ~CapturedGraph() override { destroy_graph(graph_); }
   void replay() override { launch_graph(graph_, stream_); }
 
  private:
   Stream stream_;
-  Graph* graph_;
+  RecordedGraph* graph_;
 };
 
 }  // namespace

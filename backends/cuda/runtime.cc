@@ -203,7 +203,7 @@ namespace {
 class TimedEvent {
  public:
   TimedEvent() { check(cudaEventCreate(&event_), "creating an event"); }
-  ~TimedEvent() { cudaEventDestroy(event_); }
+  ~TimedEvent() { destroy_event(event_); }
   TimedEvent(const TimedEvent&) = delete;
   TimedEvent& operator=(const TimedEvent&) = delete;
   cudaEvent_t get() const { return event_; }
@@ -232,7 +232,7 @@ float device_time(Stream stream, const std::function<void()>& work, std::string&
   }
 }
 
-struct Graph {
+struct RecordedGraph {
   cudaGraphExec_t executable = nullptr;
 };
 
@@ -241,10 +241,11 @@ void begin_capture(Stream stream) {
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording a graph");
 }
 
-Graph* end_capture(Stream stream) {
+RecordedGraph* end_capture(Stream stream) {
+  require_context();
   cudaGraph_t recorded = nullptr;
   check(cudaStreamEndCapture(stream, &recorded), "recording a graph");
-  auto graph = std::make_unique<Graph>();
+  auto graph = std::make_unique<RecordedGraph>();
   const cudaError_t status = cudaGraphInstantiate(&graph->executable, recorded, 0);
   cudaGraphDestroy(recorded);
   check(status, "preparing a graph");
@@ -252,18 +253,19 @@ Graph* end_capture(Stream stream) {
 }
 
 void abandon_capture(Stream stream) noexcept {
+  if (context_lost()) return;
   cudaGraph_t recorded = nullptr;
   cudaStreamEndCapture(stream, &recorded);
   if (recorded) cudaGraphDestroy(recorded);
   cudaGetLastError();
 }
 
-void launch_graph(Graph* graph, Stream stream) {
+void launch_graph(RecordedGraph* graph, Stream stream) {
   require_context();
   check(cudaGraphLaunch(graph->executable, stream), "launching a graph");
 }
 
-void destroy_graph(Graph* graph) noexcept {
+void destroy_graph(RecordedGraph* graph) noexcept {
   if (graph && !context_lost()) cudaGraphExecDestroy(graph->executable);
   delete graph;
 }

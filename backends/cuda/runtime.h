@@ -67,12 +67,12 @@ void wait_for(Event event);
 float device_time(Stream stream, const std::function<void()>& work, std::string& failure);
 
 /// Work recorded from a stream, ready to be launched again and again.
-struct Graph;
+struct RecordedGraph;
 /// Between the two, work enqueued on the stream by this thread is recorded instead of done.
 void begin_capture(Stream stream);
-Graph* end_capture(Stream stream);
+RecordedGraph* end_capture(Stream stream);
 void abandon_capture(Stream stream) noexcept;
-void launch_graph(Graph* graph, Stream stream);
-void destroy_graph(Graph* graph) noexcept;
+void launch_graph(RecordedGraph* graph, Stream stream);
+void destroy_graph(RecordedGraph* graph) noexcept;
 
 }  // namespace dcl::cuda

@@ -210,22 +210,23 @@ void EigenBackend::do_batch_norm_running(const BatchNormDesc& d, ConstTensorRef 
     }
 }
 
-void EigenBackend::do_batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved,
-                                       ConstTensorRef gamma, ConstTensorRef beta, ConstTensorRef residual, TensorRef y,
-                                       TensorRef) {
+void EigenBackend::do_batch_norm_apply(const BatchNormDesc& d, const NormOperands& norm, ConstTensorRef residual,
+                                       TensorRef y, TensorRef) {
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
-    apply(d, x.as<T>(), saved, gamma.as<float>(), beta.as<float>(), optional<T>(residual), y.as<T>());
+    apply(d, norm.x.as<T>(), norm.saved, norm.gamma.as<float>(), norm.beta.as<float>(), optional<T>(residual),
+          y.as<T>());
   });
 }
 
-void EigenBackend::do_batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
-                                          ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
-                                          TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) {
+void EigenBackend::do_batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef y,
+                                          const NormOperands& norm, const NormGradients& to, TensorRef dresidual,
+                                          Accum accum) {
   with_type(d.dtype, [&](auto type) {
     using T = decltype(type);
-    const Backward<T> operands{dy.as<T>(), x.as<T>(), optional<T>(y), dx.as<T>(), optional<T>(dresidual)};
-    backward(d, operands, saved, gamma.as<float>(), beta.as<float>(), dgamma.as<float>(), dbeta.as<float>(), accum);
+    const Backward<T> operands{dy.as<T>(), norm.x.as<T>(), optional<T>(y), to.dx.as<T>(), optional<T>(dresidual)};
+    backward(d, operands, norm.saved, norm.gamma.as<float>(), norm.beta.as<float>(), to.dgamma.as<float>(),
+             to.dbeta.as<float>(), accum);
   });
 }
 

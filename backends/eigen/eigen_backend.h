@@ -33,11 +33,10 @@ class EigenBackend : public Backend {
                                 TensorRef running_var) override;
   void do_batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                              TensorRef saved) override;
-  void do_batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                           ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) override;
-  void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
-                              ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
-                              TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) override;
+  void do_batch_norm_apply(const BatchNormDesc&, const NormOperands&, ConstTensorRef residual, TensorRef y,
+                           TensorRef positive) override;
+  void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef y, const NormOperands&,
+                              const NormGradients&, TensorRef dresidual, Accum accum) override;
   void do_max_pool_forward(const MaxPoolDesc&, ConstTensorRef x, TensorRef y, TensorRef argmax) override;
   void do_max_pool_backward(const MaxPoolDesc&, ConstTensorRef dy, ConstTensorRef argmax, TensorRef dx) override;
   void do_average_pool_forward(const AveragePoolDesc&, ConstTensorRef x, TensorRef y) override;

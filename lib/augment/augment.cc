@@ -42,7 +42,7 @@ void set_crop(ViewParams& view, int32_t h, int32_t w, int32_t y, int32_t x) {
   view.crop_x = x;
 }
 
-/// RandomResizedCrop (SEMANTICS 2.3-1): ten attempts, then the largest centre crop with an allowed ratio.
+/// torchvision's RandomResizedCrop: ten attempts, then the largest centre crop with an allowed ratio.
 void draw_crop(const AugmentSettings& settings, RandomStream& stream, ViewParams& view) {
   const double area = static_cast<double>(view.image_h) * view.image_w;
   const double log_min = std::log(settings.ratio_min), log_max = std::log(settings.ratio_max);

@@ -11,7 +11,8 @@
 
 namespace dcl {
 
-/// Distribution of the training views; the defaults are the published ones (SEMANTICS 2.2-10). Probabilities in [0, 1].
+/// Distribution of the training views; the defaults are those of the published code (utils.py,
+/// train_transform). Probabilities in [0, 1].
 struct AugmentSettings {
   int64_t size = 32;                                    ///< views are size x size pixels
   double scale_min = 0.08, scale_max = 1.0;             ///< crop area as a share of the image
@@ -34,8 +35,8 @@ struct AugmentSettings {
 /// Throws Error{usage} naming the setting that is out of range.
 void check(const AugmentSettings& settings);
 
-/// Colour jitter as SimCLR scales it (Chen et al., ICML 2020, appendix A): brightness, contrast and saturation 0.8 S, hue
-/// 0.2 S. S = 0.5 are the published values; hue limits S to 2.5.
+/// Colour jitter as SimCLR scales it (Chen et al., ICML 2020, appendix A): brightness, contrast and saturation 0.8 S,
+/// hue 0.2 S. S = 0.5 are the published values; hue limits S to 2.5.
 inline constexpr double kPublishedJitterStrength = 0.5, kMostJitterStrength = 2.5;
 void set_jitter_strength(AugmentSettings& settings, double strength);
 
@@ -60,8 +61,8 @@ ViewParams draw_view(const AugmentSettings& settings, const PooledImage& image, 
 /// Backend::augment needs a descriptor with the same extent.
 ViewParams evaluation_view(const PooledImage& image, int64_t size);
 
-/// Fills blur_radius and blur_weights as cv2.GaussianBlur does for 8-bit images (SEMANTICS 2.3-7): kernel odd, 1..31
-/// (1: no blur), sigma > 0.
+/// Fills blur_radius and blur_weights as cv2.GaussianBlur does for 8-bit images: kernel odd, 1..31 (1: no blur), sigma
+/// > 0.
 void set_gaussian_blur(ViewParams& view, int kernel, double sigma);
 
 /// ViewParams::hue_shift of a hue factor in [-0.5, 0.5], as torchvision's adjust_hue for PIL images.

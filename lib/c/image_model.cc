@@ -90,9 +90,10 @@ void ImageModel::classify(const ImagesInMemory& images, bool as_probabilities, f
   if (classes == 0) fail(ErrorKind::data, "the model has no classifier: dcl-linear --out writes a file with one");
   for_each_pass(images, [&](std::span<const float> rows, int64_t first) {
     if (!linear_) {
-      linear_.emplace(*backend_, ClassifierSettings{
-                                     .dim = dim_, .classes = model_.linear.classes(), .max_rows = extractor_->batch()});
-      linear_->set(model_.linear);
+      LinearClassifier linear(*backend_,
+                              {.dim = dim_, .classes = model_.linear.classes(), .max_rows = extractor_->batch()});
+      linear.set(model_.linear);
+      linear_.emplace(std::move(linear));
     }
     const std::span<float> to(out + static_cast<size_t>(first) * classes,
                               rows.size() / static_cast<size_t>(dim_) * classes);

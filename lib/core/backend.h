@@ -5,15 +5,14 @@
 //  * Tensors are contiguous; outputs must not overlap inputs unless the op says so.
 //  * Ops enqueue work in order; on a device, results are complete after synchronize(), copy_out() or a Fence.
 //  * No op allocates, except the first call with a new descriptor (primitives are created then). Scratch memory is the
-//    caller's: `workspace` has at least the bytes that the matching *_workspace() call states for the number of threads in
-//    effect; it may be null when that is 0.
+//    caller's: `workspace` has at least the bytes that the matching *_workspace() call states for the number of threads
+//    in effect; it may be null when that is 0.
 //  * Reductions have a fixed order: the same inputs give the same bits on the same device with the same thread count.
 //  * Violated shapes or dtypes throw Error{internal} naming op, operand, shape and expectation.
 #pragma once
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,19 +34,42 @@ struct BackendInfo {
   std::string name;                                            ///< "eigen", "onednn", "cuda"
   std::string device;                                          ///< CPU or GPU in words
   std::vector<std::pair<std::string, std::string>> libraries;  ///< library name, run-time version
-  std::vector<std::string> overrides;                          ///< ops this backend does itself rather than inherit; empty: all
+  std::vector<std::string> overrides;  ///< ops this backend does itself rather than inherit; empty: all
   /// What the bits of its results depend on besides its name ("processor", "threads", ...); empty: device and
   /// libraries.
   std::vector<std::pair<std::string, std::string>> bits_depend_on;
 };
 
 /// Names of the ops that every backend has, as messages, profiles and BackendInfo::overrides spell them.
-inline constexpr const char* kBackendOps[] = {
-    "copy", "fill", "conv_forward", "conv_backward_data", "conv_backward_filter",
-    "pack_filter", "fused_conv", "gemm", "batch_norm_statistics", "batch_norm_running", "batch_norm_apply",
-    "batch_norm_backward", "max_pool_forward", "max_pool_backward", "average_pool_forward", "average_pool_backward", "l2_normalize_forward",
-    "l2_normalize_backward", "objective", "cross_entropy", "top_k", "column_sum", "sum_of_squares", "cast", "adam", "sgd",
-    "lars", "guard_update", "augment"};
+inline constexpr const char* kBackendOps[] = {"copy",
+                                              "fill",
+                                              "conv_forward",
+                                              "conv_backward_data",
+                                              "conv_backward_filter",
+                                              "pack_filter",
+                                              "fused_conv",
+                                              "gemm",
+                                              "batch_norm_statistics",
+                                              "batch_norm_running",
+                                              "batch_norm_apply",
+                                              "batch_norm_backward",
+                                              "max_pool_forward",
+                                              "max_pool_backward",
+                                              "average_pool_forward",
+                                              "average_pool_backward",
+                                              "l2_normalize_forward",
+                                              "l2_normalize_backward",
+                                              "objective",
+                                              "cross_entropy",
+                                              "top_k",
+                                              "column_sum",
+                                              "sum_of_squares",
+                                              "cast",
+                                              "adam",
+                                              "sgd",
+                                              "lars",
+                                              "guard_update",
+                                              "augment"};
 
 class Backend {
  public:
@@ -71,10 +93,12 @@ class Backend {
   /// Memory of the host for enqueue_in and enqueue_out, zeroed, 64-byte aligned. Use HostBuffer instead.
   virtual void* allocate_host(size_t bytes);
   virtual void release_host(void* data, size_t bytes) noexcept;
-  /// Copies between any memory of the host and the backend's; the host's is free to change, or holds the values, on return.
+  /// Copies between any memory of the host and the backend's; the host's is free to change, or holds the values, on
+  /// return.
   virtual void copy_in(TensorRef to, const void* host) = 0;
   virtual void copy_out(void* host, ConstTensorRef from) = 0;
-  /// The same in the order of the ops, without waiting. host: inside a HostBuffer, left alone until the copy is complete.
+  /// The same in the order of the ops, without waiting. host: inside a HostBuffer, left alone until the copy is
+  /// complete.
   virtual void enqueue_in(TensorRef to, const void* host) { copy_in(to, host); }
   virtual void enqueue_out(void* host, ConstTensorRef from) { copy_out(host, from); }
   /// to and from have the same shape and dtype.
@@ -85,10 +109,10 @@ class Backend {
   /// Returns when everything enqueued is complete.
   virtual void synchronize() {}
   virtual std::unique_ptr<Fence> make_fence();
-  /// Records what `step` enqueues, without doing it. `step` has run before with the same descriptors and memory, and calls
-  /// ops only (no allocation, no copy to or from the host, no synchronize()). Everything it used must outlive the graph.
-  /// A device freezes all arguments: what changes from step to step must lie in backend memory. When profiling, nothing is
-  /// recorded and replay() calls `step`, so that ops are timed.
+  /// Records what `step` enqueues, without doing it. `step` has run before with the same descriptors and memory, and
+  /// calls ops only (no allocation, no copy to or from the host, no synchronize()). Everything it used must outlive the
+  /// graph. A device freezes all arguments: what changes from step to step must lie in backend memory. When profiling,
+  /// nothing is recorded and replay() calls `step`, so that ops are timed.
   std::unique_ptr<StepGraph> capture(const std::function<void()>& step);
 
   // ---- Convolution --------------------------------------------------------------------------------------------
@@ -104,8 +128,8 @@ class Backend {
   void conv_backward_data(const ConvDesc&, ConstTensorRef dy, ConstTensorRef filter, TensorRef dx, Accum, Workspace);
   /// dfilter f32 [k,r,s,c].
   void conv_backward_filter(const ConvDesc&, ConstTensorRef x, ConstTensorRef dy, TensorRef dfilter, Accum, Workspace);
-  /// Inference form: the filter is packed once, opaque to the caller (u8 [packed_filter_bytes]), for one descriptor, its
-  /// batch included, and the number of threads in effect.
+  /// Inference form: the filter is packed once, opaque to the caller (u8 [packed_filter_bytes]), for one descriptor,
+  /// its batch included, and the number of threads in effect.
   size_t packed_filter_bytes(const FusedConvDesc&) const;
   void pack_filter(const FusedConvDesc&, ConstTensorRef filter, TensorRef packed);
   size_t fused_conv_workspace(const FusedConvDesc&) const;
@@ -118,26 +142,26 @@ class Backend {
   void gemm(const GemmDesc&, ConstTensorRef a, ConstTensorRef b, ConstTensorRef bias, TensorRef c);
 
   // ---- Batch norm ---------------------------------------------------------------------------------------------
-  /// Statistics of x per group into saved; running statistics (f32 [channels], optional both) are updated once per group
-  /// in group order with the unbiased variance, as PyTorch.
+  /// Statistics of x per group into saved; running statistics (f32 [channels], optional both) are updated once per
+  /// group in group order with the unbiased variance, as PyTorch.
   void batch_norm_statistics(const BatchNormDesc&, ConstTensorRef x, TensorRef saved, TensorRef running_mean,
                              TensorRef running_var);
   /// saved from running statistics (evaluation), the same for every group.
-  void batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var, TensorRef saved);
+  void batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
+                          TensorRef saved);
   /// y = [relu](gamma * (x - mean) * inv_std + beta [+ residual]). y may be x or residual.
   /// positive: nothing, or u8 [rows, channels / 8], of which bit k of an element tells whether y is above 0 in the k-th
   /// of its channels; where keeps_signs() says so.
-  void batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                        ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive = {});
+  void batch_norm_apply(const BatchNormDesc&, const NormOperands&, ConstTensorRef residual, TensorRef y,
+                        TensorRef positive = {});
   /// Whether batch_norm_apply writes `positive`, and batch_norm_backward reads it.
   virtual bool keeps_signs(const BatchNormDesc&) const { return false; }
-  /// dy: gradient of y. y is needed (for the ReLU mask) only with relu and residual both set, and may be replaced by the
-  /// `positive` that batch_norm_apply wrote; without residual the mask is recomputed from x. dresidual (with residual)
-  /// receives dy masked by ReLU and may be dy itself; dx may be dy when there is no residual. dgamma, dbeta f32
-  /// [channels], summed over groups, with `accum`.
-  void batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
-                           ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
-                           TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum);
+  /// dy: gradient of y. y is needed (for the ReLU mask) only with relu and residual both set, and may be replaced by
+  /// the `positive` that batch_norm_apply wrote; without residual the mask is recomputed from x. dresidual (with
+  /// residual) receives dy masked by ReLU and may be dy itself; dx may be dy when there is no residual. `accum`: of
+  /// dgamma and dbeta.
+  void batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef y, const NormOperands&,
+                           const NormGradients&, TensorRef dresidual, Accum accum);
   /// y = relu(batch norm of the first + batch norm of the second), as batch_norm_apply with the second's result for a
   /// residual, which is not rounded on the way; and backward for both, of which only dx of the second may be dy. Where
   /// keeps_signs() of the descriptor.
@@ -153,16 +177,19 @@ class Backend {
   void average_pool_backward(const AveragePoolDesc&, ConstTensorRef dy, TensorRef dx);
 
   // ---- Rows ---------------------------------------------------------------------------------------------------
-  /// y = x / max(|x|, 1e-12) per row, f32 [rows, dim] (F.normalize); norms f32 [rows] receives max(|x|, 1e-12). y may be x.
+  /// y = x / max(|x|, 1e-12) per row, f32 [rows, dim] (F.normalize); norms f32 [rows] receives max(|x|, 1e-12). y may
+  /// be x.
   void l2_normalize_forward(ConstTensorRef x, TensorRef y, TensorRef norms);
   /// y: the forward result.
   void l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, ConstTensorRef norms, TensorRef dx);
   size_t objective_workspace(const ObjectiveDesc&) const;
   /// result f64 [kObjectiveResults]; dz (z's shape and dtype) may be null: value only. labels i32 [batch], where
   /// knows_labels.
-  void objective(const ObjectiveDesc&, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz, Workspace);
+  void objective(const ObjectiveDesc&, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz,
+                 Workspace);
   /// loss f32 [rows] per row; dlogits = (softmax - onehot) / rows, may be null. labels i32 [rows] in [0, classes).
-  void cross_entropy(const CrossEntropyDesc&, ConstTensorRef logits, ConstTensorRef labels, TensorRef loss, TensorRef dlogits);
+  void cross_entropy(const CrossEntropyDesc&, ConstTensorRef logits, ConstTensorRef labels, TensorRef loss,
+                     TensorRef dlogits);
   /// The k largest of each row of scores f32 [rows, n], descending, equal scores by smaller index first.
   void top_k(ConstTensorRef scores, TensorRef values, TensorRef indices);
   /// sums f32 [columns] of x f32 [rows, columns].
@@ -172,7 +199,8 @@ class Backend {
   /// Between f32 and bf16 (round to nearest even).
   void cast(ConstTensorRef from, TensorRef to);
 
-  // ---- Optimizers: in place over f32 [size]; scalars f32 [kStepScalars] in backend memory; kApply 0: nothing changes ----
+  // ---- Optimizers: in place over f32 [size]; scalars f32 [kStepScalars] in backend memory; kApply 0: nothing changes
+  // ----
   void adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v);
   /// velocity starts as zeros, which equals PyTorch's first-step rule for dampening 0.
   void sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity);
@@ -183,9 +211,9 @@ class Backend {
 
   // ---- Augmentation -------------------------------------------------------------------------------------------
   /// One view per entry of `views`, ViewParams as u8 [n, sizeof(ViewParams)] in backend memory that have passed
-  /// check_views: crop, resize, flip, jitter, gray, blur, normalise, byte-equal to Pillow and OpenCV before normalising
-  /// (SEMANTICS 2.3). pool: u8 images. out [n, h, w, 3], f32 or bf16.
-  /// On CPU backends: thread-safe and serial, so that loaders choose their own threads.
+  /// check_views: crop, resize, flip, jitter, gray, blur, normalise, byte-equal to Pillow and OpenCV before
+  /// normalising. pool: u8 images. out [n, h, w, 3], f32 or bf16. On CPU backends: thread-safe and serial, so that
+  /// loaders choose their own threads.
   void augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out);
 
  protected:
@@ -213,11 +241,10 @@ class Backend {
                                         TensorRef running_var) = 0;
   virtual void do_batch_norm_running(const BatchNormDesc&, ConstTensorRef running_mean, ConstTensorRef running_var,
                                      TensorRef saved) = 0;
-  virtual void do_batch_norm_apply(const BatchNormDesc&, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                                   ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) = 0;
-  virtual void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
-                                      ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
-                                      TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) = 0;
+  virtual void do_batch_norm_apply(const BatchNormDesc&, const NormOperands&, ConstTensorRef residual, TensorRef y,
+                                   TensorRef positive) = 0;
+  virtual void do_batch_norm_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef y, const NormOperands&,
+                                      const NormGradients&, TensorRef dresidual, Accum accum) = 0;
   virtual void do_batch_norm_pair_apply(const BatchNormDesc&, const NormPair&, TensorRef y, TensorRef positive);
   virtual void do_batch_norm_pair_backward(const BatchNormDesc&, ConstTensorRef dy, ConstTensorRef positive,
                                            const NormPair&, const NormPairGradients&, Accum accum);
@@ -228,15 +255,16 @@ class Backend {
   virtual void do_l2_normalize_forward(ConstTensorRef x, TensorRef y, TensorRef norms) = 0;
   virtual void do_l2_normalize_backward(ConstTensorRef dy, ConstTensorRef y, ConstTensorRef norms, TensorRef dx) = 0;
   virtual size_t do_objective_workspace(const ObjectiveDesc&) const = 0;
-  virtual void do_objective(const ObjectiveDesc&, ConstTensorRef z, ConstTensorRef labels, TensorRef result, TensorRef dz,
-                            Workspace) = 0;
+  virtual void do_objective(const ObjectiveDesc&, ConstTensorRef z, ConstTensorRef labels, TensorRef result,
+                            TensorRef dz, Workspace) = 0;
   virtual void do_cross_entropy(const CrossEntropyDesc&, ConstTensorRef logits, ConstTensorRef labels, TensorRef loss,
                                 TensorRef dlogits) = 0;
   virtual void do_top_k(ConstTensorRef scores, TensorRef values, TensorRef indices) = 0;
   virtual void do_column_sum(ConstTensorRef x, TensorRef sums, Accum accum) = 0;
   virtual void do_sum_of_squares(ConstTensorRef x, TensorRef result) = 0;
   virtual void do_cast(ConstTensorRef from, TensorRef to) = 0;
-  virtual void do_adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m, TensorRef v) = 0;
+  virtual void do_adam(const AdamDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef m,
+                       TensorRef v) = 0;
   virtual void do_sgd(const SgdDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) = 0;
   virtual void do_lars(const LarsDesc&, ConstTensorRef scalars, TensorRef w, ConstTensorRef g, TensorRef velocity) = 0;
   virtual void do_guard_update(ConstTensorRef result, TensorRef scalars) = 0;

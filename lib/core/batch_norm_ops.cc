@@ -5,6 +5,22 @@
 namespace dcl {
 namespace {
 
+void check_batch_norm(const char* op, const BatchNormDesc& d) {
+  expect_activation_type(op, d.dtype);
+  require(d.rows > 0 && d.channels > 0 && d.groups > 0 && d.rows % d.groups == 0, op,
+          "rows must be a positive multiple of groups");
+  require(d.running_every > 0 && d.groups % d.running_every == 0, op, "groups must be a multiple of running_every");
+}
+
+void expect_statistics(const char* op, const BatchNormDesc& d, const TensorRef& saved, const TensorRef& running_mean,
+                       const TensorRef& running_var) {
+  expect(op, "saved", saved, d.saved_shape(), DType::f32);
+  require(static_cast<bool>(running_mean) == static_cast<bool>(running_var), op, "running statistics come in pairs");
+  require(!running_mean || d.rows > d.groups, op, "a variance needs two rows per group");
+  expect_optional(op, "running_mean", running_mean, {d.channels}, DType::f32);
+  expect_optional(op, "running_var", running_var, {d.channels}, DType::f32);
+}
+
 /// What batch norm reads, forward and backward.
 void expect_norm(const char* op, const BatchNormDesc& d, const NormOperands& norm) {
   expect(op, "x", norm.x, d.x_shape(), d.dtype);
@@ -50,29 +66,28 @@ void Backend::batch_norm_running(const BatchNormDesc& d, ConstTensorRef running_
   do_batch_norm_running(d, running_mean, running_var, saved);
 }
 
-void Backend::batch_norm_apply(const BatchNormDesc& d, ConstTensorRef x, ConstTensorRef saved, ConstTensorRef gamma,
-                               ConstTensorRef beta, ConstTensorRef residual, TensorRef y, TensorRef positive) {
+void Backend::batch_norm_apply(const BatchNormDesc& d, const NormOperands& norm, ConstTensorRef residual, TensorRef y,
+                               TensorRef positive) {
   const char* op = "batch_norm_apply";
   const OpTimer timer(op, *this);
   check_batch_norm(op, d);
-  expect_norm(op, d, {x, saved, gamma, beta});
+  expect_norm(op, d, norm);
   require(d.residual == static_cast<bool>(residual), op, "residual must be given exactly when the descriptor says so");
   expect_optional(op, "residual", residual, d.x_shape(), d.dtype);
   expect(op, "y", y, d.x_shape(), d.dtype);
   require(!positive || keeps_signs(d), op, "this backend does not keep signs for this descriptor");
   expect_optional(op, "positive", positive, d.signs_shape(), DType::u8);
-  do_batch_norm_apply(d, x, saved, gamma, beta, residual, y, positive);
+  do_batch_norm_apply(d, norm, residual, y, positive);
 }
 
-void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef x, ConstTensorRef y,
-                                  ConstTensorRef saved, ConstTensorRef gamma, ConstTensorRef beta, TensorRef dx,
-                                  TensorRef dresidual, TensorRef dgamma, TensorRef dbeta, Accum accum) {
+void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, ConstTensorRef y, const NormOperands& norm,
+                                  const NormGradients& to, TensorRef dresidual, Accum accum) {
   const char* op = "batch_norm_backward";
   const OpTimer timer(op, *this);
   check_batch_norm(op, d);
   expect(op, "dy", dy, d.x_shape(), d.dtype);
-  expect_norm(op, d, {x, saved, gamma, beta});
-  expect_norm_gradients(op, d, {dx, dgamma, dbeta});
+  expect_norm(op, d, norm);
+  expect_norm_gradients(op, d, to);
   if (d.relu && d.residual) {
     const bool signs = y.dtype == DType::u8 && keeps_signs(d);
     expect(op, "y", y, signs ? d.signs_shape() : d.x_shape(), signs ? DType::u8 : d.dtype);
@@ -80,8 +95,8 @@ void Backend::batch_norm_backward(const BatchNormDesc& d, ConstTensorRef dy, Con
   require(d.residual == static_cast<bool>(dresidual), op,
           "dresidual must be given exactly when the descriptor says so");
   expect_optional(op, "dresidual", dresidual, d.x_shape(), d.dtype);
-  require(!d.residual || dx.data != dresidual.data, op, "dx and dresidual must differ");
-  do_batch_norm_backward(d, dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta, accum);
+  require(!d.residual || to.dx.data != dresidual.data, op, "dx and dresidual must differ");
+  do_batch_norm_backward(d, dy, y, norm, to, dresidual, accum);
 }
 
 void Backend::batch_norm_pair_apply(const BatchNormDesc& d, const NormPair& pair, TensorRef y, TensorRef positive) {

@@ -11,6 +11,7 @@ namespace dcl {
 
 enum class DType : uint8_t { f32, bf16, f64, u8, i32 };
 
+// clang-format off
 constexpr size_t size_of(DType type) {
   switch (type) {
     case DType::f32: return 4;
@@ -40,6 +41,7 @@ template <> struct dtype_of_t<bf16> { static constexpr DType value = DType::bf16
 template <> struct dtype_of_t<double> { static constexpr DType value = DType::f64; };
 template <> struct dtype_of_t<uint8_t> { static constexpr DType value = DType::u8; };
 template <> struct dtype_of_t<int32_t> { static constexpr DType value = DType::i32; };
+// clang-format on
 template <class T>
 inline constexpr DType dtype_of = dtype_of_t<T>::value;
 

@@ -29,12 +29,12 @@ class Error : public std::runtime_error {
   ErrorKind kind_;
 };
 
-/// The exception that is being handled: an Error's own kind; std::bad_alloc is out_of_memory, a filesystem_error io,
-/// anything unknown internal. Call inside a catch block.
 struct Failure {
   ErrorKind kind = ErrorKind::internal;
   std::string message;
 };
+/// The exception that is being handled: an Error's own kind; std::bad_alloc is out_of_memory, a filesystem_error io,
+/// anything unknown internal. Call inside a catch block.
 Failure current_failure();
 
 [[noreturn]] inline void fail(ErrorKind kind, const std::string& message) { throw Error(kind, message); }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <charconv>
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <system_error>
 
@@ -22,6 +24,13 @@ inline std::string_view without_plus(std::string_view text) {
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   return text;
 }
+
+/// Shortest text that reads back as the same number; "nan", "inf", "-inf".
+std::string number_text(double value);
+std::string number_text(float value);
+std::string number_text(int64_t value);
+/// Rounded to so many significant digits, as "%.4g" of C has it.
+std::string rounded_text(double value, int digits);
 
 inline constexpr char kHexDigits[] = "0123456789abcdef";
 

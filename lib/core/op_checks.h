@@ -13,9 +13,4 @@ void expect_optional(const char* op, const char* operand, const ConstTensorRef& 
 void expect_workspace(const char* op, const Workspace& workspace, size_t needed);
 void expect_activation_type(const char* op, DType dtype);
 
-// Of batch norm, and of the convolution that takes its statistics.
-void check_batch_norm(const char* op, const BatchNormDesc& d);
-void expect_statistics(const char* op, const BatchNormDesc& d, const TensorRef& saved, const TensorRef& running_mean,
-                       const TensorRef& running_var);
-
 }  // namespace dcl

@@ -43,7 +43,8 @@ struct FusedConvDesc {
   bool operator==(const FusedConvDesc&) const = default;
 };
 
-/// c[m,n] = op(a) op(b) [+ bias[n]] [+ c]; op(a) is m x k, op(b) is k x n; a is stored [k,m] if trans_a, b [n,k] if trans_b.
+/// c[m,n] = op(a) op(b) [+ bias[n]] [+ c]; op(a) is m x k, op(b) is k x n; a is stored [k,m] if trans_a, b [n,k] if
+/// trans_b.
 struct GemmDesc {
   int64_t m = 1, n = 1, k = 1;
   bool trans_a = false, trans_b = false;
@@ -53,7 +54,7 @@ struct GemmDesc {
 };
 
 /// Batch norm over x [rows, channels] (NHWC flattened), the rows cut into `groups` equal consecutive parts that are
-/// normalised separately (the two views of a step, SEMANTICS 2.4-14).
+/// normalised separately: the two views of a step, which published code passes through the network one by one.
 struct BatchNormDesc {
   int64_t rows = 1, channels = 1, groups = 1;
   DType dtype = DType::f32;  ///< of x, y, residual and their gradients; statistics and parameters are f32
@@ -68,7 +69,8 @@ struct BatchNormDesc {
   bool operator==(const BatchNormDesc&) const = default;
 };
 
-/// One of two batch norms whose results are added, and what its backward pass gives.
+/// What a batch norm reads, shapes x_shape(), saved_shape(), [channels] twice; and what its backward pass gives: dx of
+/// x's shape, dgamma and dbeta f32 [channels], summed over groups.
 struct NormOperands {
   ConstTensorRef x, saved, gamma, beta;
 };
@@ -112,10 +114,11 @@ enum class ObjectiveKind : uint8_t { biased, debiased, hard, decoupled, unbiased
 constexpr bool knows_labels(ObjectiveKind kind) {
   return kind == ObjectiveKind::unbiased || kind == ObjectiveKind::supcon;
 }
-/// How `unbiased` weighs the remaining true negatives (SEMANTICS 1.5).
+/// How `unbiased` weighs the remaining true negatives: by their mean times N, or as they are.
 enum class NegativeScale : uint8_t { mean, sum };
 
-/// The contrastive objective over z [views * batch, dim], view-major, rows of unit length (SEMANTICS 1.1-1.8).
+/// The contrastive objective over z [views * batch, dim], view-major, rows of unit length; of one anchor at
+/// math/contrastive.h.
 /// Views 0 and 1 are the anchors' pairs and the negatives; views 2.. only add positives v to the debiasing term
 /// (M = views - 1). labels (where knows_labels): i32 [batch], -1 = unknown, the class of no other image.
 struct ObjectiveDesc {
@@ -134,10 +137,10 @@ inline constexpr double kMaxObjectiveExponent = 600;
 
 /// Entries of the objective's result tensor, f64 [kObjectiveResults].
 enum ObjectiveResult : int {
-  kLoss = 0,            ///< mean over the 2B anchors
-  kClampFraction = 1,   ///< share of anchors whose negative term sits on its floor
-  kMeanPositive = 2,    ///< mean cosine similarity of the positive pairs; supcon: of each anchor's positives
-  kMeanNegative = 3,    ///< mean cosine similarity of anchors and negatives
+  kLoss = 0,           ///< mean over the 2B anchors
+  kClampFraction = 1,  ///< share of anchors whose negative term sits on its floor
+  kMeanPositive = 2,   ///< mean cosine similarity of the positive pairs; supcon: of each anchor's positives
+  kMeanNegative = 3,   ///< mean cosine similarity of anchors and negatives
   kObjectiveResults = 4,
 };
 
@@ -147,7 +150,7 @@ struct CrossEntropyDesc {
   bool operator==(const CrossEntropyDesc&) const = default;
 };
 
-/// Adam with coupled L2 decay, as PyTorch (SEMANTICS 2.5-17).
+/// Adam with coupled L2 decay, as torch.optim.Adam.
 struct AdamDesc {
   int64_t size = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 1e-6;

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <string_view>
 #include <vector>
 
 #include "core/backend.h"
+#include "core/environment.h"
 
 namespace dcl {
 namespace {
@@ -30,7 +30,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 }  // namespace
 
 bool OpTimer::enabled() {
-  static const bool on = std::getenv("DCL_PROFILE") != nullptr;
+  static const bool on = !environment_variable("DCL_PROFILE").empty();
   return on;
 }
 

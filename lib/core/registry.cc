@@ -3,9 +3,9 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
+#include "core/environment.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/parallel.h"
@@ -25,13 +25,11 @@ constexpr const char* kModuleNames[] = {"cuda", "onednn"};
 /// Directories that may hold modules: $DCL_BACKEND_PATH (colon-separated), beside the library (installed, build tree).
 std::vector<std::filesystem::path> module_directories(const std::string& name) {
   std::vector<std::filesystem::path> directories;
-  if (const char* env = std::getenv("DCL_BACKEND_PATH")) {
-    std::string rest = env;
-    while (!rest.empty()) {
-      const size_t colon = rest.find(':');
-      if (colon != 0) directories.emplace_back(rest.substr(0, colon));
-      rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
-    }
+  std::string rest = environment_variable("DCL_BACKEND_PATH");
+  while (!rest.empty()) {
+    const size_t colon = rest.find(':');
+    if (colon != 0) directories.emplace_back(rest.substr(0, colon));
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
   }
   Dl_info info;
   if (dladdr(reinterpret_cast<void*>(&list_backends), &info) && info.dli_fname) {
@@ -82,7 +80,7 @@ Opened open_module(const std::string& name) {
   const auto entry = reinterpret_cast<Entry>(dlsym(handle, "dcl_backend_module"));
   const BackendModule* module = entry ? entry() : nullptr;
   if (!module || module->interface != kBackendInterface) {
-    opened.reason = opened.path + " was built for another version of dcl";
+    opened.reason = opened.path + " was built for another version of dcl: install the one that came with this library";
     return opened;
   }
   opened.module = module;

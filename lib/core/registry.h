@@ -7,11 +7,9 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/backend_interface.h"
 
 namespace dcl {
-
-/// The interface number a module must return; raised whenever Backend's virtual functions change.
-inline constexpr int kBackendInterface = 4;
 
 /// What a module exports as `extern "C" const dcl::BackendModule* dcl_backend_module()`.
 struct BackendModule {

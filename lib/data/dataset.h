@@ -79,16 +79,16 @@ struct DatasetSpec {
   int64_t shapes_count = 10000;  ///< images of `shapes`
   int32_t shapes_size = 32;      ///< their height and width, 16..256
   uint64_t shapes_seed = 0;
-  /// folder: told now and then how many of all images are read, by the thread that loads them.
+  /// folder, shapes: told now and then how many of all images are read, by the thread that loads them; may throw.
   std::function<void(int64_t done, int64_t all)> on_images = {};
 };
 
 /// Reads the data set, using all compute threads.
-///  * folder: `dir`/`split` when that sub-folder exists, else `dir` itself (an error when `dir` holds another of train,
-///    test, val). Each sub-folder is a class (searched recursively, links followed, names sorted by bytes; the class
-///    list is the union over the splits, so labels agree between them); images beside class folders, or in a folder
-///    without any, have no label. Hidden entries are ignored. Unreadable or absurd images (decode.h) are skipped and
-///    listed.
+///  * folder: `dir`/`split` when that sub-folder exists, else `dir` itself where `split` is train, test, val or . (an
+///    error when `dir` holds one of the first three). Each sub-folder is a class (searched recursively, links followed,
+///    names sorted by bytes; the class list is the union over the splits, so labels agree between them); images beside
+///    class folders, or in a folder without any, have no label. Hidden entries are ignored. Unreadable or absurd images
+///    (decode.h) are skipped and listed.
 ///  * cifar100 has its fine labels. Nothing is downloaded (tools/download does).
 /// Throws Error{usage} for an unknown name or split, Error{data} naming the file, expected and actual size for damaged
 /// files, for an empty set, when more images of a folder are unreadable than max_unreadable says (each of the first 20

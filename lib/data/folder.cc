@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/number.h"
 #include "core/parallel.h"
 #include "data/decode.h"
 #include "data/folder_scan.h"
@@ -142,11 +142,10 @@ class FolderReader {
     for (size_t i = 0; i < std::min(skipped, kMostNamed); ++i)
       log(LogLevel::warning, "cannot read " + quoted(out_.skipped[i].file) + ": " + out_.skipped[i].reason);
     const SkippedImage& first = out_.skipped.front();
-    char share[32];
-    std::snprintf(share, sizeof share, "%g %%", spec_.max_unreadable);
     fail(ErrorKind::data, "folder: " + std::to_string(skipped) + " of " + std::to_string(all) + " images in " +
-                              quoted(listing_.root) + " cannot be read, more than " + share + "; the first is " +
-                              quoted(first.file) + ": " + first.reason +
+                              quoted(listing_.root) + " cannot be read, more than " +
+                              number_text(spec_.max_unreadable) + " %; the first is " + quoted(first.file) + ": " +
+                              first.reason +
                               "; convert or remove such files, or allow a larger share by --max_unreadable");
   }
 

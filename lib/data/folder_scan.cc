@@ -124,15 +124,23 @@ void collect(const std::string& root, const std::string& path, std::vector<Direc
   found.push_back({path, std::move(entries.images)});
 }
 
+/// Whether it names something below a folder.
+bool leads_inside(const std::filesystem::path& path) {
+  return path.is_relative() && !path.empty() &&
+         std::ranges::none_of(path, [](const auto& part) { return part.native().starts_with('.'); });
+}
+
 std::string split_root(const std::string& dir, const std::string& split) {
   if (!is_directory(dir)) fail(ErrorKind::data, "folder: there is no directory " + quoted(dir));
-  const bool plain_name = !split.empty() && split.find('/') == std::string::npos && split.front() != '.';
-  if (plain_name && is_directory(dir + "/" + split)) return dir + "/" + split;
+  if (leads_inside(split) && is_directory(dir + "/" + split)) return dir + "/" + split;
   for (const char* other : kSplits) {
     if (is_directory(dir + "/" + other)) {
       fail(ErrorKind::data, "folder: " + quoted(dir) + " has a split '" + other + "' but no split " + quoted(split));
     }
   }
+  if (!split.empty() && split != "." && std::ranges::find(kSplits, split) == kSplits.end())
+    fail(ErrorKind::data,
+         "folder: " + quoted(dir) + " has no sub-folder " + quoted(split) + ": name one, or . for all");
   return dir;
 }
 

@@ -23,7 +23,8 @@ Colour mix(Colour a, Colour b, float t) {
   return {a.r + t * (b.r - a.r), a.g + t * (b.g - a.g), a.b + t * (b.b - a.b)};
 }
 
-constexpr int kRows = 2;  ///< figures of an image stand in kRows x kRows cells
+constexpr int64_t kBlockBytes = int64_t{8} << 20;  ///< of pixels, drawn between two reports of progress
+constexpr int kRows = 2;                           ///< figures of an image stand in kRows x kRows cells
 constexpr int kFigures = kRows * kRows;
 constexpr int kStrokes = 3;
 constexpr int kField = 3;  ///< cells a side of the ground's field of colours
@@ -200,9 +201,14 @@ Dataset load_shapes(const DatasetSpec& spec) {
     out.labels.push_back(labels[static_cast<size_t>(selected[i])]);
     out.names.push_back(spec.split + "/" + std::to_string(selected[i]));
   }
-  parallel_for(static_cast<int64_t>(selected.size()), [&](int64_t i) {
-    draw_shape(spec.shapes_seed, split, selected[static_cast<size_t>(i)], size, out.pixels.data() + i * image_bytes);
-  });
+  const int64_t count = std::ssize(selected), block = std::max<int64_t>(1, kBlockBytes / image_bytes);
+  for (int64_t begin = 0; begin < count; begin += block) {
+    parallel_for(std::min(block, count - begin), [&](int64_t at) {
+      const int64_t i = begin + at;
+      draw_shape(spec.shapes_seed, split, selected[static_cast<size_t>(i)], size, out.pixels.data() + i * image_bytes);
+    });
+    if (spec.on_images) spec.on_images(std::min(begin + block, count), count);
+  }
   return out;
 }
 

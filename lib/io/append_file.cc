@@ -1,5 +1,6 @@
 #include "io/append_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,10 +13,19 @@
 
 namespace dcl {
 
+namespace {
+
+bool has_name(int fd) {
+  struct stat facts;
+  return ::fstat(fd, &facts) == 0 && facts.st_nlink > 0;
+}
+
+}  // namespace
+
 AppendFile::AppendFile(std::filesystem::path path) : AppendFile(path, open_for_appending(path)) {}
 
 AppendFile::AppendFile(std::filesystem::path path, int fd)
-    : path_(std::move(path)), fd_(fd), size_(std::max<int64_t>(::lseek(fd, 0, SEEK_END), 0)) {}
+    : path_(std::move(path)), fd_(fd), has_name_(has_name(fd)), size_(std::max<int64_t>(::lseek(fd, 0, SEEK_END), 0)) {}
 
 AppendFile::~AppendFile() {
   write_kept();
@@ -24,14 +34,13 @@ AppendFile::~AppendFile() {
 
 int AppendFile::write_kept() noexcept {
   if (kept_.empty()) return 0;
-  if (const int error = write_fully(fd_, kept_.data(), kept_.size())) {
-    // What was written of it goes again; if that fails, the next attempt writes after it.
-    if (::ftruncate(fd_, size_) != 0) size_ = std::max<int64_t>(::lseek(fd_, 0, SEEK_END), size_);
-    return error;
-  }
-  size_ += static_cast<int64_t>(kept_.size());
-  kept_.clear();
-  return 0;
+  if (has_name_ && !has_name(fd_)) return ENOENT;
+  const Written written = write_fully(fd_, kept_.data(), kept_.size());
+  // What was written of a record goes again; if that fails, the next attempt writes the rest of it.
+  if (written.error && ::ftruncate(fd_, size_) == 0) return written.error;
+  size_ += static_cast<int64_t>(written.bytes);
+  kept_.erase(0, written.bytes);
+  return written.error;
 }
 
 void AppendFile::append(std::string_view record) {

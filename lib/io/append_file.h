@@ -10,7 +10,8 @@
 namespace dcl {
 
 /// Invariant: the file has nothing of this object's but whole records, in the order they came in. The exception is the
-/// last one of a process that was killed. Nobody else writes to the file.
+/// last one of a process that was killed, or where a failing disk neither takes the rest nor gives back the beginning:
+/// the rest is next. Nobody else writes to the file.
 class AppendFile {
  public:
   static constexpr size_t kMostKept = size_t{64} << 20;
@@ -27,8 +28,8 @@ class AppendFile {
   const std::filesystem::path& path() const { return path_; }
   bool empty() const { return size_ == 0 && kept_.empty(); }
 
-  /// A record that cannot be written is kept, with a warning for the first of them, and written before the next one.
-  /// Error{io} when more than kMostKept bytes would be.
+  /// A record that cannot be written, or would go to a file that was deleted, is kept, with a warning for the first of
+  /// them, and written before the next one. Error{io} when more than kMostKept bytes would be.
   void append(std::string_view record);
   /// Error{io} when it cannot be written at once.
   void append_now(std::string_view record);
@@ -41,8 +42,9 @@ class AppendFile {
 
   std::filesystem::path path_;
   int fd_;
-  int64_t size_;      ///< of the records in the file
-  std::string kept_;  ///< whole records that are not
+  bool has_name_;     ///< at first; a file that lost it since is lost, too
+  int64_t size_;      ///< of what is in the file for good
+  std::string kept_;  ///< records that are not, or the rest of one
   bool failing_ = false;
 };
 

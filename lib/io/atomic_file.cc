@@ -170,7 +170,7 @@ void AtomicFile::flush() {
 }
 
 void AtomicFile::write_all(const char* data, size_t bytes, int64_t offset) {
-  if (const int error = write_fully(fd_, data, bytes, offset)) fail_with("cannot write", error);
+  if (const int error = write_fully(fd_, data, bytes, offset).error) fail_with("cannot write", error);
 }
 
 void AtomicFile::finish() {

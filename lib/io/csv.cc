@@ -1,34 +1,9 @@
 #include "io/csv.h"
 
-#include <charconv>
-#include <cmath>
-
 #include "core/error.h"
 #include "core/file.h"
 
 namespace dcl {
-namespace {
-
-template <class T>
-std::string shortest(T value) {
-  char text[64];
-  const auto [end, status] = std::to_chars(text, text + sizeof text, value);
-  (void)status;  // 64 characters hold every number
-  return {text, end};
-}
-
-template <class T>
-std::string finite_or_word(T value) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  return shortest(value);
-}
-
-}  // namespace
-
-std::string number_text(double value) { return finite_or_word(value); }
-std::string number_text(float value) { return finite_or_word(value); }
-std::string number_text(int64_t value) { return shortest(value); }
 
 std::string csv_field(std::string_view text) {
   const bool plain = text.find_first_of(",\"\r\n") == text.npos && !text.starts_with(' ') && !text.ends_with(' ');

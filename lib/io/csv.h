@@ -1,4 +1,4 @@
-// Text of numbers and comma-separated values (RFC 4180 quoting, lines end in \n), independent of the locale.
+// Comma-separated values (RFC 4180 quoting, lines end in \n), independent of the locale.
 #pragma once
 
 #include <concepts>
@@ -9,14 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/number.h"
 #include "io/atomic_file.h"
 
 namespace dcl {
-
-/// Shortest text that reads back as the same number; "nan", "inf", "-inf".
-std::string number_text(double value);
-std::string number_text(float value);
-std::string number_text(int64_t value);
 
 /// The field, quoted when it holds a comma, a quote or a line break, or begins or ends with a space.
 std::string csv_field(std::string_view text);

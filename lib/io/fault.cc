@@ -3,12 +3,12 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/environment.h"
 #include "core/error.h"
 #include "core/number.h"
 
@@ -139,8 +139,7 @@ PlantedFault failpoint(IoOp op) {
   int now = state.load(std::memory_order_relaxed);
   if (now == 1) return {};
   if (now == 0) {
-    const char* text = std::getenv("DCL_FAULT");
-    install(text ? text : "");
+    install(environment_variable("DCL_FAULT"));
     now = state.load();
   }
   return now == 2 ? count(op) : PlantedFault{};

@@ -40,22 +40,22 @@ std::string bytes_text(uint64_t bytes) {
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " " + kUnits[unit];
 }
 
-int write_fully(int fd, const void* data, size_t bytes, int64_t offset) {
-  const auto* cursor = static_cast<const char*>(data);
-  while (bytes > 0) {
-    size_t ask = std::min(bytes, kTransferBytes);
+Written write_fully(int fd, const void* data, size_t bytes, int64_t offset) {
+  size_t done = 0;
+  while (done < bytes) {
+    size_t ask = std::min(bytes - done, kTransferBytes);
     const PlantedFault fault = failpoint(IoOp::write);
     if (fault.cut_short) ask = std::max<size_t>(ask / 2, 1);
     errno = fault.error;
     ssize_t sent = -1;
-    if (!fault.error) sent = offset < 0 ? ::write(fd, cursor, ask) : ::pwrite(fd, cursor, ask, offset);
+    const char* from = static_cast<const char*>(data) + done;
+    if (!fault.error)
+      sent = offset < 0 ? ::write(fd, from, ask) : ::pwrite(fd, from, ask, offset + static_cast<int64_t>(done));
     if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return sent < 0 ? errno : EIO;
-    cursor += sent;
-    bytes -= static_cast<size_t>(sent);
-    if (offset >= 0) offset += sent;
+    if (sent <= 0) return {done, sent < 0 ? errno : EIO};
+    done += static_cast<size_t>(sent);
   }
-  return 0;
+  return {done, 0};
 }
 
 }  // namespace dcl

@@ -20,8 +20,13 @@ int open_for_appending(const std::filesystem::path& path);
 /// "12.3 MB", "512 bytes"; decimal units.
 std::string bytes_text(uint64_t bytes);
 
-/// Writes all bytes, through EINTR and short transfers, at most 1 MiB per system call (each with a failpoint). Returns
-/// 0 or errno. offset < 0: at the descriptor's position.
-int write_fully(int fd, const void* data, size_t bytes, int64_t offset = -1);
+struct Written {
+  size_t bytes = 0;  ///< all of them, when there was no error
+  int error = 0;     ///< errno
+};
+
+/// Writes all bytes, through EINTR and short transfers, at most 1 MiB per system call (each with a failpoint).
+/// offset < 0: at the descriptor's position.
+Written write_fully(int fd, const void* data, size_t bytes, int64_t offset = -1);
 
 }  // namespace dcl

@@ -173,7 +173,7 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
     fail_header("unsupported dtype " + dcl::quoted(text.substr(0, 32)) + " for " + tensor_text(tensor_.name));
   }
 
-  /// Rules 6 (in part), 7 and 8 of the format.
+  /// What the format asks of one tensor: all of its keys, a known type, and as many bytes as its shape has.
   void finish_tensor() {
     if (!seen_[0] || !seen_[1] || !seen_[2] || offsets_.size() != 2)
       fail_header(tensor_text(tensor_.name) + " needs dtype, shape and data_offsets [begin, end]");
@@ -201,7 +201,7 @@ class HeaderEvents : public nlohmann::json_sax<nlohmann::json> {
   std::array<bool, 3> seen_{};
 };
 
-/// Rules 6 and 9: no holes, no overlaps, nothing after the last tensor.
+/// The format asks for no holes, no overlaps, nothing after the last tensor.
 void check_layout(std::vector<FileTensor>& tensors, uint64_t data_bytes) {
   std::sort(tensors.begin(), tensors.end(), [](const FileTensor& a, const FileTensor& b) {
     return std::tuple(a.position, a.bytes(), std::string_view(a.name)) <

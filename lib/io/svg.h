@@ -28,7 +28,7 @@ struct ScatterPlot {
 /// dots of all groups are drawn in mixed order, so that none covers the others. Texts may hold any bytes.
 std::string scatter_svg(const ScatterPlot& plot);
 
-/// The text with what XML gives a meaning escaped, and U+FFFD for what it does not allow: bytes that are no UTF-8,
+/// The text, made UTF-8 (made_utf8), with what XML gives a meaning escaped, and U+FFFD for what it does not allow:
 /// control characters, U+FFFE and U+FFFF.
 std::string xml_text(std::string_view text);
 

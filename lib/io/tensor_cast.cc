@@ -5,8 +5,8 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/number.h"
 #include "io/convert.h"
-#include "io/csv.h"
 
 namespace dcl {
 namespace {

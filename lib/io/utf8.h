@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/number.h"
+
 namespace dcl {
 
 /// Bytes of the character at the start of `text`, which is not empty; 0 when none is there.
@@ -51,12 +53,17 @@ inline std::string_view first_characters(std::string_view text, int count) {
   return text.substr(0, end);
 }
 
-/// The text with U+FFFD for every byte that belongs to no character: for readers that refuse the whole file otherwise.
+/// The text with \xff for a byte 255 that belongs to no character, and so on, as "backslashreplace" of Python's
+/// decode(): for readers that refuse the whole file otherwise. Names that differ stay different.
 inline std::string made_utf8(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const size_t length = utf8_length(text);
-    out += length > 0 ? text.substr(0, length) : "\xEF\xBF\xBD";
+    const auto byte = static_cast<unsigned char>(text[0]);
+    if (length > 0)
+      out += text.substr(0, length);
+    else
+      out += {'\\', 'x', kHexDigits[byte >> 4], kHexDigits[byte & 15]};
     text.remove_prefix(length > 0 ? length : 1);
   }
   return out;

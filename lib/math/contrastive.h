@@ -1,6 +1,6 @@
 // The contrastive objective of one anchor, from sums over its row to loss and gradient weights: the one implementation
-// behind biased, debiased (M >= 1), hard, unbiased and decoupled, on every backend (SEMANTICS 1.2, 1.5, 1.8; Chuang et
-// al. 2020, eq. 8; Robinson et al. 2021 for hard; Yeh et al. 2022 for decoupled).
+// behind biased, debiased (M >= 1), hard, unbiased and decoupled, on every backend (Chuang et al. 2020, eq. 8; Robinson
+// et al. 2021 for hard; Yeh et al. 2022 for decoupled).
 //
 // With x = s / t for a cosine s and B images, N = 2B - 2:
 //   S  = sum of e^x over the negatives                                  (biased, debiased, decoupled, unbiased by sum)

@@ -1,4 +1,4 @@
-// One element of an optimizer step, as PyTorch computes it in f32 (SEMANTICS 2.5-17); LARS as its paper.
+// One element of an optimizer step, as torch.optim.Adam and SGD compute it in f32; LARS as You et al. 2017.
 #pragma once
 
 #include "math/host_device.h"

@@ -1,5 +1,6 @@
-// Per-pixel arithmetic of the augmentations on 8-bit values held in int32: the operators of Pillow (SEMANTICS 2.3-3 to
-// -5) and torchvision's normalisation. Bits are promised: compile without contraction of multiply and add.
+// Per-pixel arithmetic of the augmentations on 8-bit values held in int32: the operators of Pillow
+// (Blend.c, Convert.c) and torchvision's normalisation. Bits are promised: compile without contraction of multiply and
+// add.
 #pragma once
 
 #include <cstdint>

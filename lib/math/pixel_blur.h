@@ -1,5 +1,5 @@
-// cv2.GaussianBlur on 8-bit images: separable, weights in 1/256 that add up to 256, one rounding at the end (SEMANTICS
-// 2.3-7). A horizontal result is at most 255 * 256 and fits 16 bits; border REFLECT_101.
+// cv2.GaussianBlur on 8-bit images: separable, weights in 1/256 that add up to 256, one rounding at the end
+// (OpenCV, smooth.dispatch.cpp). A horizontal result is at most 255 * 256 and fits 16 bits; border REFLECT_101.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // Hue rotation as torchvision does it for PIL images: RGB -> 8-bit HSV -> RGB with Pillow's roundings
-// (SEMANTICS 2.3-6). Pillow mixes float and double. The forms below use only operations that vectorise well (int32,
+// (Convert.c). Pillow mixes float and double. The forms below use only operations that vectorise well (int32,
 // float) and give the same bytes for all 2^24 colours and all shifts (tested against a transcription of Pillow):
 //  * hue: `k / range` and `sector + k / range` round once to float, as in Pillow; the final truncation agrees.
 //  * back: v * (1 - s * f) = v * (65025 - S * F) / 65025 with F = 6 H mod 255. The product is an integer below 2^24,

@@ -1,5 +1,5 @@
 // Pillow's bilinear resize of 8-bit images: a triangle filter that widens when shrinking, with 22-bit fixed-point
-// weights (Resample.c, SEMANTICS 2.3-2). A pass is out = (sum of weight * in + half) >> 22. Order of the passes:
+// weights (Resample.c). A pass is out = (sum of weight * in + half) >> 22. Order of the passes:
 // horizontal, rounded to bytes, then vertical, as in every Pillow up to 12.1; 12.2 goes vertical first for images more
 // than 100 times as tall as wide, Pillow 13 for all tall, narrow ones. A pass whose extent does not change is left out.
 #pragma once

@@ -1,4 +1,4 @@
-// The drawn parameters of one augmented view: what the augment op needs besides pixels (SEMANTICS 2.2-10, 2.3).
+// The drawn parameters of one augmented view: what the augment op needs besides pixels.
 // Order of the steps: crop, resize, window, flip, jitter, gray, blur, normalise.
 #pragma once
 

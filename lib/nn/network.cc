@@ -26,8 +26,7 @@ class HeadWriter {
     norms_ = plan_.slot({n_}, DType::f32);
     linear(features, "g.0.weight", {}, hidden_);
     trunk_.statistics(norm_, "g.1", hidden_, saved_);
-    plan_.batch_norm_apply(norm_, hidden_, saved_, plan_.parameter("g.1.weight"), plan_.parameter("g.1.bias"), {},
-                           active_);
+    plan_.batch_norm_apply(norm_, norm_operands({}), {}, active_);
     linear(active_, "g.3.weight", plan_.parameter("g.3.bias"), embeddings);
     plan_.l2_normalize_forward(embeddings, embeddings, norms_);
   }
@@ -39,14 +38,18 @@ class HeadWriter {
     plan_.l2_normalize_backward(dembeddings, embeddings_, norms_, dprojected);
     plan_.column_sum(dprojected, plan_.gradient("g.3.bias"));
     linear_backward(dprojected, active_, "g.3.weight", dhidden);
-    plan_.batch_norm_backward(norm_, dhidden, hidden_, {}, saved_, plan_.parameter("g.1.weight"),
-                              plan_.parameter("g.1.bias"), dhidden, {}, plan_.gradient("g.1.weight"),
-                              plan_.gradient("g.1.bias"));
+    plan_.batch_norm_backward(norm_, dhidden, {}, norm_operands(dhidden), {});
     linear_backward(dhidden, features_, "g.0.weight", dfeatures);
     return dfeatures;
   }
 
  private:
+  /// dx: of backward, or none.
+  Plan::Norm norm_operands(Operand dx) const {
+    Plan::Norm norm{hidden_, saved_, plan_.parameter("g.1.weight"), plan_.parameter("g.1.bias"), dx, {}, {}};
+    if (dx) norm.dgamma = plan_.gradient("g.1.weight"), norm.dbeta = plan_.gradient("g.1.bias");
+    return norm;
+  }
   /// y = x W^T [+ bias], W [out,in].
   void linear(Operand x, const char* weight, Operand bias, Operand y) {
     plan_.gemm({.m = n_, .n = y.shape[1], .k = x.shape[1], .trans_b = true}, x, plan_.parameter(weight), bias, y);

@@ -19,9 +19,9 @@ struct NetworkShape {
   int64_t batch = 1;  ///< images per view
   int64_t views = 2;
   int64_t height = 32, width = 32;
-  DType dtype = DType::f32;         ///< of images and activations; features, head and parameters are always f32
+  DType dtype = DType::f32;  ///< of images and activations; features, head and parameters are always f32
   /// Consecutive parts of a view's images that are normalised separately, as on so many GPUs under PyTorch's
-  /// DataParallel; the first of each view moves the running statistics (SEMANTICS 2.4-14, 2.4-15).
+  /// DataParallel; the first of each view moves the running statistics.
   int64_t bn_groups = 1;
   bool backward = true;             ///< false: forward only, with a fraction of the memory
   NormMode norm = NormMode::batch;  ///< running: only without backward

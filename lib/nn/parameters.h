@@ -27,7 +27,7 @@ enum class ParameterKind : uint8_t {
 constexpr bool is_trainable(ParameterKind kind) { return kind <= ParameterKind::norm_bias; }
 
 struct ParameterEntry {
-  std::string name;  ///< published: f.0.weight, f.3.0.conv1.weight, g.0.weight ... (FORMATS 1.2.7)
+  std::string name;  ///< published: f.0.weight, f.3.0.conv1.weight, g.0.weight ...
   ParameterKind kind;
   std::vector<int64_t> shape;  ///< PyTorch's: [K,C,R,S], [O,I], [C]; empty for a counter
   Shape stored;                ///< ours: [K,R,S,C] for convolutions, else the same
@@ -79,8 +79,8 @@ class ParameterStore {
   /// Every counter whose name starts with `prefix` grows by `batches`.
   void count_batches(int64_t batches, std::string_view prefix = "");
 
-  /// As published (SEMANTICS 2.4-12): kaiming_normal fan_out for the trunk's convolutions, PyTorch's default for the
-  /// replaced first convolution and the head, gamma 1, beta 0, running statistics 0 and 1, counters 0.
+  /// As torchvision and the published code (model.py): kaiming_normal fan_out for the trunk's convolutions, PyTorch's
+  /// default for the replaced first convolution and the head, gamma 1, beta 0, running statistics 0 and 1, counters 0.
   void initialise(uint64_t seed);
 
   /// Values of an entry in PyTorch's layout; `flat` is values(), gradients() or another buffer of that layout (an

@@ -60,15 +60,13 @@ class Plan {
   /// Running statistics are left alone when the plan runs with update_running = false.
   void batch_norm_statistics(const BatchNormDesc&, Operand x, Operand saved, Operand running_mean, Operand running_var);
   void batch_norm_running(const BatchNormDesc&, Operand running_mean, Operand running_var, Operand saved);
-  void batch_norm_apply(const BatchNormDesc&, Operand x, Operand saved, Operand gamma, Operand beta, Operand residual,
-                        Operand y, Operand positive = {});
-  void batch_norm_backward(const BatchNormDesc&, Operand dy, Operand x, Operand y, Operand saved, Operand gamma,
-                           Operand beta, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta);
-  /// Operands of one of a pair of batch norms.
+  /// As NormOperands, and NormGradients for backward.
   struct Norm {
     Operand x, saved, gamma, beta;
-    Operand dx, dgamma, dbeta;  ///< backward
+    Operand dx, dgamma, dbeta;
   };
+  void batch_norm_apply(const BatchNormDesc&, const Norm&, Operand residual, Operand y, Operand positive = {});
+  void batch_norm_backward(const BatchNormDesc&, Operand dy, Operand y, const Norm&, Operand dresidual);
   void batch_norm_pair_apply(const BatchNormDesc&, const std::array<Norm, 2>&, Operand y, Operand positive);
   void batch_norm_pair_backward(const BatchNormDesc&, Operand dy, Operand positive, const std::array<Norm, 2>&);
   void max_pool_forward(const MaxPoolDesc&, Operand x, Operand y, Operand argmax);

@@ -35,12 +35,11 @@ struct Plan::Frame {
     return *store;
   }
   static TensorRef all_filters(TensorRef flat, int64_t count) { return {flat.data, {count}, DType::f32}; }
-  NormPair operands(const std::array<Norm, 2>& pair) const {
-    NormPair all;
-    for (size_t i = 0; i < all.size(); ++i)
-      all[i] = {(*this)(pair[i].x), (*this)(pair[i].saved), (*this)(pair[i].gamma), (*this)(pair[i].beta)};
-    return all;
+  NormOperands operands(const Norm& n) const {
+    return {(*this)(n.x), (*this)(n.saved), (*this)(n.gamma), (*this)(n.beta)};
   }
+  NormPair operands(const std::array<Norm, 2>& pair) const { return {operands(pair[0]), operands(pair[1])}; }
+  NormGradients gradients_of(const Norm& n) const { return {(*this)(n.dx), (*this)(n.dgamma), (*this)(n.dbeta)}; }
   /// Nothing when it is to be left alone.
   TensorRef running(const Operand& statistic) const { return update_running ? (*this)(statistic) : TensorRef{}; }
   /// How an op writes to it.

@@ -73,20 +73,17 @@ void Plan::batch_norm_running(const BatchNormDesc& d, Operand running_mean, Oper
   ops_.push_back([=](const Frame& f) { f.backend.batch_norm_running(d, f(running_mean), f(running_var), f(saved)); });
 }
 
-void Plan::batch_norm_apply(const BatchNormDesc& d, Operand x, Operand saved, Operand gamma, Operand beta,
-                            Operand residual, Operand y, Operand positive) {
-  use({x, saved, gamma, beta, residual, y, positive});
-  ops_.push_back([=](const Frame& f) {
-    f.backend.batch_norm_apply(d, f(x), f(saved), f(gamma), f(beta), f(residual), f(y), f(positive));
-  });
+void Plan::batch_norm_apply(const BatchNormDesc& d, const Norm& norm, Operand residual, Operand y, Operand positive) {
+  use({norm.x, norm.saved, norm.gamma, norm.beta, residual, y, positive});
+  ops_.push_back(
+      [=](const Frame& f) { f.backend.batch_norm_apply(d, f.operands(norm), f(residual), f(y), f(positive)); });
 }
 
-void Plan::batch_norm_backward(const BatchNormDesc& d, Operand dy, Operand x, Operand y, Operand saved, Operand gamma,
-                               Operand beta, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta) {
-  use({dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta});
+void Plan::batch_norm_backward(const BatchNormDesc& d, Operand dy, Operand y, const Norm& norm, Operand dresidual) {
+  use({dy, y, norm.x, norm.saved, norm.gamma, norm.beta, norm.dx, norm.dgamma, norm.dbeta, dresidual});
   ops_.push_back([=](const Frame& f) {
-    f.backend.batch_norm_backward(d, f(dy), f(x), f(y), f(saved), f(gamma), f(beta), f(dx), f(dresidual), f(dgamma),
-                                  f(dbeta), f.accum(dgamma));
+    f.backend.batch_norm_backward(d, f(dy), f(y), f.operands(norm), f.gradients_of(norm), f(dresidual),
+                                  f.accum(norm.dgamma));
   });
 }
 
@@ -99,8 +96,7 @@ void Plan::batch_norm_pair_backward(const BatchNormDesc& d, Operand dy, Operand 
                                     const std::array<Norm, 2>& pair) {
   for (const Norm& n : pair) use({dy, positive, n.x, n.saved, n.gamma, n.beta, n.dx, n.dgamma, n.dbeta});
   ops_.push_back([=](const Frame& f) {
-    NormPairGradients to;
-    for (size_t i = 0; i < to.size(); ++i) to[i] = {f(pair[i].dx), f(pair[i].dgamma), f(pair[i].dbeta)};
+    const NormPairGradients to{f.gradients_of(pair[0]), f.gradients_of(pair[1])};
     f.backend.batch_norm_pair_backward(d, f(dy), f(positive), f.operands(pair), to, f.accum(pair[0].dgamma));
   });
 }

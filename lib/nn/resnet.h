@@ -1,5 +1,5 @@
 // The ResNets of torchvision (He et al. 2016; bottleneck stride on the 3x3 convolution, "v1.5") as data: what
-// convolutions there are, in which order, under which published names (FORMATS 1.2.7).
+// convolutions there are, in which order, under which names of the published code.
 #pragma once
 
 #include <array>

@@ -3,10 +3,7 @@
 namespace dcl {
 
 TrunkWriter::TrunkWriter(Plan& plan, const ModelConfig& config, const NetworkShape& shape, bool keep_activations)
-    : plan_(plan),
-      spec_(resnet_spec(config)),
-      shape_(shape),
-      keep_activations_(keep_activations) {}
+    : plan_(plan), spec_(resnet_spec(config)), shape_(shape), keep_activations_(keep_activations) {}
 
 // ---- Forward -------------------------------------------------------------------------------------------------------
 
@@ -44,9 +41,7 @@ Plan::Norm TrunkWriter::norm_of(const Unit& unit, Operand dx) const {
 
 void TrunkWriter::apply(const Unit& unit, Operand residual, Operand y, Operand signs) {
   const Shape rows = unit.norm.x_shape();
-  const Plan::Norm norm = norm_of(unit, {});
-  plan_.batch_norm_apply(unit.norm, norm.x, norm.saved, norm.gamma, norm.beta, residual ? residual.as(rows) : residual,
-                         y.as(rows), signs);
+  plan_.batch_norm_apply(unit.norm, norm_of(unit, {}), residual ? residual.as(rows) : residual, y.as(rows), signs);
 }
 
 Operand TrunkWriter::activation(int index) {
@@ -79,7 +74,8 @@ Operand TrunkWriter::add_block(const BlockSpec& spec, Operand x, int source) {
   // The residual's memory takes the result unless backward needs it: the input of a block is an input of convolutions.
   const bool in_place = !block.paired && (spec.downsample || !shape_.backward);
   block.output = in_place ? residual : plan_.slot(last.y.shape, shape_.dtype);
-  if (shape_.backward && plan_.backend().keeps_signs(last.norm)) block.signs = plan_.slot(last.norm.signs_shape(), DType::u8);
+  if (shape_.backward && plan_.backend().keeps_signs(last.norm))
+    block.signs = plan_.slot(last.norm.signs_shape(), DType::u8);
   if (block.paired)
     plan_.batch_norm_pair_apply(last.norm,
                                 {norm_of(last, {}), norm_of(units_[static_cast<size_t>(block.downsample)], {})},
@@ -117,9 +113,8 @@ Operand TrunkWriter::input_for_backward(const Unit& unit) { return unit.input ? 
 void TrunkWriter::norm_backward(const Unit& unit, Operand dy, Operand output, Operand dx, Operand dresidual) {
   const Shape rows = unit.norm.x_shape();
   const auto flat = [&](const Operand& operand) { return operand ? operand.as(rows) : operand; };
-  const Plan::Norm norm = norm_of(unit, dx);
-  plan_.batch_norm_backward(unit.norm, flat(dy), norm.x, output.dtype == DType::u8 ? output : flat(output), norm.saved,
-                            norm.gamma, norm.beta, norm.dx, flat(dresidual), norm.dgamma, norm.dbeta);
+  plan_.batch_norm_backward(unit.norm, flat(dy), output.dtype == DType::u8 ? output : flat(output), norm_of(unit, dx),
+                            flat(dresidual));
 }
 
 void TrunkWriter::filter_backward(const Unit& unit, Operand input, Operand dy) {

@@ -57,8 +57,8 @@ class TrunkWriter {
 
   Plan& plan_;
   ResNetSpec spec_;
-  NetworkShape shape_;     ///< with backward, which reads the convolutions' outputs
-  bool keep_activations_;  ///< so that it reads these too
+  NetworkShape shape_;       ///< with backward, which reads the convolutions' outputs
+  bool keep_activations_;    ///< so that it reads these too
   std::vector<Unit> units_;  ///< [0] is the stem
   std::vector<Block> blocks_;
   MaxPoolDesc max_pool_;

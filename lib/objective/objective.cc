@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
 #include "core/number.h"
 
@@ -42,14 +41,8 @@ std::string_view name_in(Value value, const Choices& choices) {
   return "?";
 }
 
-std::string text(double value) {
-  char digits[32];
-  std::snprintf(digits, sizeof digits, "%.4g", value);
-  return digits;
-}
-
 void require(bool holds, const char* setting, double value, const std::string& expected) {
-  if (!holds) fail(ErrorKind::usage, std::string(setting) + " is " + text(value) + ", expected " + expected);
+  if (!holds) fail(ErrorKind::usage, std::string(setting) + " is " + number_text(value) + ", expected " + expected);
 }
 
 }  // namespace
@@ -80,7 +73,7 @@ void check(const ObjectiveSettings& s) {
   const double sharpness = s.kind == ObjectiveKind::hard ? 1 + s.beta : 1;
   const double smallest = sharpness / kMaxObjectiveExponent;
   require(std::isfinite(s.temperature) && s.temperature >= smallest, "temperature", s.temperature,
-          "a value of " + text(smallest) + " or more" + (sharpness > 1 ? " at this beta" : ""));
+          "a value of " + rounded_text(smallest, 4) + " or more" + (sharpness > 1 ? " at this beta" : ""));
 }
 
 ObjectiveDesc objective_desc(const ObjectiveSettings& s, int64_t batch, int64_t views, int64_t dim, DType dtype) {
@@ -104,8 +97,8 @@ double tau_plus_limit(double temperature) { return 1 / (1 + std::exp(1 / tempera
 std::string tau_plus_warning(const ObjectiveSettings& s) {
   const double limit = tau_plus_limit(s.temperature);
   if (!debiases(s.kind) || s.tau_plus < limit) return {};
-  return "tau_plus " + text(s.tau_plus) + " is not below " + text(limit) +
-         " = 1/(1+e^(1/t)), its limit at temperature " + text(s.temperature) +
+  return "tau_plus " + number_text(s.tau_plus) + " is not below " + rounded_text(limit, 4) +
+         " = 1/(1+e^(1/t)), its limit at temperature " + number_text(s.temperature) +
          ": anchors with aligned positives are clamped and get no gradient from negatives; lower tau_plus or raise the "
          "temperature, and watch the clamp fraction";
 }

@@ -13,7 +13,7 @@ namespace dcl {
 
 enum class BetaAnneal : uint8_t { none, down };
 
-/// Defaults are the published ones (SEMANTICS 1.3).
+/// Defaults are those of the published code (main.py).
 struct ObjectiveSettings {
   ObjectiveKind kind = ObjectiveKind::debiased;
   NegativeScale scale = NegativeScale::mean;  ///< of `unbiased`
@@ -54,7 +54,7 @@ ObjectiveDesc objective_desc(const ObjectiveSettings& settings, int64_t batch, i
 double beta_in_epoch(const ObjectiveSettings& settings, int64_t epoch, int64_t epochs);
 
 /// 1 / (1 + e^(1/t)): from this tau_plus on, an aligned positive puts the negative term of its anchor on the floor as
-/// soon as negatives average e^s = 1, and the anchor's negatives lose their gradient (SEMANTICS 1.7).
+/// soon as negatives average e^s = 1, and the anchor's negatives lose their gradient.
 double tau_plus_limit(double temperature);
 /// One line for the log when tau_plus is at or above that limit; empty otherwise.
 std::string tau_plus_warning(const ObjectiveSettings& settings);

@@ -8,9 +8,9 @@
 #include <cctype>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <string>
 
+#include "core/environment.h"
 #include "io/file.h"
 #include "io/utf8.h"
 
@@ -22,14 +22,9 @@ constexpr const char* kYellow = "\x1b[33m";
 constexpr const char* kRed = "\x1b[1;31m";
 constexpr const char* kPlain = "\x1b[0m";
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
-
 bool locale_is_utf8() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    std::string value = environment(name);
+    std::string value = environment_variable(name);
     if (value.empty()) continue;
     std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
     return value.find("utf-8") != value.npos || value.find("utf8") != value.npos;
@@ -49,10 +44,10 @@ std::string one_line(std::string_view text) {
 }  // namespace
 
 TerminalTraits TerminalTraits::of(int fd, const std::string& color) {
-  const std::string term = environment("TERM");
+  const std::string term = environment_variable("TERM");
   TerminalTraits traits;
   traits.live = ::isatty(fd) && term != "dumb" && !term.empty();
-  traits.color = color == "always" || (color == "auto" && traits.live && environment("NO_COLOR").empty());
+  traits.color = color == "always" || (color == "auto" && traits.live && environment_variable("NO_COLOR").empty());
   traits.utf8 = locale_is_utf8();
   return traits;
 }

@@ -7,7 +7,6 @@
 
 #include "core/error.h"
 #include "core/number.h"
-#include "io/csv.h"
 #include "run/config_file.h"
 #include "run/options.h"
 

@@ -2,11 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include "core/environment.h"
 #include "core/error.h"
 #include "run/config_file.h"
 #include "run/version.h"
@@ -116,8 +116,6 @@ struct Options::CommandLine {
   }
 };
 
-std::string Options::help_text() const { return CommandLine(*this).app.help(); }
-
 Options::Named Options::named_by(std::string_view token) const {
   const size_t equals = token.find('=');
   std::string name(token.substr(2, equals - 2));
@@ -218,8 +216,8 @@ void Options::apply_environment() {
   for (const auto& option : options_) {
     if (option->given() || option->positional_) continue;
     const std::string variable = environment_name(option->name_);
-    const char* text = std::getenv(variable.c_str());
-    if (text && *text) option->assign({text}, OptionSource::environment, "environment variable " + variable);
+    const std::string text = environment_variable(variable.c_str());
+    if (!text.empty()) option->assign({text}, OptionSource::environment, "environment variable " + variable);
   }
 }
 

@@ -96,10 +96,8 @@ class Options {
     for (const auto& option : options_)
       if (!option->transient_) std::visit([&](const auto* value) { use(option->name_, *value); }, option->target_);
   }
-  const std::string& program() const { return program_; }
   /// "auto", "always" or "never".
   const std::string& color() const { return color_; }
-  std::string help_text() const;
 
  private:
   struct CommandLine;

@@ -111,7 +111,8 @@ void RunDirectory::lock() {
   const std::string holder =
       "host " + host_name() + ", process " + std::to_string(::getpid()) + ", started " + utc_text(unix_now()) + "\n";
   if (::ftruncate(lock_fd_, 0) != 0) fail_io("cannot write", file, errno);
-  if (const int error = write_fully(lock_fd_, holder.data(), holder.size(), 0)) fail_io("cannot write", file, error);
+  if (const int error = write_fully(lock_fd_, holder.data(), holder.size(), 0).error)
+    fail_io("cannot write", file, error);
 }
 
 void RunDirectory::test_writing() const {
@@ -129,7 +130,7 @@ void RunDirectory::record(const Options& options, int argc, const char* const* a
   command += "\n";
   const std::filesystem::path file = path_ / "cmdline.txt";
   const int fd = open_for_appending(file);
-  const int error = write_fully(fd, command.data(), command.size());
+  const int error = write_fully(fd, command.data(), command.size()).error;
   ::close(fd);
   if (error) fail_io("cannot write", file, error);
   console().open_log(path_ / "train.log");

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/environment.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "io/atomic_file.h"
@@ -91,12 +92,9 @@ namespace {
 
 /// The job's id as scontrol wants it, or "" outside of Slurm.
 std::string slurm_job() {
-  const auto value = [](const char* name) {
-    const char* text = std::getenv(name);
-    return std::string(text ? text : "");
-  };
-  const std::string array = value("SLURM_ARRAY_JOB_ID"), task = value("SLURM_ARRAY_TASK_ID");
-  return !array.empty() && !task.empty() ? array + "_" + task : value("SLURM_JOB_ID");
+  const std::string array = environment_variable("SLURM_ARRAY_JOB_ID"),
+                    task = environment_variable("SLURM_ARRAY_TASK_ID");
+  return !array.empty() && !task.empty() ? array + "_" + task : environment_variable("SLURM_JOB_ID");
 }
 
 /// Exit status of the command, -1 when it could not be run.

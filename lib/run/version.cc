@@ -11,13 +11,6 @@
 #include "run/console.h"
 
 namespace dcl {
-namespace {
-
-/// What each backend says of itself, or why it is not available.
-struct BackendReport {
-  BackendStatus status;
-  BackendInfo info;
-};
 
 std::vector<BackendReport> report_backends() {
   std::vector<BackendReport> reports;
@@ -33,8 +26,6 @@ std::vector<BackendReport> report_backends() {
   }
   return reports;
 }
-
-}  // namespace
 
 std::string version() { return DCL_VERSION; }
 

@@ -9,7 +9,6 @@
 #include "core/log.h"
 #include "core/number.h"
 #include "io/atomic_file.h"
-#include "io/csv.h"
 #include "io/fault.h"
 #include "io/file.h"
 #include "train/classifier_file.h"
@@ -212,6 +211,14 @@ std::optional<Checkpoint> CheckpointFolder::newest_valid(std::vector<PassedOver>
   return std::nullopt;
 }
 
+std::optional<Checkpoint> CheckpointFolder::newest_told(int64_t up_to) const {
+  std::vector<PassedOver> passed_over;
+  std::optional<Checkpoint> found = newest_valid(passed_over, up_to);
+  for (const PassedOver& bad : passed_over)
+    log(LogLevel::warning, "checkpoint " + quoted(bad.path) + " is not used: " + bad.reason);
+  return found;
+}
+
 void CheckpointFolder::prune(int64_t keep_last, int64_t keep_every) const noexcept try {
   const FaultScope scope(kFaultScope);
   std::vector<int64_t> all = steps();
@@ -236,18 +243,10 @@ void CheckpointFolder::prune(int64_t keep_last, int64_t keep_every) const noexce
 
 namespace {
 
-std::optional<Checkpoint> newest_of(const CheckpointFolder& folder) {
-  std::vector<PassedOver> passed_over;
-  std::optional<Checkpoint> found = folder.newest_valid(passed_over);
-  for (const PassedOver& bad : passed_over)
-    log(LogLevel::warning, "checkpoint " + quoted(bad.path) + " is not used: " + bad.reason);
-  return found;
-}
-
 /// The file that was asked for, or what the run has become since it began with that file.
 Checkpoint asked_for(const std::string& resume, const CheckpointFolder& folder) {
   Checkpoint given = open_checkpoint(resume);
-  std::optional<Checkpoint> newest = newest_of(folder);
+  std::optional<Checkpoint> newest = folder.newest_told();
   if (!newest || newest->facts.position.step <= given.facts.position.step) return given;
   std::error_code ignored;
   if (fs::equivalent(fs::path(given.model->path()).parent_path(), folder.path(), ignored))
@@ -267,7 +266,7 @@ Checkpoint open_checkpoint(const fs::path& path) {
   if (fs::is_directory(path, error)) {
     const fs::path below = path / "checkpoints";
     const CheckpointFolder folder(fs::is_directory(below, error) ? below : path);
-    if (auto newest = newest_of(folder)) return std::move(*newest);
+    if (auto newest = folder.newest_told()) return std::move(*newest);
     fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
   }
   const fs::path real = fs::canonical(path, error);
@@ -284,7 +283,7 @@ std::optional<Checkpoint> choose_checkpoint(const std::string& resume, const Che
     return std::nullopt;
   }
   if (resume != "auto" && resume != "must") return asked_for(resume, folder);
-  std::optional<Checkpoint> found = newest_of(folder);
+  std::optional<Checkpoint> found = folder.newest_told();
   if (!found && resume == "must")
     fail(ErrorKind::data, "no valid checkpoint to resume from in " + quoted(folder.path()));
   return found;

@@ -69,6 +69,8 @@ class CheckpointFolder {
   /// knn_top1 of the checkpoint that `best` points to; nothing when there is none.
   std::optional<double> best_knn() const;
 
+  /// newest_valid, with a warning for each that is passed over.
+  std::optional<Checkpoint> newest_told(int64_t up_to = std::numeric_limits<int64_t>::max()) const;
   /// The newest pair that verifies byte for byte; damaged ones are listed in `passed_over`, newest first, and left
   /// alone. Steps above `up_to` do not count.
   std::optional<Checkpoint> newest_valid(std::vector<PassedOver>& passed_over,

@@ -27,7 +27,7 @@ struct Classifier {
   FileMetadata metadata;             ///< of the file
 };
 
-/// Writes a safetensors file atomically. `encoder`: without head. In names, bytes that are not UTF-8 become U+FFFD.
+/// Writes a safetensors file atomically. `encoder`: without head. Names are made UTF-8 (made_utf8).
 void write_classifier(const std::filesystem::path& path, const ParameterStore& encoder, const LinearValues& linear,
                       const std::vector<std::string>& classes, FileMetadata metadata = {});
 

@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "core/buffer.h"
+#include "core/number.h"
 #include "core/parallel.h"
 #include "core/rows.h"
-#include "io/csv.h"
 #include "io/svg.h"
 #include "map/pca.h"
 #include "map/tsne.h"

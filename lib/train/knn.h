@@ -1,5 +1,5 @@
-// Weighted k-nearest-neighbour classification of features, the monitor of pretraining (SEMANTICS 2.6): the k bank rows
-// most similar to a query vote for their class with weight e^(similarity / t).
+// Weighted k-nearest-neighbour classification of features, the monitor of pretraining (published main.py, test; Wu et
+// al. 2018): the k bank rows most similar to a query vote for their class with weight e^(similarity / t).
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "io/csv.h"
+#include "core/number.h"
 #include "math/philox.h"
 
 namespace dcl {

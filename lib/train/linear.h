@@ -1,5 +1,5 @@
 // How well a linear classifier does on the features of an encoder. Three protocols, whose figures must not be compared
-// with each other (SEMANTICS 2.7):
+// with each other:
 //   batch     as published: while the classifier learns from augmented views, the encoder's batch norm normalises with
 //             the statistics of each batch and its running statistics are overwritten; testing uses what they have
 //             become.

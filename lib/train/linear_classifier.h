@@ -1,5 +1,5 @@
 // A linear classifier on features, trained by cross-entropy and Adam: nn.Linear(dim, classes) with PyTorch's default
-// initialisation (SEMANTICS 2.7-25).
+// initialisation.
 #pragma once
 
 #include <span>

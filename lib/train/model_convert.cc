@@ -139,7 +139,12 @@ size_t convert_model(const std::filesystem::path& given, const std::filesystem::
   const std::filesystem::path input = model_at(given);
   refuse_replacing(output, input, "the input");
   if (settings.format == ModelFormat::npz && settings.dtype == FileDType::bf16)
-    fail(ErrorKind::usage, "NumPy has no bf16: --dtype f32 holds the same values");
+    fail(ErrorKind::usage,
+         "NumPy has no bf16: give --dtype f32, or --dtype bf16 with a .safetensors or .pth file, and convert that");
+  if (settings.format != ModelFormat::onnx && settings.names == TensorNames::keep && !settings.model_prefix.empty())
+    fail(ErrorKind::usage,
+         "--model_prefix takes one of several encoders, --names keep all tensors: give --names published or "
+         "torchvision");
   if (settings.format != ModelFormat::onnx && settings.normalization != "auto")
     fail(ErrorKind::usage, "--normalization is part of ONNX models only");
   const std::unique_ptr<TensorFile> file = open_model_file(input);

@@ -29,11 +29,7 @@ std::optional<MonitorResult> knn_accuracy(Backend& backend, const ParameterStore
       {.k = settings.k, .temperature = settings.temperature, .classes = static_cast<int64_t>(bank.classes.size())},
       view(0, bank_images), labels_of(bank, bank_images));
   const KnnAccuracy accuracy = knn.accuracy(view(1, query_images), labels_of(query, query_images));
-  return MonitorResult{accuracy.top1,
-                       accuracy.top5,
-                       std::ssize(bank_images),
-                       std::ssize(query_images),
-                       static_cast<int64_t>(bank.classes.size()),
+  return MonitorResult{accuracy.top1, accuracy.top5, std::ssize(bank_images), std::ssize(query_images),
                        std::min(settings.k, std::ssize(bank_images))};
 }
 

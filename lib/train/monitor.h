@@ -1,5 +1,4 @@
-// The kNN monitor: weighted kNN accuracy of an encoder, bank and queries as features in evaluation mode
-// (SEMANTICS 2.6).
+// The kNN monitor: weighted kNN accuracy of an encoder, bank and queries as features in evaluation mode.
 #pragma once
 
 #include <functional>
@@ -20,7 +19,7 @@ struct MonitorSettings {
 
 struct MonitorResult {
   double top1 = 0, top5 = 0;  ///< percent
-  int64_t bank = 0, queries = 0, classes = 0, k = 0;
+  int64_t bank = 0, queries = 0, k = 0;
 };
 
 /// Evaluates on the labelled images of both sets. `proceed`, where given, is asked after every batch, with how many

@@ -1,6 +1,6 @@
 #include "train/onnx_export.h"
 
-#include "io/csv.h"
+#include "core/number.h"
 #include "io/onnx.h"
 #include "nn/fold.h"
 #include "nn/resnet.h"

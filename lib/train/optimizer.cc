@@ -17,9 +17,12 @@ TensorRef part(TensorRef flat, const ParameterEntry& entry) {
 
 std::string name_of(OptimizerKind kind) {
   switch (kind) {
-    case OptimizerKind::adam: return "adam";
-    case OptimizerKind::sgd: return "sgd";
-    case OptimizerKind::lars: return "lars";
+    case OptimizerKind::adam:
+      return "adam";
+    case OptimizerKind::sgd:
+      return "sgd";
+    case OptimizerKind::lars:
+      return "lars";
   }
   return "?";
 }

@@ -15,11 +15,11 @@ enum class OptimizerKind : uint8_t { adam, sgd, lars };
 
 struct OptimizerSettings {
   OptimizerKind kind = OptimizerKind::adam;
-  double weight_decay = 1e-6;           ///< L2, added to the gradient
+  double weight_decay = 1e-6;                     ///< L2, added to the gradient
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;  ///< adam
-  double momentum = 0.9;                ///< sgd, lars
-  bool nesterov = false;                ///< sgd
-  double trust = 0.001;                 ///< lars
+  double momentum = 0.9;                          ///< sgd, lars
+  bool nesterov = false;                          ///< sgd
+  double trust = 0.001;                           ///< lars
 };
 
 std::string name_of(OptimizerKind kind);

@@ -5,7 +5,7 @@
 
 #include "core/file.h"
 #include "core/log.h"
-#include "io/csv.h"
+#include "core/number.h"
 #include "train/model_file.h"
 #include "train/pretrain_impl.h"
 

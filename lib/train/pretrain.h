@@ -31,7 +31,7 @@ struct PretrainPlan {
 };
 
 struct StepRecord {
-  int64_t step = 0;                                ///< updates done, this one included
+  int64_t step = 0;                                ///< of the trajectory, from 1; steps that were left out count, too
   int64_t epoch = 0;                               ///< from 1, of this step
   int64_t step_in_epoch = 0, steps_per_epoch = 0;  ///< from 1
   double loss = 0, clamp_fraction = 0, mean_positive = 0, mean_negative = 0;

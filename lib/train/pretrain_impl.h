@@ -66,6 +66,7 @@ class Pretrainer::Impl {
   // pretrain_keeping.cc
   bool monitor_due() const;
   bool checkpoint_due() const;
+  std::optional<MonitorResult> monitor(PretrainObserver& observer) const;
   void run_monitor(PretrainObserver& observer);
   void save(PretrainObserver& observer, bool must_succeed);
 

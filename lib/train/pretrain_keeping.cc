@@ -15,16 +15,22 @@ bool Pretrainer::Impl::checkpoint_due() const {
   return plan_.checkpoint_every > 0 ? step % plan_.checkpoint_every == 0 : at_epoch_end();
 }
 
+/// Nothing when it was told to stop, or, with a warning, where there is none. It is returned from within `try`: GCC 12
+/// forgets what a variable held that a call assigns there, when the call throws.
+std::optional<MonitorResult> Pretrainer::Impl::monitor(PretrainObserver& observer) const try {
+  return knn_accuracy(backend_, step_.parameters(), *bank_, *query_, *plan_.monitor, settings_.dtype,
+                      [&](int64_t, int64_t) { return !observer.stop_requested(); });
+} catch (...) {
+  const Failure failure = current_failure();
+  // Whether training can go on, its own loss and memory tell.
+  if (failure.kind != ErrorKind::numerical && failure.kind != ErrorKind::out_of_memory) throw;
+  log(LogLevel::warning, "no kNN accuracy: " + failure.message);
+  return {};
+}
+
 void Pretrainer::Impl::run_monitor(PretrainObserver& observer) {
   const double start = seconds_now();
-  std::optional<MonitorResult> result;
-  try {
-    result = knn_accuracy(backend_, step_.parameters(), *bank_, *query_, *plan_.monitor, settings_.dtype,
-                          [&](int64_t, int64_t) { return !observer.stop_requested(); });
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::numerical) throw;  // whether training can go on, its own loss tells
-    log(LogLevel::warning, std::string("no kNN accuracy: ") + error.what());
-  }
+  const std::optional<MonitorResult> result = monitor(observer);
   if (!result) return;
   facts_.knn_top1 = result->top1;
   saved_step_ = -1;  // a checkpoint of this step does not know the accuracy yet

@@ -1,6 +1,6 @@
 #include "core/file.h"
 #include "core/log.h"
-#include "io/csv.h"
+#include "core/number.h"
 #include "train/pretrain_impl.h"
 
 namespace dcl {
@@ -42,8 +42,7 @@ void Pretrainer::Impl::roll_back(const std::string& what) {
   if (facts_.left_out.rollbacks >= plan_.on_nan.limit)
     fail(ErrorKind::numerical, what + "; the run was rolled back " + std::to_string(facts_.left_out.rollbacks) +
                                    " times before, as often as --on_nan allows");
-  std::vector<PassedOver> passed_over;
-  const std::optional<Checkpoint> checkpoint = folder_.newest_valid(passed_over, facts_.position.step);
+  const std::optional<Checkpoint> checkpoint = folder_.newest_told(facts_.position.step);
   if (!checkpoint)
     fail(ErrorKind::numerical, what + "; there is no checkpoint to roll back to in " + quoted(folder_.path()));
   step_.load(*checkpoint->model, *checkpoint->state);

@@ -5,8 +5,8 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/number.h"
 #include "io/checksum.h"
-#include "io/csv.h"
 
 namespace dcl {
 namespace {
@@ -75,7 +75,26 @@ void check(const PretrainSettings& s) {
           "warmup_epochs must be 0 to " + std::to_string(kMostEpochs));
   require(not_negative(s.optimizer.weight_decay), "weight_decay must be 0 or more");
   require(s.optimizer.momentum >= 0 && s.optimizer.momentum < 1, "momentum must be in [0, 1)");
+  require(!s.optimizer.nesterov || (s.optimizer.kind == OptimizerKind::sgd && s.optimizer.momentum > 0),
+          "nesterov needs --optimizer sgd and a momentum above 0");
   check(s.augment);
+}
+
+std::vector<std::string> without_effect(const PretrainSettings& s) {
+  const PretrainSettings usual;
+  std::vector<std::string> lines;
+  const auto told = [&](const char* setting, bool other, bool matters, const char* of) {
+    if (other && !matters) lines.push_back(std::string(setting) + " has no effect: it is of " + of);
+  };
+  const bool hard = s.objective.kind == ObjectiveKind::hard;
+  told("beta", s.objective.beta != usual.objective.beta, hard, "objective hard");
+  told("beta_anneal", s.objective.beta_anneal != usual.objective.beta_anneal, hard, "objective hard");
+  told("negative_scale", s.objective.scale != usual.objective.scale, s.objective.kind == ObjectiveKind::unbiased,
+       "objective unbiased");
+  told("momentum", s.optimizer.momentum != usual.optimizer.momentum, s.optimizer.kind != OptimizerKind::adam,
+       "optimizers sgd and lars");
+  told("final_lr", s.final_lr != usual.final_lr, s.schedule == ScheduleKind::cosine, "schedule cosine");
+  return lines;
 }
 
 std::optional<KnownLabels> objective_labels(const PretrainSettings& s, const Dataset& dataset) {
@@ -135,6 +154,7 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
     if (s.labels.fraction != 1) all["label_fraction"] = number_text(s.labels.fraction);
   }
   if (s.optimizer.kind != OptimizerKind::adam) all["momentum"] = number_text(s.optimizer.momentum);
+  if (s.optimizer.nesterov) all["nesterov"] = "true";
   if (s.schedule == ScheduleKind::cosine) {
     all["epochs"] = std::to_string(s.epochs);
     all["final_lr"] = number_text(s.final_lr);

@@ -1,10 +1,11 @@
-// What a pretraining run is: everything that shapes its trajectory, and how it is watched and saved.
+// What a pretraining run is: everything that shapes its trajectory.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "augment/augment.h"
 #include "data/dataset.h"
@@ -42,6 +43,8 @@ struct PretrainSettings {
 
 /// Error{usage} naming the first setting that is out of range.
 void check(const PretrainSettings& settings);
+/// One line for each setting that is not the usual one and changes nothing beside the others: "beta_anneal has ...".
+std::vector<std::string> without_effect(const PretrainSettings& settings);
 /// What the objective is told of the labels; nothing where that is what the data set says. Of an objective that knows
 /// true negatives by their labels: Error{usage} when no image has one, a warning when some have none, which are true
 /// negatives of every other image.

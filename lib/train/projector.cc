@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "io/csv.h"
+#include "core/number.h"
 #include "io/png.h"
 #include "io/utf8.h"
 #include "train/view_images.h"

@@ -17,6 +17,11 @@ std::string group_of(std::string_view name, Stem stem) {
 
 }  // namespace
 
+EventFile& TensorBoardLog::events() {
+  if (!events_) events_.emplace(folder_, first_step_);
+  return *events_;
+}
+
 void TensorBoardLog::step(const StepRecord& r) {
   const EventFile::Scalar scalars[] = {
       {"train/loss", r.loss},
@@ -27,12 +32,12 @@ void TensorBoardLog::step(const StepRecord& r) {
       {"train/images_per_second", r.images_per_second},
       {"train/wait_fraction", r.wait_fraction},
   };
-  events_.scalars(r.step, scalars);
+  events().scalars(r.step, scalars);
 }
 
 void TensorBoardLog::monitor(const MonitorRecord& r) {
   const EventFile::Scalar scalars[] = {{"knn/top1", r.top1}, {"knn/top5", r.top5}};
-  events_.scalars(r.step, scalars);
+  events().scalars(r.step, scalars);
 }
 
 void TensorBoardLog::weights(int64_t step, const ParameterStore& parameters) {
@@ -40,15 +45,15 @@ void TensorBoardLog::weights(int64_t step, const ParameterStore& parameters) {
   for (const ParameterEntry& entry : parameters.entries())
     if (entry.kind == ParameterKind::conv_weight || entry.kind == ParameterKind::linear_weight)
       groups[group_of(entry.name, parameters.config().stem)].add(parameters.export_tensor(entry));
-  for (const auto& [group, histogram] : groups) events_.histogram(step, "weights/" + group, histogram);
+  for (const auto& [group, histogram] : groups) events().histogram(step, "weights/" + group, histogram);
 }
 
 void TensorBoardLog::configuration(std::string_view text) {
-  events_.text(0, "configuration", "```\n" + std::string(text) + "\n```");
+  events().text(0, "configuration", "```\n" + std::string(text) + "\n```");
 }
 
 void TensorBoardLog::views(const TiledImage& views) {
-  events_.image(0, "train/views", views.rgb, views.height, views.width);
+  events().image(0, "train/views", views.rgb, views.height, views.width);
 }
 
 }  // namespace dcl

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "io/event_file.h"
 #include "nn/parameters.h"
@@ -14,8 +16,10 @@ namespace dcl {
 class TensorBoardLog {
  public:
   /// A new event file in `folder` for a run that goes on after `step` updates: what earlier files have of later steps
-  /// is not shown any more. Error{io}. What cannot be written later is kept (AppendFile).
-  TensorBoardLog(const std::filesystem::path& folder, int64_t step) : events_(folder, step == 0 ? 0 : step + 1) {}
+  /// is not shown any more. It is made for the first record (Error{io}); what cannot be written later is kept
+  /// (AppendFile).
+  TensorBoardLog(std::filesystem::path folder, int64_t step)
+      : folder_(std::move(folder)), first_step_(step == 0 ? 0 : step + 1) {}
 
   /// train/loss, train/lr and so on: the columns of metrics.csv.
   void step(const StepRecord& record);
@@ -27,10 +31,16 @@ class TensorBoardLog {
   void configuration(std::string_view text);
   void views(const TiledImage& views);
   /// At the end of a run: Error{io} when records could not be written.
-  void flush() { events_.flush(); }
+  void flush() {
+    if (events_) events_->flush();
+  }
 
  private:
-  EventFile events_;
+  EventFile& events();
+
+  std::filesystem::path folder_;
+  int64_t first_step_;
+  std::optional<EventFile> events_;
 };
 
 }  // namespace dcl

@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "support/process.h"
+#include "support/cli.h"
 #include "support/random_model.h"
 #include "support/zip_bytes.h"
 
@@ -34,10 +34,7 @@ class Convert : public testing::Test {
   }
   static void expect_refused(std::vector<std::string> arguments, int code, const std::string& words) {
     arguments.insert(arguments.begin(), app("dcl-convert"));
-    const Outcome outcome = run(arguments);
-    EXPECT_EQ(outcome.exit_code, code) << outcome.err;
-    EXPECT_NE(outcome.err.find("error: "), std::string::npos) << outcome.err;
-    EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
+    test::expect_refused(arguments, code, {words});
   }
   /// The tensors of `b` are those of `a`, byte for byte, called prefix + name.
   static void expect_same(const std::string& a, const std::string& b, const std::string& prefix = "") {
@@ -127,6 +124,7 @@ TEST_F(Convert, NpzWithoutBfloat16) {
   convert(path("wide.npz"), path("again.pth"), {"--dtype", "bf16"});
   expect_same(path("half.pth"), path("again.pth"));
   expect_refused({model(), path("x.npz"), "--dtype", "bf16"}, 2, "no bf16");
+  expect_refused({model(), path("y.pth"), "--model_prefix", "f"}, 2, "--model_prefix takes one of several encoders");
 }
 
 TEST_F(Convert, ToOnnx) {

@@ -9,6 +9,7 @@
 #include "core/registry.h"
 #include "io/npy.h"
 #include "io/safetensors.h"
+#include "support/cli.h"
 #include "support/tiny_run.h"
 #include "train/model_file.h"
 
@@ -36,11 +37,6 @@ class Evaluation : public testing::Test {
     argv.insert(argv.end(), encoder.begin(), encoder.end());
     argv.insert(argv.end(), more.begin(), more.end());
     return argv;
-  }
-  static json json_of(const std::vector<std::string>& argv) {
-    const Outcome outcome = run(argv);
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    return outcome.exit_code == 0 ? json::parse(outcome.out) : json::object();
   }
   /// What a figure was computed from and on stands beside it.
   static void expect_context(const json& result) {
@@ -98,9 +94,7 @@ TEST_F(Evaluation, KnnPrintsOneJsonObject) {
 }
 
 TEST_F(Evaluation, KnnOfTheBankAgainstItselfWithOneNeighbourIsPerfect) {
-  EXPECT_EQ(json_of(with_model("dcl-knn", {"--k", "1", "--test_split", "train", "--shapes_test_count", "40", "--json"}))
-                .at("knn_top1"),
-            100.0);
+  EXPECT_EQ(json_of(with_model("dcl-knn", {"--k", "1", "--test_split", "train", "--json"})).at("knn_top1"), 100.0);
 }
 
 TEST_F(Evaluation, LinearReportsItsProtocol) {
@@ -120,9 +114,8 @@ TEST_F(Evaluation, LinearReportsItsProtocol) {
 }
 
 TEST_F(Evaluation, LinearFrozenFitsItsTrainingImages) {
-  const json result =
-      json_of(with_model("dcl-linear", {"--protocol", "frozen", "--epochs", "300", "--lr", "0.02", "--test_split",
-                                        "train", "--shapes_test_count", "40", "--json"}));
+  const json result = json_of(with_model(
+      "dcl-linear", {"--protocol", "frozen", "--epochs", "300", "--lr", "0.02", "--test_split", "train", "--json"}));
   EXPECT_EQ(result.at("top1"), 100.0);
 }
 
@@ -211,6 +204,8 @@ TEST_F(Evaluation, FolderWithoutSplitsIsNotBothOfThem) {
     EXPECT_NE(refused.err.find("has no splits 'train' and 'test'"), std::string::npos) << refused.err;
     EXPECT_EQ(refused.out, "");
   }
+  expect_refused(on_folder("dcl-knn", {"--split", "a", "--test_split", "bee"}), 3, {"has no sub-folder 'bee'"});
+  expect_refused(on_folder("dcl-knn", {"--split", "a"}), 3, {"'a' and 'test'", "one lies in the other"});
   const Outcome meant = on_folder("dcl-knn", {"--split", ".", "--test_split", ".", "--k", "1"});
   EXPECT_EQ(meant.exit_code, 0) << meant.err;
   EXPECT_EQ(meant.err.find("neighbours of every image"), std::string::npos) << meant.err;

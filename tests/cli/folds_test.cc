@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "core/registry.h"
-#include "support/process.h"
+#include "support/cli.h"
 #include "train/classifier_file.h"
 
 namespace dcl::test {
@@ -85,9 +85,7 @@ class FoldsOfStl10 : public testing::Test {
   }
   static json json_of(const std::string& data, std::vector<std::string> more) {
     more.push_back("--json");
-    const Outcome outcome = run_linear(data, more);
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    return outcome.exit_code == 0 ? json::parse(outcome.out) : json::object();
+    return test::json_of(linear(data, more));
   }
   /// A folder of the images of fold k alone, and of the same test images.
   static std::string folder_of_fold(int k) {
@@ -98,13 +96,7 @@ class FoldsOfStl10 : public testing::Test {
     return dir;
   }
   static void expect_refused(const std::vector<std::string>& more, int code, const std::string& words) {
-    const Outcome outcome = run_linear(folder_->path(), more);
-    EXPECT_EQ(outcome.exit_code, code) << words << outcome.err;
-    EXPECT_EQ(outcome.out, "");
-    const size_t at = outcome.err.find("error: ");
-    ASSERT_NE(at, std::string::npos) << outcome.err;
-    EXPECT_EQ(std::count(outcome.err.begin() + static_cast<int64_t>(at), outcome.err.end(), '\n'), 1) << outcome.err;
-    EXPECT_NE(outcome.err.find(words, at), std::string::npos) << outcome.err;
+    test::expect_refused(linear(folder_->path(), more), code, {words});
   }
 
   static inline TemporaryFolder* folder_ = nullptr;

@@ -6,7 +6,7 @@
 
 #include "io/event_file.h"
 #include "io/npy.h"
-#include "support/process.h"
+#include "support/cli.h"
 #include "support/random_model.h"
 
 namespace dcl::test {
@@ -28,10 +28,8 @@ class Inspect : public testing::Test {
     return run(more);
   }
   static json json_of(const std::string& file, std::vector<std::string> more = {}) {
-    more.push_back("--json");
-    const Outcome outcome = inspect(file, more);
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    return outcome.exit_code == 0 ? json::parse(outcome.out) : json::object();
+    more.insert(more.begin(), {app("dcl-inspect"), file, "--json"});
+    return test::json_of(more);
   }
   static std::string write(const std::string& name, const std::string& tensor, const std::vector<float>& values) {
     std::vector<TensorSource> sources;

@@ -9,7 +9,7 @@
 
 #include "io/csv.h"
 #include "io/npy.h"
-#include "support/process.h"
+#include "support/cli.h"
 
 namespace dcl::test {
 namespace {
@@ -36,16 +36,11 @@ class Predict : public testing::Test {
   }
   /// On the images that dcl-linear tested on.
   static std::vector<std::string> predict(const std::string& file, const std::vector<std::string>& more = {}) {
-    return joined({app("dcl-predict"), "--dataset", "shapes", "--shapes_count", "20", "--shapes_size", "16",
-                   "--model_path", file, "--out", table_path()},
+    return joined({app("dcl-predict"), "--dataset", "shapes", "--shapes_count", "40", "--shapes_test_count", "20",
+                   "--shapes_size", "16", "--model_path", file, "--out", table_path()},
                   more);
   }
   static std::string table_path() { return *folder_ / "table.csv"; }
-  static json json_of(const std::vector<std::string>& argv) {
-    const Outcome outcome = run(argv);
-    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    return outcome.exit_code == 0 ? json::parse(outcome.out) : json::object();
-  }
   static std::vector<std::vector<std::string>> table() {
     std::vector<std::vector<std::string>> rows;
     std::istringstream lines(read_text(table_path()));
@@ -54,8 +49,7 @@ class Predict : public testing::Test {
   }
   static void expect_refused(const std::vector<std::string>& argv, int code, const std::string& words) {
     const Outcome outcome = run(argv);
-    EXPECT_EQ(outcome.exit_code, code) << outcome.out << outcome.err;
-    EXPECT_NE(outcome.err.find(words), std::string::npos) << outcome.err;
+    test::expect_refused(outcome, code, {words});
     EXPECT_EQ(outcome.err.find("data:"), std::string::npos) << "no data set is read before";
   }
 
@@ -95,6 +89,20 @@ TEST_F(Predict, GivesTheAccuracyOfTheTestAndARowForEveryImage) {
     EXPECT_GE(std::stod(rows[i][6]), std::stod(rows[i][8]));
   }
   EXPECT_NEAR(trained_.at("top1").get<double>(), 100.0 * right / 20, 1e-9);
+}
+
+TEST_F(Predict, ImagesAreThoseOfOneSplit) {
+  const auto images = [&](const std::vector<std::string>& more) {
+    return json_of(joined({app("dcl-predict"), "--dataset", "shapes", "--shapes_count", "40", "--shapes_size", "16",
+                           "--model_path", model(), "--out", table_path(), "--json"},
+                          more))
+        .at("images");
+  };
+  EXPECT_EQ(images({}), 8) << "a fifth: the test images";
+  EXPECT_EQ(images({"--split", "train"}), 40);
+  EXPECT_EQ(images({"--max_per_class", "0", "--max_images", "3"}), 3);
+  for (const char* other : {"--test_split", "--test_max_per_class"})
+    test::expect_refused(predict(model(), {other, "1"}), 2, {other});
 }
 
 TEST_F(Predict, EncodersThatChangedMeanwhileAreKeptAsTheyWere) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "support/cli.h"
 #include "support/tiny_run.h"
 
 namespace dcl::test {
@@ -21,9 +22,7 @@ class PretrainOptionsTest : public testing::Test {
     return nlohmann::json::parse(run({app("dcl-inspect"), model_of(folder_ / name), "--json"}).out);
   }
   void expect_refused(const std::vector<std::string>& more, const std::string& line) {
-    const Outcome refused = run(tiny_run(folder_ / "refused", more));
-    EXPECT_EQ(refused.exit_code, 2) << refused.err;
-    EXPECT_NE(refused.err.find(line), std::string::npos) << refused.err;
+    test::expect_refused(tiny_run(folder_ / "refused", more), 2, {line});
   }
 
   TemporaryFolder folder_;
@@ -104,6 +103,28 @@ TEST_F(PretrainOptionsTest, EstimateSaysWhatTheRunWouldTakeAndLeavesNothing) {
   const Outcome short_run = run(tiny_run(dir, {"--estimate", "--no_knn", "--max_steps", "5"}));
   EXPECT_NE(short_run.out.find("3 an epoch, 5 in all\n"), std::string::npos) << short_run.out;
   EXPECT_EQ(short_run.out.find("kNN"), std::string::npos) << short_run.out;
+}
+
+TEST_F(PretrainOptionsTest, NesterovIsOfSgd) {
+  const auto weights = [&](const std::string& name, const std::vector<std::string>& more) {
+    return model_after(name, more).at("metadata").at("dcl.state");
+  };
+  const auto plain = weights("sgd", {"--optimizer", "sgd"});
+  EXPECT_NE(weights("nesterov", {"--optimizer", "sgd", "--nesterov"}), plain);
+  expect_refused({"--nesterov"}, "nesterov needs --optimizer sgd and a momentum above 0");
+  expect_refused({"--optimizer", "sgd", "--nesterov", "--momentum", "0"}, "nesterov needs");
+}
+
+TEST_F(PretrainOptionsTest, WhatHasNoEffectIsTold) {
+  model_after("vain", {"--beta_anneal", "down", "--final_lr", "5", "--momentum", "0.5", "--negative_scale", "sum"});
+  for (const char* line :
+       {"beta_anneal has no effect: it is of objective hard",
+        "negative_scale has no effect: it is of objective unbiased",
+        "momentum has no effect: it is of optimizers sgd and lars", "final_lr has no effect: it is of schedule cosine"})
+    EXPECT_NE(outcome_.err.find(line), std::string::npos) << outcome_.err;
+  model_after("meant", {"--objective", "hard", "--beta_anneal", "down", "--schedule", "cosine", "--final_lr", "1e-4",
+                        "--optimizer", "sgd", "--momentum", "0.5"});
+  EXPECT_EQ(outcome_.err.find("has no effect"), std::string::npos) << outcome_.err;
 }
 
 TEST_F(PretrainOptionsTest, GroupsOfBatchNorm) {

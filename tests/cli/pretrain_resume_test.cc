@@ -69,6 +69,20 @@ TEST_F(Pretrain, TerminatedRunSavesAndContinues) {
   }
 }
 
+/// There is nothing to wait for, and nothing to save.
+TEST_F(Pretrain, ASignalWhileImagesAreReadEndsTheRun) {
+  const std::string dir = fresh("read");
+  Background running(tiny_run(dir, {"--shapes_count", "400000"}));
+  while (running.running() && running.errors_so_far().empty())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  running.send(SIGTERM);
+  const Outcome outcome = running.wait();
+  EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
+  EXPECT_NE(outcome.err.find("interrupted before the first step"), std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find("400000 images"), std::string::npos) << "they are all read: " << outcome.err;
+  EXPECT_FALSE(std::filesystem::exists(dir + "/checkpoints/latest"));
+}
+
 TEST_F(Pretrain, FinishedRunStaysFinished) {
   const std::string before = read_text(file_of(whole(), kTinySteps));
   const Outcome outcome = run(tiny_run(whole()));

@@ -103,6 +103,8 @@ TEST_F(Pretrain, TensorBoardShowsEveryStepAndChangesNothing) {
   const auto expected = losses(dir);
   ASSERT_EQ(shown.size(), expected.size());
   for (size_t i = 0; i < shown.size(); ++i) EXPECT_EQ(shown[i], static_cast<float>(expected[i]));
+  ASSERT_EQ(run(tiny_run(dir, {"--tensorboard"})).exit_code, 0);
+  EXPECT_EQ(event_files(dir).size(), 1u) << "of a run that was complete already";
 }
 
 TEST_F(Pretrain, OfDebiasedAndObjectiveTheNearerSourceCounts) {

@@ -4,27 +4,16 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "support/cli.h"
 #include "support/tiny_run.h"
 
 namespace dcl::test {
 namespace {
 
-const std::vector<std::string> kPrograms = {"dcl-pretrain", "dcl-knn",  "dcl-linear", "dcl-embed",
-                                            "dcl-info",     "dcl-convert", "dcl-inspect", "dcl-predict", "dcl-bench",
-                                            "dcl-audit"};
+const std::vector<std::string> kPrograms = {"dcl-pretrain", "dcl-knn",     "dcl-linear",  "dcl-embed", "dcl-info",
+                                            "dcl-convert",  "dcl-inspect", "dcl-predict", "dcl-bench", "dcl-audit"};
 
 int lines_of(const std::string& text) { return static_cast<int>(std::count(text.begin(), text.end(), '\n')); }
-
-/// The command ends with `code` and says `words` in one line of error.
-void expect_refused(const std::vector<std::string>& argv, int code, const std::vector<std::string>& words) {
-  const Outcome outcome = run(argv);
-  EXPECT_EQ(outcome.exit_code, code) << outcome.err;
-  const size_t at = outcome.err.find("error: ");
-  ASSERT_NE(at, std::string::npos) << outcome.err;
-  const std::string message = outcome.err.substr(at);
-  EXPECT_EQ(lines_of(message), 1) << message;
-  for (const auto& word : words) EXPECT_NE(message.find(word), std::string::npos) << "'" << word << "' is not in: " << message;
-}
 
 TEST(Programs, HelpAndVersionGoToStandardOutput) {
   for (const auto& name : kPrograms) {
@@ -73,7 +62,8 @@ TEST(Programs, InfoIsOneJsonObject) {
     }
   }
   EXPECT_TRUE(eigen);
-  for (const char* key : {"jpeg_decoder", "png_decoder", "cpu_features", "threads"}) EXPECT_TRUE(info.contains(key)) << key;
+  for (const char* key : {"jpeg_decoder", "png_decoder", "cpu_features", "threads"})
+    EXPECT_TRUE(info.contains(key)) << key;
 }
 
 TEST(Programs, InfoIsJsonWhateverAPathHolds) {
@@ -91,7 +81,8 @@ TEST(BadInput, Settings) {
   const std::string dir = folder / "run";
   expect_refused(tiny_run(dir, {"--batch_size", "1"}), 2, {"batch"});
   expect_refused(tiny_run(dir, {"--tau_plus", "nan"}), 2, {"tau_plus"});
-  for (const char* tau : {"1", "-0.1", "1.5"}) expect_refused(tiny_run(dir, {"--tau_plus", tau}), 2, {"tau_plus", "[0, 1)"});
+  for (const char* tau : {"1", "-0.1", "1.5"})
+    expect_refused(tiny_run(dir, {"--tau_plus", tau}), 2, {"tau_plus", "[0, 1)"});
   for (const char* t : {"0", "-1", "nan"}) expect_refused(tiny_run(dir, {"--temperature", t}), 2, {"temperature"});
   expect_refused(tiny_run(dir, {"--arch", "resnet19"}), 2, {"resnet19", "resnet18"});
   expect_refused(tiny_run(dir, {"--device", "abacus"}), 2, {"abacus"});
@@ -139,7 +130,8 @@ TEST(BadInput, DataThatIsNotThere) {
 TEST(BadInput, Models) {
   const TemporaryFolder folder;
   const auto knn = [&](const std::string& model) {
-    return std::vector<std::string>{app("dcl-knn"), "--dataset", "shapes", "--shapes_count", "30", "--shapes_size", "16", "--model_path", model};
+    return std::vector<std::string>{app("dcl-knn"), "--dataset",    "shapes", "--shapes_count", "30", "--shapes_size",
+                                    "16",           "--model_path", model};
   };
   write_text(folder / "empty.safetensors", "");
   expect_refused(knn(folder / "empty.safetensors"), 3, {"empty.safetensors"});

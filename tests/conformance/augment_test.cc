@@ -1,10 +1,11 @@
 // The augment op of every backend, bit for bit against the eigen backend's, which unit/augment_pixels_test.cc and
 // reference/augment_test.cc hold to Pillow and OpenCV.
+#include "augment/augment.h"
+
 #include <gtest/gtest.h>
 
 #include <array>
 
-#include "augment/augment.h"
 #include "math/philox.h"
 #include "support/backends.h"
 #include "support/op_run.h"
@@ -75,8 +76,13 @@ TEST_P(Augment, EvaluationViews) {
 }
 
 TEST_P(Augment, ExtentsOfEveryKind) {
-  for (const auto& [h, w, to_h, to_w] : {std::array{1, 1, 32, 32}, {1, 9, 5, 1}, {2, 3, 33, 7}, {150, 170, 3, 2},
-                                         {150, 170, 150, 170}, {4, 150, 200, 130}, {20, 20, 150, 141}})
+  for (const auto& [h, w, to_h, to_w] : {std::array{1, 1, 32, 32},
+                                         {1, 9, 5, 1},
+                                         {2, 3, 33, 7},
+                                         {150, 170, 3, 2},
+                                         {150, 170, 150, 170},
+                                         {4, 150, 200, 130},
+                                         {20, 20, 150, 141}})
     check(to_h, to_w, evaluation_view(image(h, w), 0));
 }
 

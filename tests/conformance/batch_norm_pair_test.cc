@@ -22,7 +22,8 @@ struct Norm {
         beta(filled({d.channels}, DType::f32, fill, which + 3)) {
     const size_t half = saved.v.size() / 2;
     for (size_t i = half; i < saved.v.size(); ++i)
-      saved.v[i] = fill == Fill::integers ? std::ldexp(1.0, static_cast<int>(saved.v[i])) : round_to(2 + saved.v[i], DType::f32);
+      saved.v[i] =
+          fill == Fill::integers ? std::ldexp(1.0, static_cast<int>(saved.v[i])) : round_to(2 + saved.v[i], DType::f32);
   }
 
   const NormOperands& give_to(OpRun& run) {
@@ -75,14 +76,17 @@ TEST_P(BatchNormPair, Backward) {
       for (const Accum accum : {Accum::overwrite, Accum::add}) {
         SCOPED_TRACE(std::string(in_place ? "in place" : "apart") + (accum == Accum::add ? ", add" : ""));
         Norm norms[2] = {{d, fill, 1}, {d, fill, 11}};
-        const Values dy_values = filled(d.x_shape(), d.dtype, fill, 21), y = filled(d.x_shape(), d.dtype, Fill::integers, 22);
+        const Values dy_values = filled(d.x_shape(), d.dtype, fill, 21),
+                     y = filled(d.x_shape(), d.dtype, Fill::integers, 22);
         const Values old = filled({d.channels}, DType::f32, fill, 23);
         OpRun run(*backend_);
         const NormPair pair{norms[0].give_to(run), norms[1].give_to(run)};
         const auto positive = run.input({d.signs_shape(), DType::u8, signs_of(y.v)});
         const auto shared = in_place ? run.in_out(dy_values) : TensorRef{};
         const auto dy = in_place ? ConstTensorRef(shared) : run.input(dy_values);
-        const auto gradient = [&] { return accum == Accum::add ? run.in_out(old) : run.output({d.channels}, DType::f32); };
+        const auto gradient = [&] {
+          return accum == Accum::add ? run.in_out(old) : run.output({d.channels}, DType::f32);
+        };
         NormPairGradients to;
         for (size_t i = 0; i < 2; ++i)
           to[i] = {i == 1 && in_place ? shared : run.output(d.x_shape(), d.dtype), gradient(), gradient()};
@@ -103,7 +107,8 @@ TEST_P(BatchNormPair, Backward) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, BatchNormPair, testing::ValuesIn(working_backends()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, BatchNormPair, testing::ValuesIn(working_backends()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace dcl::test

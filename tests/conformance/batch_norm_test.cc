@@ -1,4 +1,5 @@
-// Batch norm: statistics, running statistics, apply and backward; groups, ReLU, residual, both dtypes, all allowed aliases.
+// Batch norm: statistics, running statistics, apply and backward; groups, ReLU, residual, both dtypes, all allowed
+// aliases.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -16,9 +17,9 @@ struct Extents {
   int64_t rows_per_group, channels, groups;
 };
 // Sums over a power of two of integers stay exact, mean and all.
-constexpr Extents kExtents[] = {{2, 1, 1},    {4, 3, 2},     {64, 64, 1},   {128, 256, 2}, {16, 17, 2}, {49, 33, 2},
-                                {1030, 16, 3}, {2048, 64, 2}, {32, 2048, 2}, {1, 5, 1},     {7, 130, 1}, {1025, 8, 1},
-                                {6, 24, 6}};
+constexpr Extents kExtents[] = {{2, 1, 1},   {4, 3, 2},     {64, 64, 1},   {128, 256, 2}, {16, 17, 2},
+                                {49, 33, 2}, {1030, 16, 3}, {2048, 64, 2}, {32, 2048, 2}, {1, 5, 1},
+                                {7, 130, 1}, {1025, 8, 1},  {6, 24, 6}};
 
 bool power_of_two(int64_t n) { return (n & (n - 1)) == 0; }
 
@@ -34,7 +35,8 @@ class BatchNorm : public testing::TestWithParam<std::string> {
       if (is_emulated(*backend_) && e.rows_per_group * e.groups * e.channels > kEmulatedElements) continue;
       for (const DType dtype : {DType::f32, DType::bf16})
         for (int flags = 0; flags < 4; ++flags) {
-          const BatchNormDesc d{e.rows_per_group * e.groups, e.channels, e.groups, dtype, (flags & 1) != 0, (flags & 2) != 0};
+          const BatchNormDesc d{
+              e.rows_per_group * e.groups, e.channels, e.groups, dtype, (flags & 1) != 0, (flags & 2) != 0};
           SCOPED_TRACE(d.x_shape().text() + " groups " + std::to_string(d.groups) + " " + std::string(name_of(dtype)) +
                        (d.relu ? " relu" : "") + (d.residual ? " residual" : ""));
           body(d);
@@ -91,7 +93,9 @@ TEST_P(BatchNorm, StatisticsWithoutRunningOnes) {
     const auto saved = run.output(d.saved_shape(), DType::f32);
     run.run([&] { backend_->batch_norm_statistics(d, x, saved, {}, {}); });
     const Values none = constant({d.channels}, DType::f32, 0);
-    EXPECT_EQ(compare_exact(run.result(saved), oracle_batch_norm_statistics(d, values, none, none).saved.value, DType::f32), "");
+    EXPECT_EQ(
+        compare_exact(run.result(saved), oracle_batch_norm_statistics(d, values, none, none).saved.value, DType::f32),
+        "");
   });
 }
 
@@ -148,8 +152,10 @@ struct Operands {
 };
 Operands operands_of(const BatchNormDesc& d, Fill fill) {
   Operands o{fill == Fill::integers ? filled(d.x_shape(), d.dtype, fill, 1) : shifted(d, 1),
-             filled(d.saved_shape(), DType::f32, fill, 2), filled({d.channels}, DType::f32, fill, 3),
-             filled({d.channels}, DType::f32, fill, 4), filled(d.x_shape(), d.dtype, fill, 5),
+             filled(d.saved_shape(), DType::f32, fill, 2),
+             filled({d.channels}, DType::f32, fill, 3),
+             filled({d.channels}, DType::f32, fill, 4),
+             filled(d.x_shape(), d.dtype, fill, 5),
              filled(d.x_shape(), d.dtype, fill, 6)};
   const int64_t half = d.groups * d.channels;
   for (int64_t i = 0; i < half; ++i) {
@@ -178,11 +184,12 @@ TEST_P(BatchNorm, Apply) {
         const auto y = alias == ApplyAlias::none ? run.output(d.x_shape(), d.dtype)
                                                  : run.in_out(alias == ApplyAlias::x ? o.x : o.residual);
         const auto x = alias == ApplyAlias::x ? ConstTensorRef(y) : run.input(o.x);
-        const auto residual = !d.residual ? ConstTensorRef{}
-                              : alias == ApplyAlias::residual ? ConstTensorRef(y) : run.input(o.residual);
+        const auto residual = !d.residual                     ? ConstTensorRef{}
+                              : alias == ApplyAlias::residual ? ConstTensorRef(y)
+                                                              : run.input(o.residual);
         const auto saved = run.input(o.saved), gamma = run.input(o.gamma), beta = run.input(o.beta);
         const auto positive = backend_->keeps_signs(d) ? run.output(d.signs_shape(), DType::u8) : TensorRef{};
-        run.run([&] { backend_->batch_norm_apply(d, x, saved, gamma, beta, residual, y, positive); });
+        run.run([&] { backend_->batch_norm_apply(d, {x, saved, gamma, beta}, residual, y, positive); });
         const Expected expected = oracle_batch_norm_apply(d, o.x, o.saved, o.gamma, o.beta, o.residual);
         const std::vector<double> results = run.result(y);
         EXPECT_EQ(judge(results, expected, d.dtype, 5, fill), "");
@@ -200,7 +207,7 @@ TEST_P(BatchNorm, ApplyKeepsNan) {
   o.x.v[33] = std::nan("");
   const auto x = run.input(o.x), saved = run.input(o.saved), gamma = run.input(o.gamma), beta = run.input(o.beta);
   const auto y = run.output(d.x_shape(), d.dtype);
-  run.run([&] { backend_->batch_norm_apply(d, x, saved, gamma, beta, {}, y); });
+  run.run([&] { backend_->batch_norm_apply(d, {x, saved, gamma, beta}, {}, y); });
   EXPECT_TRUE(std::isnan(run.result(y)[33]));
 }
 
@@ -209,43 +216,46 @@ TEST_P(BatchNorm, Backward) {
     for (const Fill fill : {Fill::integers, Fill::uniform})
       for (const bool in_place : {false, true})
         for (const bool signs : {false, true})
-        for (const Accum accum : {Accum::overwrite, Accum::add}) {
-          if (fill == Fill::integers && !power_of_two(d.rows / d.groups)) continue;
-          if (signs && !backend_->keeps_signs(d)) continue;
-          SCOPED_TRACE(std::string(signs ? "signs " : "") + std::string(fill == Fill::integers ? "integers" : "uniform") + (in_place ? " in place" : "") +
-                       (accum == Accum::add ? " add" : ""));
-          OpRun run(*backend_);
-          const Operands o = operands_of(d, fill);
-          const Values y_values = filled(d.x_shape(), d.dtype, Fill::integers, 7);  // zeros, positive, negative
-          const Values old_gamma = filled({d.channels}, DType::f32, fill, 8), old_beta = filled({d.channels}, DType::f32, fill, 9);
-          const auto x = run.input(o.x), saved = run.input(o.saved), gamma = run.input(o.gamma), beta = run.input(o.beta);
-          const auto y = signs                    ? run.input({d.signs_shape(), DType::u8, signs_of(y_values.v)})
-                         : d.relu && d.residual ? run.input(y_values)
-                                                : ConstTensorRef{};
-          // In place: dresidual is dy when there is a residual, dx is dy otherwise.
-          const auto shared = in_place ? run.in_out(o.dy) : TensorRef{};
-          const auto dy = in_place ? ConstTensorRef(shared) : run.input(o.dy);
-          const auto dx = in_place && !d.residual ? shared : run.output(d.x_shape(), d.dtype);
-          const auto dresidual = !d.residual ? TensorRef{} : in_place ? shared : run.output(d.x_shape(), d.dtype);
-          const bool add = accum == Accum::add;
-          const auto dgamma = add ? run.in_out(old_gamma) : run.output({d.channels}, DType::f32);
-          const auto dbeta = add ? run.in_out(old_beta) : run.output({d.channels}, DType::f32);
-          run.run([&] {
-            backend_->batch_norm_backward(d, dy, x, y, saved, gamma, beta, dx, dresidual, dgamma, dbeta, accum);
-          });
-          BatchNormGradients expected = oracle_batch_norm_backward(d, o.dy, o.x, y_values, o.saved, o.gamma, o.beta);
-          for (size_t c = 0; add && c < old_gamma.v.size(); ++c) {
-            expected.dgamma.value[c] += old_gamma.v[c], expected.dgamma.magnitude[c] += std::abs(old_gamma.v[c]);
-            expected.dbeta.value[c] += old_beta.v[c], expected.dbeta.magnitude[c] += std::abs(old_beta.v[c]);
+          for (const Accum accum : {Accum::overwrite, Accum::add}) {
+            if (fill == Fill::integers && !power_of_two(d.rows / d.groups)) continue;
+            if (signs && !backend_->keeps_signs(d)) continue;
+            SCOPED_TRACE(std::string(signs ? "signs " : "") +
+                         std::string(fill == Fill::integers ? "integers" : "uniform") + (in_place ? " in place" : "") +
+                         (accum == Accum::add ? " add" : ""));
+            OpRun run(*backend_);
+            const Operands o = operands_of(d, fill);
+            const Values y_values = filled(d.x_shape(), d.dtype, Fill::integers, 7);  // zeros, positive, negative
+            const Values old_gamma = filled({d.channels}, DType::f32, fill, 8),
+                         old_beta = filled({d.channels}, DType::f32, fill, 9);
+            const auto x = run.input(o.x), saved = run.input(o.saved), gamma = run.input(o.gamma),
+                       beta = run.input(o.beta);
+            const auto y = signs                  ? run.input({d.signs_shape(), DType::u8, signs_of(y_values.v)})
+                           : d.relu && d.residual ? run.input(y_values)
+                                                  : ConstTensorRef{};
+            // In place: dresidual is dy when there is a residual, dx is dy otherwise.
+            const auto shared = in_place ? run.in_out(o.dy) : TensorRef{};
+            const auto dy = in_place ? ConstTensorRef(shared) : run.input(o.dy);
+            const auto dx = in_place && !d.residual ? shared : run.output(d.x_shape(), d.dtype);
+            const auto dresidual = !d.residual ? TensorRef{} : in_place ? shared : run.output(d.x_shape(), d.dtype);
+            const bool add = accum == Accum::add;
+            const auto dgamma = add ? run.in_out(old_gamma) : run.output({d.channels}, DType::f32);
+            const auto dbeta = add ? run.in_out(old_beta) : run.output({d.channels}, DType::f32);
+            run.run([&] {
+              backend_->batch_norm_backward(d, dy, y, {x, saved, gamma, beta}, {dx, dgamma, dbeta}, dresidual, accum);
+            });
+            BatchNormGradients expected = oracle_batch_norm_backward(d, o.dy, o.x, y_values, o.saved, o.gamma, o.beta);
+            for (size_t c = 0; add && c < old_gamma.v.size(); ++c) {
+              expected.dgamma.value[c] += old_gamma.v[c], expected.dgamma.magnitude[c] += std::abs(old_gamma.v[c]);
+              expected.dbeta.value[c] += old_beta.v[c], expected.dbeta.magnitude[c] += std::abs(old_beta.v[c]);
+            }
+            const int64_t roundings = d.rows / d.groups + 8;
+            EXPECT_EQ(judge(run.result(dx), expected.dx, d.dtype, roundings, fill), "");
+            EXPECT_EQ(judge(run.result(dgamma), expected.dgamma, DType::f32, roundings + d.groups, fill), "");
+            EXPECT_EQ(judge(run.result(dbeta), expected.dbeta, DType::f32, roundings + d.groups, fill), "");
+            if (d.residual) {
+              EXPECT_EQ(compare_exact(run.result(dresidual), expected.masked, d.dtype), "");
+            }
           }
-          const int64_t roundings = d.rows / d.groups + 8;
-          EXPECT_EQ(judge(run.result(dx), expected.dx, d.dtype, roundings, fill), "");
-          EXPECT_EQ(judge(run.result(dgamma), expected.dgamma, DType::f32, roundings + d.groups, fill), "");
-          EXPECT_EQ(judge(run.result(dbeta), expected.dbeta, DType::f32, roundings + d.groups, fill), "");
-          if (d.residual) {
-            EXPECT_EQ(compare_exact(run.result(dresidual), expected.masked, d.dtype), "");
-          }
-        }
   });
 }
 
@@ -253,7 +263,8 @@ TEST_P(BatchNorm, Backward) {
 TEST_P(BatchNorm, LargeResultsEqualThoseInPlace) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     SCOPED_TRACE(name_of(dtype));
-    const BatchNormDesc d{.rows = is_emulated(*backend_) ? 1 << 11 : 1 << 16, .channels = 96, .groups = 2, .dtype = dtype, .relu = true};
+    const BatchNormDesc d{
+        .rows = is_emulated(*backend_) ? 1 << 11 : 1 << 16, .channels = 96, .groups = 2, .dtype = dtype, .relu = true};
     OpRun run(*backend_);
     const Operands o = operands_of(d, Fill::uniform);
     const auto x = run.input(o.x), dy = run.input(o.dy), saved = run.input(o.saved);
@@ -262,10 +273,11 @@ TEST_P(BatchNorm, LargeResultsEqualThoseInPlace) {
     const auto y_in_place = run.in_out(o.x), dx_in_place = run.in_out(o.dy);
     const auto dgamma = run.output({d.channels}, DType::f32), dbeta = run.output({d.channels}, DType::f32);
     run.run([&] {
-      backend_->batch_norm_apply(d, x, saved, gamma, beta, {}, y);
-      backend_->batch_norm_apply(d, y_in_place, saved, gamma, beta, {}, y_in_place);
-      backend_->batch_norm_backward(d, dy, x, {}, saved, gamma, beta, dx, {}, dgamma, dbeta, Accum::overwrite);
-      backend_->batch_norm_backward(d, dx_in_place, x, {}, saved, gamma, beta, dx_in_place, {}, dgamma, dbeta, Accum::overwrite);
+      backend_->batch_norm_apply(d, {x, saved, gamma, beta}, {}, y);
+      backend_->batch_norm_apply(d, {y_in_place, saved, gamma, beta}, {}, y_in_place);
+      const NormOperands norm{x, saved, gamma, beta};
+      backend_->batch_norm_backward(d, dy, {}, norm, {dx, dgamma, dbeta}, {}, Accum::overwrite);
+      backend_->batch_norm_backward(d, dx_in_place, {}, norm, {dx_in_place, dgamma, dbeta}, {}, Accum::overwrite);
     });
     EXPECT_EQ(run.result(y), run.result(y_in_place));
     EXPECT_EQ(run.result(dx), run.result(dx_in_place));
@@ -274,7 +286,8 @@ TEST_P(BatchNorm, LargeResultsEqualThoseInPlace) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, BatchNorm, testing::ValuesIn(working_backends()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Backends, BatchNorm, testing::ValuesIn(working_backends()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace dcl::test

@@ -138,8 +138,12 @@ TEST_P(Optimizers, NothingChangesWhenTheUpdateIsNotApplied) {
 
 TEST_P(Optimizers, OnlyALossThatIsNotFiniteTakesTheUpdateBack) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  for (const auto& [loss, apply, expected] : {std::tuple{2.5, 1.0, 1.0}, {-1e300, 1.0, 1.0}, {NAN, 1.0, 0.0},
-                                              {kInfinity, 1.0, 0.0}, {-kInfinity, 1.0, 0.0}, {2.5, 0.0, 0.0}}) {
+  for (const auto& [loss, apply, expected] : {std::tuple{2.5, 1.0, 1.0},
+                                              {-1e300, 1.0, 1.0},
+                                              {NAN, 1.0, 0.0},
+                                              {kInfinity, 1.0, 0.0},
+                                              {-kInfinity, 1.0, 0.0},
+                                              {2.5, 0.0, 0.0}}) {
     Values before = scalars_;
     before.v[kApply] = apply;
     OpRun run(*backend_);

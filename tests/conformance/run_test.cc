@@ -84,7 +84,8 @@ TEST_P(Run, FeaturesAreThoseOfEigen) {
   Backend* backends[] = {backend_.get(), eigen_.get()};
   for (int i = 0; i < 2; ++i) {
     const ParameterStore store = encoder(*backends[i]);
-    FeatureExtractor extractor(*backends[i], store, evaluation_pixels(data_, 8), data_.size(), 3, DType::f32);  // 3, 3, 2
+    FeatureExtractor extractor(*backends[i], store, evaluation_pixels(data_, 8), data_.size(), 3,
+                               DType::f32);  // 3, 3, 2
     extractor.extract(data_, images, evaluation_views(8), 0, [&](std::span<const float> rows) {
       features[i].insert(features[i].end(), rows.begin(), rows.end());
       return true;

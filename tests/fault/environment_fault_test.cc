@@ -184,7 +184,8 @@ TEST(Limits, ABatchBeyondMemoryIsRefusedBeforeItIsTouched) {
   const Outcome outcome =
       run(plain(folder / "run", {"--arch", "resnet50", "--image_size", "1024", "--batch_size", "30"}));
   EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
-  EXPECT_NE(outcome.err.find("MiB are free: use a smaller batch; --micro_batch_size"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("MiB are free: use a smaller batch; --micro_batch_size"), std::string::npos)
+      << outcome.err;
 }
 
 TEST(RunDirectory, ThatIsNotWritableIsRefusedAtTheStart) {

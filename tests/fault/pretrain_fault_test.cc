@@ -156,7 +156,8 @@ TEST(Fault, SecondRunInADirectoryIsTurnedAway) {
 TEST(Fault, NonFiniteLossStopsWithoutACheckpoint) {
   const TemporaryFolder folder(kRunBytes);
   const std::string dir = folder / "run";
-  const Outcome outcome = run(tiny_run(dir, {"--lr", "1e38", "--checkpoint_every", "100", "--epochs", "10", "--no_knn"}));
+  const Outcome outcome =
+      run(tiny_run(dir, {"--lr", "1e38", "--checkpoint_every", "100", "--epochs", "10", "--no_knn"}));
   EXPECT_EQ(outcome.exit_code, 6) << outcome.err;
   EXPECT_FALSE(fs::exists(model_of(dir)));
   const std::string log = read_text(dir + "/train.log");

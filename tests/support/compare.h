@@ -16,8 +16,8 @@ struct Expected {
 };
 
 struct Precision {
-  DType storage = DType::f32;     ///< of the result
-  int64_t roundings = 1;          ///< on the longest way to an element (additions and products), each in `compute`
+  DType storage = DType::f32;  ///< of the result
+  int64_t roundings = 1;       ///< on the longest way to an element (additions and products), each in `compute`
   DType compute = DType::f32;
 };
 
@@ -25,8 +25,10 @@ struct Precision {
 std::string compare_exact(const std::vector<double>& got, const std::vector<double>& expected, DType storage);
 
 /// Accepted when
-///  * every element: |got - value| <= 8 sqrt(n) u magnitude + u_storage |value| (a bound on n random roundings that fails
-///    with probability < 2 exp(-32): Higham & Mary, "A new approach to probabilistic rounding error analysis", 2019), and
+///  * every element: |got - value| <= 8 sqrt(n) u magnitude + u_storage |value| (a bound on n random roundings that
+///  fails
+///    with probability < 2 exp(-32): Higham & Mary, "A new approach to probabilistic rounding error analysis", 2019),
+///    and
 ///  * all together: rms(got - value) <= sqrt(n) u rms(magnitude) + u_storage rms(value).
 /// NaN and infinities must be where the oracle has them.
 std::string compare(const std::vector<double>& got, const Expected& expected, const Precision& precision);

@@ -36,8 +36,8 @@ Moments moments_of(const BatchNormDesc& d, const Values& x, int64_t group, int64
 struct Constants {
   double mean, inv_std, gamma, beta;
 };
-Constants constants_of(const BatchNormDesc& d, const Values& saved, const Values& gamma, const Values& beta, int64_t group,
-                       int64_t c) {
+Constants constants_of(const BatchNormDesc& d, const Values& saved, const Values& gamma, const Values& beta,
+                       int64_t group, int64_t c) {
   const int64_t at = group * d.channels + c;
   return {saved[at], saved[d.groups * d.channels + at], gamma[c], beta[c]};
 }
@@ -90,8 +90,9 @@ std::vector<double> signs_of(const std::vector<double>& y) {
   return signs;
 }
 
-BatchNormGradients oracle_batch_norm_backward(const BatchNormDesc& d, const Values& dy, const Values& x, const Values& y,
-                                              const Values& saved, const Values& gamma, const Values& beta) {
+BatchNormGradients oracle_batch_norm_backward(const BatchNormDesc& d, const Values& dy, const Values& x,
+                                              const Values& y, const Values& saved, const Values& gamma,
+                                              const Values& beta) {
   const int64_t count = rows_per_group(d);
   const double n = static_cast<double>(count);
   BatchNormGradients out{zeros(d.rows * d.channels), zeros(d.channels), zeros(d.channels), dy.v};

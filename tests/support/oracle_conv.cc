@@ -28,7 +28,8 @@ std::vector<double> by_tap(const ConvDesc& d, const std::vector<double>& filter)
   std::vector<double> out(filter.size());
   const int64_t inner = d.r * d.s * d.c;
   for (int64_t k = 0; k < d.k; ++k)
-    for (int64_t i = 0; i < inner; ++i) out[static_cast<size_t>(i * d.k + k)] = filter[static_cast<size_t>(k * inner + i)];
+    for (int64_t i = 0; i < inner; ++i)
+      out[static_cast<size_t>(i * d.k + k)] = filter[static_cast<size_t>(k * inner + i)];
   return out;
 }
 
@@ -111,9 +112,12 @@ Expected oracle_conv_backward_filter(const ConvDesc& d, const Values& x, const V
 
 int64_t conv_terms(const ConvDesc& d, ConvPass pass) {
   switch (pass) {
-    case ConvPass::forward: return d.r * d.s * d.c;
-    case ConvPass::backward_data: return d.r * d.s * d.k;
-    case ConvPass::backward_filter: return d.n * d.out_h() * d.out_w();
+    case ConvPass::forward:
+      return d.r * d.s * d.c;
+    case ConvPass::backward_data:
+      return d.r * d.s * d.k;
+    case ConvPass::backward_filter:
+      return d.n * d.out_h() * d.out_w();
   }
   return 0;
 }

@@ -11,14 +11,16 @@ namespace {
 ConvProblem parse(const std::string& line, const std::string& where) {
   ConvProblem problem;
   ConvDesc& d = problem.desc;
-  const std::map<std::string, int64_t*> fields = {{"n", &d.n}, {"h", &d.h}, {"w", &d.w}, {"c", &d.c},           {"k", &d.k},
-                                                  {"r", &d.r}, {"s", &d.s}, {"stride", &d.stride}, {"pad", &d.pad}};
+  const std::map<std::string, int64_t*> fields = {{"n", &d.n}, {"h", &d.h},           {"w", &d.w},
+                                                  {"c", &d.c}, {"k", &d.k},           {"r", &d.r},
+                                                  {"s", &d.s}, {"stride", &d.stride}, {"pad", &d.pad}};
   std::istringstream words(line);
   size_t seen = 0;
   for (std::string word; words >> word;) {
     const size_t digits = word.find_first_of("0123456789");
     const auto field = fields.find(word.substr(0, digits));
-    const bool number = digits != std::string::npos && word.find_first_not_of("0123456789", digits) == std::string::npos;
+    const bool number =
+        digits != std::string::npos && word.find_first_not_of("0123456789", digits) == std::string::npos;
     if (field == fields.end() || !number) {
       problem.name = word;
       break;

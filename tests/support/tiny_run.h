@@ -12,9 +12,31 @@ inline constexpr int kTinySteps = 6, kTinyStepsPerEpoch = 3;
 
 /// Arguments of a tiny run in `run_dir`; `more` comes last.
 inline std::vector<std::string> tiny_run(const std::string& run_dir, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> argv = {app("dcl-pretrain"), "--dataset", "shapes", "--shapes_count", "30", "--shapes_size", "16",
-                                   "--image_size", "16", "--arch", "resnet18", "--batch_size", "8", "--epochs", "2",
-                                   "--test_every", "0", "--k", "5", "--seed", "1", "--threads", "2", "--run_dir", run_dir};
+  std::vector<std::string> argv = {app("dcl-pretrain"),
+                                   "--dataset",
+                                   "shapes",
+                                   "--shapes_count",
+                                   "30",
+                                   "--shapes_size",
+                                   "16",
+                                   "--image_size",
+                                   "16",
+                                   "--arch",
+                                   "resnet18",
+                                   "--batch_size",
+                                   "8",
+                                   "--epochs",
+                                   "2",
+                                   "--test_every",
+                                   "0",
+                                   "--k",
+                                   "5",
+                                   "--seed",
+                                   "1",
+                                   "--threads",
+                                   "2",
+                                   "--run_dir",
+                                   run_dir};
   argv.insert(argv.end(), more.begin(), more.end());
   return argv;
 }

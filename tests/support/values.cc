@@ -52,22 +52,30 @@ std::vector<double> decode_as(const void* data, int64_t count, Convert&& convert
 
 double round_to(double value, DType type) {
   switch (type) {
-    case DType::f32: return round_to_binary(value, 24, -126, 0x1.fffffep127);
-    case DType::bf16: return round_to_binary(value, 8, -126, 0x1.fep127);
-    case DType::f64: return value;
+    case DType::f32:
+      return round_to_binary(value, 24, -126, 0x1.fffffep127);
+    case DType::bf16:
+      return round_to_binary(value, 8, -126, 0x1.fep127);
+    case DType::f64:
+      return value;
     case DType::u8:
-    case DType::i32: return std::nearbyint(value);
+    case DType::i32:
+      return std::nearbyint(value);
   }
   return value;
 }
 
 double unit_roundoff(DType type) {
   switch (type) {
-    case DType::f32: return 0x1p-24;
-    case DType::bf16: return 0x1p-8;
-    case DType::f64: return 0x1p-53;
+    case DType::f32:
+      return 0x1p-24;
+    case DType::bf16:
+      return 0x1p-8;
+    case DType::f64:
+      return 0x1p-53;
     case DType::u8:
-    case DType::i32: return 0;
+    case DType::i32:
+      return 0;
   }
   return 0;
 }
@@ -95,11 +103,21 @@ std::vector<std::byte> encode(const Values& values) {
   for (size_t i = 0; i < values.v.size(); ++i) {
     const double value = values.v[i];
     switch (values.dtype) {
-      case DType::f32: put(bytes, i, static_cast<float>(value)); break;
-      case DType::bf16: put(bytes, i, bf16_bits(value)); break;
-      case DType::f64: put(bytes, i, value); break;
-      case DType::u8: put(bytes, i, static_cast<uint8_t>(value)); break;
-      case DType::i32: put(bytes, i, static_cast<int32_t>(value)); break;
+      case DType::f32:
+        put(bytes, i, static_cast<float>(value));
+        break;
+      case DType::bf16:
+        put(bytes, i, bf16_bits(value));
+        break;
+      case DType::f64:
+        put(bytes, i, value);
+        break;
+      case DType::u8:
+        put(bytes, i, static_cast<uint8_t>(value));
+        break;
+      case DType::i32:
+        put(bytes, i, static_cast<int32_t>(value));
+        break;
     }
   }
   return bytes;
@@ -107,11 +125,16 @@ std::vector<std::byte> encode(const Values& values) {
 
 std::vector<double> decode(const void* data, int64_t count, DType dtype) {
   switch (dtype) {
-    case DType::f32: return decode_as<float>(data, count, [](float v) { return static_cast<double>(v); });
-    case DType::bf16: return decode_as<uint16_t>(data, count, from_bf16_bits);
-    case DType::f64: return decode_as<double>(data, count, [](double v) { return v; });
-    case DType::u8: return decode_as<uint8_t>(data, count, [](uint8_t v) { return static_cast<double>(v); });
-    case DType::i32: return decode_as<int32_t>(data, count, [](int32_t v) { return static_cast<double>(v); });
+    case DType::f32:
+      return decode_as<float>(data, count, [](float v) { return static_cast<double>(v); });
+    case DType::bf16:
+      return decode_as<uint16_t>(data, count, from_bf16_bits);
+    case DType::f64:
+      return decode_as<double>(data, count, [](double v) { return v; });
+    case DType::u8:
+      return decode_as<uint8_t>(data, count, [](uint8_t v) { return static_cast<double>(v); });
+    case DType::i32:
+      return decode_as<int32_t>(data, count, [](int32_t v) { return static_cast<double>(v); });
   }
   return {};
 }

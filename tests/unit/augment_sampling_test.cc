@@ -189,7 +189,7 @@ TEST(AugmentSampling, OneSettingDoesNotMoveTheOthers) {
 }
 
 TEST(AugmentSampling, BlurWeightsOfThreeTaps) {
-  // sigma and side weight: SEMANTICS 2.3-7.
+  // sigma and side weight of cv2.getGaussianKernel(3, sigma), in 1/256.
   for (const auto& [sigma, side] :
        {std::pair{0.1, 0}, {0.28, 0}, {0.3, 1}, {0.4, 10}, {0.5, 27}, {0.7, 54}, {1.0, 70}, {1.5, 79}, {2.0, 82}}) {
     ViewParams view;

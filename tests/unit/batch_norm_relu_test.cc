@@ -34,7 +34,7 @@ TEST_F(BatchNormRelu, KeepsNanAndStopsTheNegative) {
       const TensorRef saved = filled(d.saved_shape(), DType::f32, 1);
       const TensorRef gamma = filled({channels}, DType::f32, 1), beta = filled({channels}, DType::f32, 1);
       const TensorRef y = filled(d.x_shape(), dtype, 5), f32 = filled(d.x_shape(), DType::f32, 5);
-      backend_->batch_norm_apply(d, x, saved, gamma, beta, {}, y);
+      backend_->batch_norm_apply(d, {x, saved, gamma, beta}, {}, y);
       dtype == DType::f32 ? backend_->copy(y, f32) : backend_->cast(y, f32);
       const float* values = f32.as<float>();
       for (int64_t i = 0; i < 3 * channels; ++i) {

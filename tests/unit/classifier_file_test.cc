@@ -66,8 +66,7 @@ TEST_F(ClassifierFile, GoesRoundWithNamesOfAnyKind) {
                    {{std::string(kEvalSizeKey), "96"}});
   const Classifier read = load_classifier(*backend_, path());
   EXPECT_TRUE(read.named);
-  EXPECT_EQ(read.classes,
-            (std::vector<std::string>{"a, b", "quoted \" name\nof two lines", "\xEF\xBF\xBD\xEF\xBF\xBD"}));
+  EXPECT_EQ(read.classes, (std::vector<std::string>{"a, b", "quoted \" name\nof two lines", "\\xff\\xfe"}));
   EXPECT_EQ(read.linear.weight, linear_.weight);
   EXPECT_EQ(read.linear.bias, linear_.bias);
   EXPECT_EQ(read.metadata.find(kEvalSizeKey)->second, "96");

@@ -1,35 +1,13 @@
-// Numbers as text and CSV quoting.
+// CSV quoting.
 #include "io/csv.h"
 
 #include <gtest/gtest.h>
-
-#include <clocale>
-#include <cmath>
-#include <cstdlib>
-#include <limits>
 
 #include "core/error.h"
 #include "support/process.h"
 
 namespace dcl {
 namespace {
-
-TEST(Csv, NumbersReadBackAsTheSame) {
-  for (const double value : {0.1, 1.0 / 3, 1e300, 5e-324, -0.0, 123456789.123456789})
-    EXPECT_EQ(std::strtod(number_text(value).c_str(), nullptr), value);
-  EXPECT_EQ(number_text(0.1f), "0.1");
-  EXPECT_EQ(number_text(0.1), "0.1");
-  EXPECT_EQ(number_text(int64_t{-7}), "-7");
-  EXPECT_EQ(number_text(std::nan("")), "nan");
-  EXPECT_EQ(number_text(-std::numeric_limits<double>::infinity()), "-inf");
-}
-
-TEST(Csv, NumbersIgnoreTheLocale) {
-  // Only a machine with such a locale can show the difference; the text must be the same on all.
-  const char* set = std::setlocale(LC_ALL, "de_DE.UTF-8");
-  EXPECT_EQ(number_text(0.5), "0.5");
-  if (set) std::setlocale(LC_ALL, "C");
-}
 
 TEST(Csv, QuotesOnlyWhereNeeded) {
   EXPECT_EQ(csv_field("plain"), "plain");

@@ -28,7 +28,7 @@ void expect_channels_last(const GraphTensor& t) {
 
 TEST(ConvPattern, TensorsHaveTheShapesOfTheConvolution) {
   for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_filter}) {
-    const Graph graph = graph_of(pattern_of(kConv, pass, Accum::overwrite, F32Math::exact));
+    const ConvGraph graph = graph_of(pattern_of(kConv, pass, Accum::overwrite, F32Math::exact));
     EXPECT_EQ(graph.operands(), (std::vector<int64_t>{kX, kFilter, kY}));
     EXPECT_EQ(graph.tensor(kX).dims, (Extents{2, 5, 9, 7}));
     EXPECT_EQ(graph.tensor(kFilter).dims, (Extents{11, 5, 3, 2}));
@@ -44,7 +44,7 @@ TEST(ConvPattern, TensorsHaveTheShapesOfTheConvolution) {
 
 TEST(ConvPattern, EachPassReadsAndWritesItsOwn) {
   const auto only_node = [](ConvPass pass, Accum accum) {
-    const Graph graph = graph_of(pattern_of(kConv, pass, accum, F32Math::exact));
+    const ConvGraph graph = graph_of(pattern_of(kConv, pass, accum, F32Math::exact));
     EXPECT_EQ(graph.nodes.size(), 1u);
     return graph.nodes.at(0);
   };
@@ -65,7 +65,7 @@ TEST(ConvPattern, EachPassReadsAndWritesItsOwn) {
 }
 
 /// Follows the graph from the convolution to y and spells the way.
-std::string way_to_y(const Graph& graph) {
+std::string way_to_y(const ConvGraph& graph) {
   std::string way;
   int64_t at = 0;
   for (const GraphNode& node : graph.nodes) {
@@ -87,7 +87,7 @@ std::string way_to_y(const Graph& graph) {
 TEST(ConvPattern, InferenceAddsInOrderAndRoundsOnce) {
   for (const bool relu : {false, true})
     for (const bool residual : {false, true}) {
-      const Graph graph = graph_of(pattern_of(FusedConvDesc{kConv, relu, residual}, F32Math::exact));
+      const ConvGraph graph = graph_of(pattern_of(FusedConvDesc{kConv, relu, residual}, F32Math::exact));
       EXPECT_EQ(way_to_y(graph), std::string("conv bias") + (residual ? " residual" : "") + (relu ? " relu" : ""));
       EXPECT_EQ(graph.tensor(kBias).dims, (Extents{1, 11, 1, 1}));
       EXPECT_EQ(graph.tensor(kBias).dtype, DType::f32);

@@ -43,5 +43,11 @@ TEST(CudnnLibrary, LacksAFunction) {
   expect_parts(refusal(DCL_FAKE_CUDNN, "91900"), {DCL_FAKE_CUDNN, "has no function cudnnCreate"});
 }
 
+/// The last: where the machine has a cuDNN of its own, it is that from here on.
+TEST(CudnnLibrary, AnEmptyNameIsNone) {
+  const std::string message = refusal("");
+  if (!message.empty()) expect_parts(message, {"cuDNN 9 was not found", "libcudnn.so.9"});
+}
+
 }  // namespace
 }  // namespace dcl::cuda

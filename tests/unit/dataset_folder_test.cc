@@ -160,7 +160,11 @@ TEST_F(Folder, AMissingSplitIsNotTheWholeFolder) {
 TEST_F(Folder, AnySubfolderMayBeASplit) {
   image("first/cat/1.png", 1);
   EXPECT_EQ(load("first").classes, std::vector<std::string>{"cat"});
-  EXPECT_EQ(load("train").classes, std::vector<std::string>{"first"});
+  EXPECT_EQ(load("first/cat").size(), 1);
+  for (const char* whole : {"train", "test", ".", ""})
+    EXPECT_EQ(load(whole).classes, std::vector<std::string>{"first"}) << whole;
+  for (const char* missing : {"fist", "first/dog", "first/cat/1.png", "..", "/", "first/.."})
+    EXPECT_THROW(load(missing), Error) << missing;
 }
 
 TEST_F(Folder, NamesWithSpacesUtf8AndNewlines) {

@@ -19,5 +19,7 @@ rejected lib/core/a.cc '#include "oneapi/dnnl/dnnl.hpp"'
 rejected backends/cuda/a.cu '#include "eigen/eigen_backend.h"'
 rejected apps/a.cc '#include "onednn/onednn_backend.h"'
 rejected lib/nn/a.h "$(yes '' | head -n 501; echo .)"
+rejected apps/a.cc "// $(printf '%0118d' 0)"
+printf '// %s\n' "$(yes ä | head -n 117 | tr -d '\n')" > "$work/apps/b.cc"
 mkdir "$work/lib/new" && rejected lib/new/a.h ''
 "$root/tools/check_layering" "$work"

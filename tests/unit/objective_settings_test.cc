@@ -88,7 +88,7 @@ TEST(ObjectiveSettingsTest, TauPlusIsANumberOrThatOfTheData) {
 }
 
 TEST(ObjectiveSettingsTest, TheLimitOfTauPlusIsThePublishedTable) {
-  EXPECT_NEAR(tau_plus_limit(0.5), 0.119, 5e-4);  // SEMANTICS 1.7
+  EXPECT_NEAR(tau_plus_limit(0.5), 0.119, 5e-4);
   EXPECT_NEAR(tau_plus_limit(1.0), 0.269, 5e-4);
   EXPECT_NEAR(tau_plus_limit(0.2), 0.0067, 5e-5);
   EXPECT_NEAR(tau_plus_limit(0.07), 6.2e-7, 5e-9);

@@ -45,6 +45,17 @@ TEST(Registry, UnknownNamesAreErrorsOfUsage) {
   for (const char* name : {"", "none", "../eigen", "cuda emulated"}) EXPECT_EQ(kind_of(name), ErrorKind::usage) << name;
 }
 
+TEST(Registry, AModuleOfAnotherInterfaceIsRefused) {
+  try {
+    make_backend("outdated");
+    FAIL() << "it was opened";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::environment);
+    EXPECT_NE(std::string(error.what()).find("dcl_outdated.so was built for another version"), std::string::npos)
+        << error.what();
+  }
+}
+
 TEST(Registry, FurtherModulesAreFoundByName) {
   const char* more = std::getenv("DCL_TEST_BACKEND");
   if (!more) GTEST_SKIP() << "DCL_TEST_BACKEND names no further module";

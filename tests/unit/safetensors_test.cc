@@ -214,11 +214,14 @@ TEST_F(Safetensors, RefusesFoldersAndMissingFiles) {
 // ---- Values ---------------------------------------------------------------------------------------------------------
 
 TEST_F(Safetensors, ConvertsEveryType) {
-  const std::string header =
-      R"({"i64":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},"f64":{"dtype":"F64","shape":[],"data_offsets":[16,24]},)"
-      R"("bf16":{"dtype":"BF16","shape":[3],"data_offsets":[24,30]},"f16":{"dtype":"F16","shape":[7],"data_offsets":[30,44]},)"
-      R"("i8":{"dtype":"I8","shape":[1],"data_offsets":[44,45]},"u8":{"dtype":"U8","shape":[1],"data_offsets":[45,46]},)"
-      R"("none":{"dtype":"F32","shape":[0,5],"data_offsets":[46,46]},"b":{"dtype":"BOOL","shape":[2],"data_offsets":[46,48]}})";
+  const std::string header = R"({"i64":{"dtype":"I64","shape":[2],"data_offsets":[0,16]},)"
+                             R"("f64":{"dtype":"F64","shape":[],"data_offsets":[16,24]},)"
+                             R"("bf16":{"dtype":"BF16","shape":[3],"data_offsets":[24,30]},)"
+                             R"("f16":{"dtype":"F16","shape":[7],"data_offsets":[30,44]},)"
+                             R"("i8":{"dtype":"I8","shape":[1],"data_offsets":[44,45]},)"
+                             R"("u8":{"dtype":"U8","shape":[1],"data_offsets":[45,46]},)"
+                             R"("none":{"dtype":"F32","shape":[0,5],"data_offsets":[46,46]},)"
+                             R"("b":{"dtype":"BOOL","shape":[2],"data_offsets":[46,48]}})";
   std::string data(48, '\0');
   const int64_t i64[] = {-5, int64_t{1} << 53};
   const double f64 = -0.1;

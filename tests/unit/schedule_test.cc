@@ -21,7 +21,8 @@ TEST(Schedule, WarmupRisesLinearlyToBase) {
 }
 
 TEST(Schedule, CosineStartsAtBaseHalvesMidwayEndsAtFinal) {
-  const Schedule schedule{.kind = ScheduleKind::cosine, .base = 1.0, .warmup_steps = 10, .total_steps = 111, .final = 0.1};
+  const Schedule schedule{
+      .kind = ScheduleKind::cosine, .base = 1.0, .warmup_steps = 10, .total_steps = 111, .final = 0.1};
   EXPECT_DOUBLE_EQ(schedule.at(9), 1.0);
   EXPECT_DOUBLE_EQ(schedule.at(10), 1.0);
   EXPECT_NEAR(schedule.at(60), 0.55, 1e-15);

@@ -61,8 +61,9 @@ ScatterPlot plot_of(size_t groups, size_t dots_each) {
 
 TEST(Svg, EscapesWhatXmlGivesAMeaningOrDoesNotAllow) {
   EXPECT_EQ(xml_text("a <b> & \"c\" 'd'"), "a &lt;b&gt; &amp; &quot;c&quot; 'd'");
-  EXPECT_EQ(xml_text(std::string("\0\x01\n\x1B\x7F", 5)), xml_text("\xFF\xFF\xFF\xFF\xFF"));
-  EXPECT_EQ(xml_text("\xFF"), "\xEF\xBF\xBD");
+  EXPECT_EQ(xml_text(std::string("\0\x01\n\x1B\x7F", 5)),
+            xml_text("\xEF\xBF\xBE\xEF\xBF\xBE\xEF\xBF\xBE\xEF\xBF\xBE\xEF\xBF\xBE"));
+  EXPECT_EQ(xml_text("\xFF"), "\\xff");
   EXPECT_EQ(xml_text("\xC2\x85\xEF\xBF\xBE\xEF\xBF\xBF"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_EQ(xml_text("\xC3\xA4\xE4\xBD\xA0\xF0\x9F\x90\x88"), "\xC3\xA4\xE4\xBD\xA0\xF0\x9F\x90\x88");
 }

@@ -1,13 +1,12 @@
 // The kernels of Winograd convolution compiled for vectors of 8 and of 16 floats, side by side on a processor with
 // AVX2: the code that AVX-512 runs gives the same bits, whatever the remainder of a row block or the border of an
 // image.
-#include "eigen/kernels/winograd.h"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <vector>
 
+#include "eigen/kernels/winograd.h"
 #include "math/bfloat16.h"
 #include "math/philox.h"
 

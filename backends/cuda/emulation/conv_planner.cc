@@ -12,7 +12,7 @@ namespace {
 /// So that the room for the library's workspace is tested too: every byte is written.
 constexpr size_t kWorkspace = 64;
 
-/// What cuDNN is told of its operands (cudnn_descriptors.cc), or takes for granted.
+/// What cuDNN is told of its operands (cudnn_graph.cc), or takes for granted.
 void require_alignment(const void* data, uintptr_t alignment, const char* what) {
   if (reinterpret_cast<uintptr_t>(data) % alignment != 0)
     fail(ErrorKind::internal, std::string("the ") + what + " of a convolution is not aligned");
@@ -27,7 +27,7 @@ class ReferencePlan final : public ConvPlan {
   const ConvPattern& pattern() const { return pattern_; }
 
   void run(const ConvOperands& o, void* workspace) override {
-    require_alignment(workspace, 256, "workspace");
+    require_alignment(workspace, kWorkspaceAlignment, "workspace");
     for (const void* operand : {o.x, o.filter, o.y, o.bias, o.residual}) require_alignment(operand, 16, "operand");
     fill(context_, {workspace, {kWorkspace / sizeof(float)}, DType::f32}, 1.0f);
     const ConvDesc& d = pattern_.conv;

@@ -24,39 +24,23 @@
 /// Of the running thread; the emulator sets them before it resumes one.
 inline dcl::cuda::emulation::Index3 threadIdx, blockIdx;
 inline dim3 blockDim, gridDim;
-inline constexpr int warpSize = 32;
 
-struct alignas(8) float2 {
-  float x, y;
-};
 struct alignas(16) float4 {
   float x, y, z, w;
-};
-struct alignas(8) uint2 {
-  unsigned x, y;
 };
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
-inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 using std::isfinite;
-using std::isinf;
 using std::isnan;
 using std::max;
 using std::min;
 
-template <class T>
-T __ldg(const T* from) {
-  return *from;
-}
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
-inline int __popc(unsigned bits) { return std::popcount(bits); }
-inline int __clz(int bits) { return std::countl_zero(static_cast<unsigned>(bits)); }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 

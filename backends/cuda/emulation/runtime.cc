@@ -62,7 +62,7 @@ HostBlocks& host_blocks() {
 
 }  // namespace
 
-struct Graph {
+struct RecordedGraph {
   emulation::Recording work;
 };
 
@@ -158,12 +158,12 @@ float device_time(Stream stream, const std::function<void()>& work, std::string&
 }
 
 void begin_capture(Stream) { emulation::begin_recording(); }
-Graph* end_capture(Stream) { return new Graph{emulation::end_recording()}; }
+RecordedGraph* end_capture(Stream) { return new RecordedGraph{emulation::end_recording()}; }
 void abandon_capture(Stream) noexcept { emulation::end_recording(); }
-void launch_graph(Graph* graph, Stream) {
+void launch_graph(RecordedGraph* graph, Stream) {
   emulation::forbid_while_recording("launching a graph");
   for (const auto& work : graph->work) emulation::enqueue(work);
 }
-void destroy_graph(Graph* graph) noexcept { delete graph; }
+void destroy_graph(RecordedGraph* graph) noexcept { delete graph; }
 
 }  // namespace dcl::cuda

@@ -1,10 +1,9 @@
 #include "eigen/kernels/isa.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
+#include "core/environment.h"
 #include "core/log.h"
 
 namespace dcl::kernels {
@@ -18,12 +17,12 @@ Isa detect() {
   if (best == Isa::v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd"))
     best = Isa::v4;
-  const char* cap = std::getenv("DCL_MAX_ISA");
-  if (cap && std::strcmp(cap, "baseline") == 0) return Isa::baseline;
-  if (cap && std::strcmp(cap, "v3") == 0) return std::min(best, Isa::v3);
-  if (cap && *cap && std::strcmp(cap, "v4") != 0)
-    log(LogLevel::warning, "environment variable DCL_MAX_ISA: expected baseline, v3 or v4, got '" + std::string(cap) +
-                               "': no limit is set");
+  const std::string cap = environment_variable("DCL_MAX_ISA");
+  if (cap == "baseline") return Isa::baseline;
+  if (cap == "v3") return std::min(best, Isa::v3);
+  if (!cap.empty() && cap != "v4")
+    log(LogLevel::warning,
+        "environment variable DCL_MAX_ISA: expected baseline, v3 or v4, got '" + cap + "': no limit is set");
   return best;
 #else
   return Isa::baseline;

@@ -1,5 +1,5 @@
-// Kernels are compiled several times, once per instruction set, each copy in its own namespace (DCL_ISA); the best one the
-// processor supports is chosen at first use. Rules for files in this folder: only plain loops over pointers and
+// Kernels are compiled several times, once per instruction set, each copy in its own namespace (DCL_ISA); the best one
+// the processor supports is chosen at first use. Rules for files in this folder: only plain loops over pointers and
 // always-inlined functions from lib/math (DCL_HD); no templates or inline functions of the standard library that might
 // be emitted out of line, since the linker would keep one copy for all instruction sets.
 #pragma once
@@ -16,6 +16,7 @@ const char* name_of(Isa isa);
 
 /// Declares table `name` of type `Type` in each level's namespace and defines dcl::kernels::name() that picks one.
 /// Use once per table, in the .cc file that dispatches; the kernel file defines `const Type name##_table` in DCL_ISA.
+// clang-format off
 #ifdef DCL_X86_LEVELS
 #define DCL_DISPATCH(Type, name)                                       \
   namespace dcl::kernels {                                             \
@@ -37,3 +38,4 @@ const char* name_of(Isa isa);
   const Type& name() { return baseline::name##_table; }                \
   }
 #endif
+// clang-format on
