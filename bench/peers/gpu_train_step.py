@@ -24,6 +24,7 @@ import torch.nn.functional as F
 import torchvision
 
 from gpu_augment import augment_on_device, torchvision_batches
+from published import fixed_shape_loss, same_images
 
 LOSS_SCALE = 1024.0
 WARM_UP = 5  # steps
@@ -61,16 +62,6 @@ class Encoder(torch.nn.Module):
 
     def forward(self, x):
         return F.normalize(self.g(torch.flatten(self.f(x), 1)).float(), dim=-1)
-
-
-def fixed_shape_loss(a, b, same, temperature=0.5, tau_plus=0.1):
-    """The debiased loss; negatives are masked instead of selected, which a graph can hold."""
-    out = torch.cat([a, b])
-    neg = torch.exp(out @ out.t() / temperature).masked_fill(same, 0).sum(-1)
-    pos = torch.exp((a * b).sum(-1) / temperature).repeat(2)
-    count = out.shape[0] - 2
-    estimate = torch.clamp((-tau_plus * count * pos + neg) / (1 - tau_plus), min=count * torch.e ** (-1 / temperature))
-    return (-torch.log(pos / (pos + estimate))).mean()
 
 
 def compiled(function):
@@ -112,7 +103,7 @@ class Step:
         )
         views = torch.rand(2 * args.batch, 3, 32, 32, device=self.device)
         self.views = views.to(memory_format=torch.channels_last)
-        self.same = torch.eye(args.batch, dtype=torch.bool, device=self.device).repeat(2, 2)
+        self.same = same_images(args.batch, self.device)
         self.loss_of = compiled(self.forward) if args.mode == "compile" else self.forward
         self.graph = None
 

@@ -13,6 +13,7 @@ import time
 import torch
 import torch.nn.functional as F
 
+from published import debiased_loss, same_images
 from resnet import resnet
 
 LEAST_SECONDS = 6  # of steps, as network_bench
@@ -31,20 +32,6 @@ class Encoder(torch.nn.Module):
 
     def forward(self, x):
         return F.normalize(self.g(torch.flatten(self.f(x), 1)), dim=-1)
-
-
-def debiased_loss(a, b, temperature=0.5, tau_plus=0.1):
-    """As published, with its 2B x 2B matrix."""
-    batch = a.shape[0]
-    out = torch.cat([a, b])
-    neg = torch.exp(out @ out.t() / temperature)
-    same = torch.eye(batch, dtype=torch.bool, device=a.device).repeat(2, 2)
-    neg = neg.masked_select(~same).view(2 * batch, -1)
-    pos = torch.exp((a * b).sum(-1) / temperature).repeat(2)
-    count = batch * 2 - 2
-    estimate = (-tau_plus * count * pos + neg.sum(-1)) / (1 - tau_plus)
-    estimate = torch.clamp(estimate, min=count * torch.e ** (-1 / temperature))
-    return (-torch.log(pos / (pos + estimate))).mean()
 
 
 def main():
@@ -69,7 +56,7 @@ def main():
         start = time.perf_counter()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.dtype == "bf16"):
             a, b = run(views[0]), run(views[1])
-        loss = debiased_loss(a.float(), b.float())
+        loss = debiased_loss(a.float(), b.float(), same_images(a.shape[0]))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
