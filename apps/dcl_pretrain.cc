@@ -1,8 +1,11 @@
 // dcl-pretrain: trains an encoder without labels; the program around Pretrainer.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "core/file.h"
 #include "core/log.h"
@@ -129,6 +132,21 @@ std::optional<Dataset> load_queries(const PretrainOptions& o, const Dataset& tra
 
 /// A signal that ended a run before it had begun.
 struct Interrupted {};
+/// How long reading images may go on after it: those that are read in time are worth the step and the checkpoint that a
+/// signal asks for at any other moment.
+constexpr std::chrono::seconds kReadingInTime{5};
+
+/// For DataOptions::while_reading.
+std::function<void()> end_of_reading(const Signals& signals, bool requeue) {
+  using Clock = std::chrono::steady_clock;
+  return [&signals, requeue, asked = std::optional<Clock::time_point>()]() mutable {
+    if (!signals.stop_requested()) return;
+    if (!asked) asked = Clock::now();
+    if (Clock::now() - *asked < kReadingInTime) return;
+    if (signals.requeue_requested() && requeue) requeue_slurm_job();
+    throw Interrupted();
+  };
+}
 
 /// What a run learns from and is watched with.
 struct Sources {
@@ -198,12 +216,7 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   for (const std::string& line : without_effect(o.settings)) log(LogLevel::warning, line);
   RunDirectory run(o.run_dir, o.data.train.name + "_" + o.objective + "_b" + std::to_string(o.settings.batch));
   Signals signals;
-  const auto end_if_asked = [&] {
-    if (!signals.stop_requested()) return;
-    if (signals.requeue_requested() && o.slurm_requeue) requeue_slurm_job();
-    throw Interrupted();
-  };
-  o.data.while_reading = end_if_asked;
+  o.data.while_reading = end_of_reading(signals, o.slurm_requeue);
   const Sources sources(o, options, run.path() / "skipped_images.csv");
   const CheckpointFolder folder(run.checkpoints());
   const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);
@@ -215,7 +228,6 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
                             std::to_string(step) + " and these settings end at step " + std::to_string(last));
     return 0;
   }
-  end_if_asked();
   run.record(options, argc, argv, facts_of(*sources.backend, pretrainer.labels()));
   MetricsLog metrics(run.path(), Reporter::columns(), pretrainer.position().step);
   log(LogLevel::info,

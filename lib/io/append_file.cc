@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -34,7 +34,6 @@ AppendFile::~AppendFile() {
 
 int AppendFile::write_kept() noexcept {
   if (kept_.empty()) return 0;
-  if (has_name_ && !has_name(fd_)) return ENOENT;
   const Written written = write_fully(fd_, kept_.data(), kept_.size());
   // What was written of a record goes again; if that fails, the next attempt writes the rest of it.
   if (written.error && ::ftruncate(fd_, size_) == 0) return written.error;
@@ -44,6 +43,8 @@ int AppendFile::write_kept() noexcept {
 }
 
 void AppendFile::append(std::string_view record) {
+  if (std::exchange(has_name_, has_name_ && has_name(fd_)) && !has_name_)
+    log(LogLevel::warning, quoted(path_) + " was deleted during the run: what belongs there is lost");
   kept_ += record;
   const int error = write_kept();
   if (error && kept_.size() > kMostKept) fail_io("cannot write", path_, error);

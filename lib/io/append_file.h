@@ -28,8 +28,8 @@ class AppendFile {
   const std::filesystem::path& path() const { return path_; }
   bool empty() const { return size_ == 0 && kept_.empty(); }
 
-  /// A record that cannot be written, or would go to a file that was deleted, is kept, with a warning for the first of
-  /// them, and written before the next one. Error{io} when more than kMostKept bytes would be.
+  /// A record that cannot be written is kept, with a warning for the first of them, and written before the next one.
+  /// That the file was deleted meanwhile is told once. Error{io} when more than kMostKept bytes would be.
   void append(std::string_view record);
   /// Error{io} when it cannot be written at once.
   void append_now(std::string_view record);
@@ -42,7 +42,7 @@ class AppendFile {
 
   std::filesystem::path path_;
   int fd_;
-  bool has_name_;     ///< at first; a file that lost it since is lost, too
+  bool has_name_;     ///< until it is deleted
   int64_t size_;      ///< of what is in the file for good
   std::string kept_;  ///< records that are not, or the rest of one
   bool failing_ = false;

@@ -69,17 +69,17 @@ TEST_F(Pretrain, TerminatedRunSavesAndContinues) {
   }
 }
 
-/// There is nothing to wait for, and nothing to save.
-TEST_F(Pretrain, ASignalWhileImagesAreReadEndsTheRun) {
+/// Images are not waited for longer than a scheduler waits before it kills.
+TEST_F(Pretrain, ASignalWhileManyImagesAreReadEndsTheRun) {
   const std::string dir = fresh("read");
-  Background running(tiny_run(dir, {"--shapes_count", "400000"}));
+  Background running(tiny_run(dir, {"--shapes_count", "600000", "--threads", "1"}));
   while (running.running() && running.errors_so_far().empty())
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   running.send(SIGTERM);
   const Outcome outcome = running.wait();
   EXPECT_EQ(outcome.exit_code, 75) << outcome.err;
   EXPECT_NE(outcome.err.find("interrupted before the first step"), std::string::npos) << outcome.err;
-  EXPECT_EQ(outcome.err.find("400000 images"), std::string::npos) << "they are all read: " << outcome.err;
+  EXPECT_EQ(outcome.err.find("600000 images"), std::string::npos) << "they are all read: " << outcome.err;
   EXPECT_FALSE(std::filesystem::exists(dir + "/checkpoints/latest"));
 }
 

@@ -270,6 +270,11 @@ def python(script, *flags):
     return [sys.executable, HOME / f"bench/peers/{script}.py", *flags]
 
 
+def words_of(options):
+    """{"epochs": 2} as --epochs 2; of a name that is given twice, the later counts."""
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+
 def app(name):
     return HOME / "build/apps" / name
 

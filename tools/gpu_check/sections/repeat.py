@@ -4,7 +4,7 @@ import hashlib
 import shutil
 
 from gpu_check import parse
-from gpu_check.session import app
+from gpu_check.session import app, words_of
 
 STEPS = 6
 LIMIT = 90
@@ -13,31 +13,19 @@ LIMIT = 90
 def training(session, run, steps, dtype, *flags):
     """Words for a short training on drawn images."""
     small = not session.cuda
-    return [
-        app("dcl-pretrain"),
-        "--device",
-        session.device,
-        "--dtype",
-        dtype,
-        "--dataset",
-        "shapes",
-        "--shapes_size",
-        32,
-        "--shapes_count",
-        32 if small else 1024,
-        "--arch",
-        "resnet18" if small else "resnet50",
-        "--batch_size",
-        4 if small else 256,
-        "--epochs",
-        2,
-        "--max_steps",
-        steps,
-        "--no-knn",
-        "--run_dir",
-        run,
-        *flags,
-    ]
+    options = {
+        "device": session.device,
+        "dtype": dtype,
+        "dataset": "shapes",
+        "shapes_size": 32,
+        "shapes_count": 32 if small else 1024,
+        "arch": "resnet18" if small else "resnet50",
+        "batch_size": 4 if small else 256,
+        "epochs": 2,
+        "max_steps": steps,
+        "run_dir": run,
+    }
+    return [app("dcl-pretrain"), *words_of(options), "--no-knn", *flags]
 
 
 def values_hash(path):

@@ -4,7 +4,8 @@ import shutil
 import statistics
 
 from gpu_check import floor, parse
-from gpu_check.session import HOME, app, json_of, python
+from gpu_check.sections.repeat import training
+from gpu_check.session import HOME, json_of, python, words_of
 
 VIEWS = 512
 START_LIMIT = 120
@@ -19,34 +20,11 @@ SAID = {
 def start(session):
     """From the start of the process until one step is done and its checkpoint lies on the disk."""
     shutil.rmtree(session.state / "plans", ignore_errors=True)
-    small = not session.cuda
     for dtype in ("bf16", "f32"):
         for plans in ("cold", "warm"):
             run = session.state / f"start-{dtype}-{plans}"
             shutil.rmtree(run, ignore_errors=True)
-            words = [
-                app("dcl-pretrain"),
-                "--device",
-                session.device,
-                "--dtype",
-                dtype,
-                "--dataset",
-                "shapes",
-                "--shapes_count",
-                16 if small else 1024,
-                "--batch_size",
-                8 if small else 256,
-                "--max_steps",
-                1,
-                "--arch",
-                "resnet18" if small else "resnet50",
-                "--shapes_size",
-                32,
-                "--no-knn",
-                "--run_dir",
-                run,
-            ]
-            ended = session.run(f"start {dtype} {plans}", words, START_LIMIT)
+            ended = session.run(f"start {dtype} {plans}", training(session, run, 1, dtype), START_LIMIT)
             shutil.rmtree(run, ignore_errors=True)
             name = f"one step and its checkpoint, {dtype}, {plans} plan cache"
             if ended.ok:
@@ -129,47 +107,28 @@ def whole_step(session, name, flags, parts=1):
     shutil.rmtree(run, ignore_errors=True)
     part = 8 if small else 256
     batch, steps = parts * part, 6 if small else max(10, 150 // parts)
-    words = [
-        app("dcl-pretrain"),
-        "--device",
-        session.device,
-        "--dtype",
-        "bf16",
-        "--dataset",
-        "shapes",
-        "--shapes_size",
-        96,
-        "--shapes_count",
-        max(batch, 24 if small else 2048),
-        "--arch",
-        "resnet18" if small else "resnet50",
-        "--batch_size",
-        batch,
-        "--micro_batch_size",
-        part,
-        "--epochs",
-        100,
-        "--max_steps",
-        steps,
-        "--checkpoint_every",
-        100000,
-        "--no-knn",
-        "--run_dir",
-        run,
-        *flags,
-    ]
-    ended = session.run(name, words, 90)
+    options = {
+        "shapes_size": 96,
+        "shapes_count": max(batch, 24 if small else 2048),
+        "batch_size": batch,
+        "micro_batch_size": part,
+        "epochs": 100,
+        "checkpoint_every": 100000,
+    }
+    ended = session.run(name, training(session, run, steps, "bf16", *words_of(options), *flags), 90)
     if not ended.ok:
         session.say(name, ended)
         return None
-    steps = [
+    seconds = [
         batch / row["images_per_second"]
         for row in parse.metrics((run / "metrics.csv").read_text())
         if row["split"] == "train"
     ]
     shutil.rmtree(run, ignore_errors=True)
-    steps = steps[len(steps) // 3 :]
-    mean, middle = sum(steps) / len(steps), statistics.median(steps)
+    seconds = seconds[len(seconds) // 3 :]
+    if not seconds:
+        return session.row(name, "no step is in metrics.csv", "failed")
+    mean, middle = statistics.mean(seconds), statistics.median(seconds)
     session.row(
         name,
         f"{1e3 * mean:.2f} ms (median {1e3 * middle:.2f}), {2 * batch / mean:,.0f} views/s",

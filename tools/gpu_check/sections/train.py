@@ -8,7 +8,7 @@ import time
 
 from gpu_check import parse
 from gpu_check.pack import CIFAR
-from gpu_check.session import HOME, app, json_of, python
+from gpu_check.session import HOME, app, json_of, python, words_of
 
 GENTLE = 15  # seconds to write a checkpoint
 TELL_SECONDS = 10  # between two tables on the disk
@@ -34,49 +34,38 @@ class Settings:
         self.limits = ["--max_per_class", self.few, "--test_max_per_class", self.few] if small else []
 
 
+def on_images(program, session, data, settings, options):
+    """The words of one of our programs on the images, in the settings' type."""
+    common = {"device": session.device, "dtype": settings.dtype, "dataset": "folder", "data": data}
+    return [app(program), *words_of(common), *settings.limits, *words_of(options)]
+
+
+def shown(session, words):
+    """A command as whoever repeats it would write it."""
+    return " ".join(str(w).replace(f"{HOME}/", "").replace(f"{session.state}/", "") for w in words)
+
+
 class Ours:
     def __init__(self, session, data, settings, objective):
         self.session, self.settings = session, settings
         self.name = f"dcl, {objective}"
         self.run_dir = session.state / f"train-{objective}"
         self.model = self.run_dir / "checkpoints/latest"
-        self.words = [
-            app("dcl-pretrain"),
-            "--device",
-            session.device,
-            "--dtype",
-            settings.dtype,
-            "--dataset",
-            "folder",
-            "--data",
-            data,
-            *settings.limits,
-            "--arch",
-            settings.arch,
-            "--batch_size",
-            settings.batch,
-            "--objective",
-            objective,
-            "--tau_plus",
-            0.1,
-            "--epochs",
-            settings.epochs,
-            "--test_every",
-            settings.test_every,
-            "--k",
-            200,
-            "--seed",
-            0,
-            "--checkpoint_every",
-            10**6,
-            "--run_dir",
-            self.run_dir,
-        ]
+        options = {
+            "objective": objective,
+            "tau_plus": 0.1,
+            "batch_size": settings.batch,
+            "epochs": settings.epochs,
+            "test_every": settings.test_every,
+            "k": 200,
+            "seed": 0,
+            "checkpoint_every": 10**6,
+            "run_dir": self.run_dir,
+        }
+        self.words = on_images("dcl-pretrain", session, data, settings, {"arch": settings.arch} | options)
 
     def command(self):
-        return " ".join(
-            str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words
-        )
+        return shown(self.session, self.words)
 
     def train(self):
         return self.session.run(f"train {self.name}", self.words, 3600, gentle=GENTLE)
@@ -113,30 +102,19 @@ class Peer:
         self.file = session.state / "train-pytorch.pt"
         self.model = session.state / "train-pytorch.pt.model.pth"
         flags = ["--forwards", "two"] if session.cuda else ["--device", "cpu", "--mode", "eager"]
-        self.words = python(
-            "gpu_curve",
-            "--data",
-            data,
-            "--state",
-            self.file,
-            "--arch",
-            settings.arch,
-            "--batch",
-            settings.batch,
-            "--dtype",
-            settings.dtype,
-            "--test_every",
-            settings.test_every,
-            "--epochs",
-            settings.epochs,
-            *settings.limits,
-            *flags,
-        )
+        options = {
+            "data": data,
+            "state": self.file,
+            "arch": settings.arch,
+            "batch": settings.batch,
+            "dtype": settings.dtype,
+            "test_every": settings.test_every,
+            "epochs": settings.epochs,
+        }
+        self.words = python("gpu_curve", *words_of(options), *settings.limits, *flags)
 
     def command(self):
-        return " ".join(
-            str(w).replace(str(HOME) + "/", "").replace(str(self.session.state) + "/", "") for w in self.words[1:]
-        )
+        return shown(self.session, self.words[1:])
 
     def train(self):
         return self.session.run(f"train {self.name}", self.words, 3600, self.session.python_environment)
@@ -180,25 +158,8 @@ def unpack(session):
 
 def evaluate(session, data, settings, curve):
     name = f"linear, frozen, {settings.linear_epochs} epochs: {curve.name} after {curve.done()} epochs"
-    words = [
-        app("dcl-linear"),
-        "--device",
-        session.device,
-        "--dtype",
-        settings.dtype,
-        "--dataset",
-        "folder",
-        "--data",
-        data,
-        *settings.limits,
-        "--model_path",
-        curve.model,
-        "--protocol",
-        "frozen",
-        "--epochs",
-        settings.linear_epochs,
-        "--json",
-    ]
+    options = {"model_path": curve.model, "protocol": "frozen", "epochs": settings.linear_epochs}
+    words = [*on_images("dcl-linear", session, data, settings, options), "--json"]
     ended = session.run(f"linear {curve.name}", words, 120)
     found = parse.json_lines(ended.output)
     if not ended.ok or not found:
@@ -209,22 +170,7 @@ def evaluate(session, data, settings, curve):
 
 
 def untrained(session, data, settings):
-    words = [
-        app("dcl-knn"),
-        "--device",
-        session.device,
-        "--dtype",
-        settings.dtype,
-        "--dataset",
-        "folder",
-        "--data",
-        data,
-        *settings.limits,
-        "--untrained",
-        "--arch",
-        settings.arch,
-        "--json",
-    ]
+    words = [*on_images("dcl-knn", session, data, settings, {"arch": settings.arch}), "--untrained", "--json"]
     ended = session.run("knn untrained", words, 60)
     found = parse.json_lines(ended.output)
     if not ended.ok or not found:
@@ -235,9 +181,13 @@ def untrained(session, data, settings):
 def tell(session, curves, settings):
     points = {curve.name: curve.points() for curve in curves}
     epochs = sorted({epoch for some in points.values() for epoch, (_, top1) in some.items() if top1 is not None})
-    text = lambda point: (
-        "" if point is None else f"{point[0]:.3f}, {point[1]:.2f} %" if point[1] is not None else f"{point[0]:.3f}"
-    )
+
+    def text(point):
+        if point is None:
+            return ""
+        loss, top1 = point
+        return f"{loss:.3f}" if top1 is None else f"{loss:.3f}, {top1:.2f} %"
+
     session.table(
         f"CIFAR-10 as JPEG, {settings.arch}, batch {settings.batch}, {settings.dtype}: mean loss of the epoch, kNN top-1",
         ("after epoch", *points),
