@@ -177,6 +177,8 @@ def convolutions(session, dtype):
     if not ended.ok:
         return session.say(name, ended)
     session.row(name, "; ".join(" ".join(line.split()) for line in lines[-4:]), log=ended.output)
+    if not session.cuda:
+        return  # a single image, beside whatever else runs
     for what, rate, usual in parse.slow_convolutions(ended.output):
         session.row(
             f"{what}, {dtype}", f"{rate:,.0f} GFLOP/s where {usual:,.0f} are usual: has it no better engine?", "failed"
