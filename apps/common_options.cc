@@ -18,8 +18,6 @@
 #include "train/model_file.h"
 
 namespace dcl {
-namespace {}  // namespace
-
 Dataset DataOptions::load(DatasetSpec spec) const {
   WorkProgress bar("Images");
   spec.on_images = [&](int64_t done, int64_t all) {

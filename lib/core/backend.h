@@ -41,35 +41,14 @@ struct BackendInfo {
 };
 
 /// Names of the ops that every backend has, as messages, profiles and BackendInfo::overrides spell them.
-inline constexpr const char* kBackendOps[] = {"copy",
-                                              "fill",
-                                              "conv_forward",
-                                              "conv_backward_data",
-                                              "conv_backward_filter",
-                                              "pack_filter",
-                                              "fused_conv",
-                                              "gemm",
-                                              "batch_norm_statistics",
-                                              "batch_norm_running",
-                                              "batch_norm_apply",
-                                              "batch_norm_backward",
-                                              "max_pool_forward",
-                                              "max_pool_backward",
-                                              "average_pool_forward",
-                                              "average_pool_backward",
-                                              "l2_normalize_forward",
-                                              "l2_normalize_backward",
-                                              "objective",
-                                              "cross_entropy",
-                                              "top_k",
-                                              "column_sum",
-                                              "sum_of_squares",
-                                              "cast",
-                                              "adam",
-                                              "sgd",
-                                              "lars",
-                                              "guard_update",
-                                              "augment"};
+// clang-format off
+inline constexpr const char* kBackendOps[] = {
+    "copy", "fill", "conv_forward", "conv_backward_data", "conv_backward_filter", "pack_filter", "fused_conv", "gemm",
+    "batch_norm_statistics", "batch_norm_running", "batch_norm_apply", "batch_norm_backward", "max_pool_forward",
+    "max_pool_backward", "average_pool_forward", "average_pool_backward", "l2_normalize_forward",
+    "l2_normalize_backward", "objective", "cross_entropy", "top_k", "column_sum", "sum_of_squares", "cast", "adam",
+    "sgd", "lars", "guard_update", "augment"};
+// clang-format on
 
 class Backend {
  public:

@@ -36,7 +36,7 @@ std::string escaped(std::string_view text) {
     if (c == '\n') {
       out += "\\n";
     } else if (c < 0x20 || c == 0x7F) {
-      out += {'\\', 'x', kHexDigits[c >> 4], kHexDigits[c & 15]};
+      out += escaped_byte(c);
     } else {
       out += raw;
     }

@@ -34,4 +34,9 @@ std::string rounded_text(double value, int digits);
 
 inline constexpr char kHexDigits[] = "0123456789abcdef";
 
+/// \xff of 255: how texts show a byte that is no character of theirs.
+inline std::string escaped_byte(unsigned char byte) {
+  return {'\\', 'x', kHexDigits[byte >> 4], kHexDigits[byte & 15]};
+}
+
 }  // namespace dcl

@@ -59,11 +59,10 @@ inline std::string made_utf8(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const size_t length = utf8_length(text);
-    const auto byte = static_cast<unsigned char>(text[0]);
     if (length > 0)
       out += text.substr(0, length);
     else
-      out += {'\\', 'x', kHexDigits[byte >> 4], kHexDigits[byte & 15]};
+      out += escaped_byte(static_cast<unsigned char>(text[0]));
     text.remove_prefix(length > 0 ? length : 1);
   }
   return out;
