@@ -1,6 +1,9 @@
 #include "cuda/conv_pattern.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
 
 namespace dcl::cuda {
 namespace {
@@ -70,6 +73,35 @@ class Builder {
   ConvGraph graph_;
 };
 
+/// A key text by its parts.
+struct SplitKey {
+  std::string_view pass, rest;
+  double pixels = 1;  ///< of all images
+
+  /// Nothing when `key` is no key text.
+  static std::optional<SplitKey> of(std::string_view key) {
+    SplitKey split;
+    split.pass = take_word(key);
+    for (const char* name : {"n", "h", "w"}) {
+      const std::string_view word = take_word(key);
+      int64_t number = 0;
+      if (!word.starts_with(name)) return {};
+      const auto [end, error] = std::from_chars(word.data() + 1, word.data() + word.size(), number);
+      if (error != std::errc() || end != word.data() + word.size() || number < 1) return {};
+      split.pixels *= static_cast<double>(number);
+    }
+    split.rest = key;
+    return split;
+  }
+
+ private:
+  static std::string_view take_word(std::string_view& text) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    return word;
+  }
+};
+
 const char* name_of(ConvPass pass) {
   switch (pass) {
     case ConvPass::forward:
@@ -133,6 +165,14 @@ const GraphTensor& ConvGraph::tensor(int64_t id) const {
   const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const GraphTensor& t) { return t.id == id; });
   if (found == tensors.end()) fail(ErrorKind::internal, "convolution graph has no tensor " + std::to_string(id));
   return *found;
+}
+
+double distance(std::string_view key, std::string_view other) {
+  constexpr double kMost = 2;  // as powers of 2
+  const auto one = SplitKey::of(key), two = SplitKey::of(other);
+  if (!one || !two || one->pass != two->pass || one->rest != two->rest) return std::numeric_limits<double>::infinity();
+  const double apart = std::abs(std::log2(one->pixels / two->pixels));
+  return apart <= kMost ? apart : std::numeric_limits<double>::infinity();
 }
 
 std::vector<int64_t> ConvGraph::operands() const {

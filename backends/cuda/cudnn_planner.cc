@@ -9,9 +9,9 @@
 #include "core/log.h"
 #include "cuda/composition_choice.h"
 #include "cuda/conv_planner.h"
+#include "cuda/engine_candidates.h"
 #include "cuda/engine_trial.h"
 #include "cuda/errors.h"
-#include "cuda/plan_builder.h"
 #include "cuda/plan_cache.h"
 #include "cuda/trial_news.h"
 
@@ -109,27 +109,22 @@ class ConvPlanner::Plans {
     const std::string key = key_text(pattern);
     const bool known = std::any_of(plans_.begin(), plans_.end(), [&](const auto& p) { return p.first == pattern; });
     if (known || cache_.find(key)) return;
-    if (const auto [at, added] = expected_.try_emplace(key); added) at->second = candidates(graph_of(pattern));
+    if (!expected_.contains(key)) expected_.emplace(key, candidates(key, graph_of(pattern)));
     if (const auto alone = composition_wanted(pattern)) expect(*alone);
   }
 
  private:
-  /// An operation graph and the plans that may serve it, under way.
-  struct Candidates {
-    std::shared_ptr<const OperationGraph> graph;
-    std::vector<std::shared_future<PlanBuilder::Plan>> plans;
-  };
-
   struct Chosen {
     std::unique_ptr<CudnnPlan> plan;  ///< null: none
     CachedPlan choice;
     bool known = false;  ///< by trial: it may be remembered, also that there is none
   };
 
-  Candidates candidates(const ConvGraph& description) {
-    Candidates all{std::make_shared<const OperationGraph>(description), {}};
-    all.plans = builder_.start_candidates(all.graph, description.f32_products);
-    return all;
+  /// A convolution on another batch or extent has the same engine's knobs: among those of an embedding that made 1 % of
+  /// its time, and saves compiling all but one.
+  EngineCandidates candidates(const std::string& key, const ConvGraph& description) {
+    const auto like = cache_.nearest([&](std::string_view other) { return distance(key, other); });
+    return {builder_, description, like ? std::optional(like->choice) : std::nullopt};
   }
 
   /// The convolution that a pattern is timed against when the rest is added by a pass.
@@ -197,24 +192,35 @@ class ConvPlanner::Plans {
   }
 
   Chosen choose(const ConvPattern& pattern, const std::string& key, const ConvGraph& description) {
-    const auto expected = expected_.extract(key);
-    const Candidates all = expected ? std::move(expected.mapped()) : candidates(description);
+    auto expected = expected_.extract(key);
+    EngineCandidates all = expected ? std::move(expected.mapped()) : candidates(key, description);
+    std::string failure = "cuDNN has none for " + key;
+    do {
+      if (std::optional<Chosen> chosen = choose(pattern, key, description, all.plans(), failure))
+        return std::move(*chosen);
+    } while (all.next());
+    log(LogLevel::info, "no engine runs " + key + ": " + failure);
+    return none(true);  // a start that tried again would take as long, and might end otherwise
+  }
+
+  /// Among engines whose plans are under way; nothing, and why, where none of them serves.
+  std::optional<Chosen> choose(const ConvPattern& pattern, const std::string& key, const ConvGraph& description,
+                               std::span<const std::shared_future<PlanBuilder::Plan>> futures, std::string& failure) {
     std::vector<CachedPlan> choices;
     std::vector<std::unique_ptr<CudnnPlan>> plans;
     std::vector<Engine> engines;
-    for (const auto& future : all.plans)
+    for (const auto& future : futures)
       if (const PlanBuilder::Plan& plan = future.get(); plan && may_be_tried(pattern, key, *plan)) {
         choices.push_back({plan->config().choice(), plan->workspace_bytes()});
         plans.push_back(std::make_unique<CudnnPlan>(handle_, description, plan->workspace_bytes(), future));
         engines.push_back({name_of(choices.back().choice), plans.back().get()});
       }
-    TrialReport report{.failure = "cuDNN has none for " + key, .last = {}};
+    if (engines.empty()) return {};
+    TrialReport report{.failure = failure, .last = {}};
     std::optional<EngineVerdict> best;
     try {
-      if (!engines.empty()) {
-        if (timing_wanted()) news_.begin();
-        best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, report);
-      }
+      if (timing_wanted()) news_.begin();
+      best = (timing_wanted() ? fastest_engine : first_engine)(context_, pattern, engines, report);
     } catch (const Error& error) {
       if (context_lost() && report.last) bar(key, choices[*report.last].choice, error);
       throw;
@@ -223,9 +229,9 @@ class ConvPlanner::Plans {
     if (!description.f32_products)
       for (const TrialReport::Rejection& r : report.rejected)
         news_.passed_over(choices[r.engine].choice.engine, engines[r.engine].name, r.why, key);
-    if (best) return {std::move(plans[best->engine]), choices[best->engine], best->tried};
-    log(LogLevel::info, "no engine runs " + key + ": " + report.failure);
-    return none(true);  // a start that tried again would take as long, and might end otherwise
+    failure = report.failure;
+    if (!best) return {};
+    return Chosen{std::move(plans[best->engine]), choices[best->engine], best->tried};
   }
 
   static Chosen none(bool known) { return {.plan = nullptr, .choice = {{kNoEngine, {}}, 0}, .known = known}; }
@@ -242,7 +248,7 @@ class ConvPlanner::Plans {
   PlanBuilder builder_;
   PlanCache cache_;
   TrialNews news_;
-  std::map<std::string, Candidates> expected_;
+  std::map<std::string, EngineCandidates> expected_;
   std::vector<std::pair<ConvPattern, std::unique_ptr<CudnnPlan>>> plans_;
 };
 

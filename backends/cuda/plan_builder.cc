@@ -5,9 +5,6 @@
 namespace dcl::cuda {
 namespace {
 
-// Candidates of a graph, and those of them that are compiled at run time. Those for f32 products, which tensor cores do
-// not make, take longest to time by far.
-constexpr size_t kMostTimed = 80, kMostTimedF32 = 12, kMostCompiled = 12;
 constexpr size_t kMostThreads = 64;
 
 }  // namespace
@@ -37,19 +34,6 @@ std::shared_future<PlanBuilder::Plan> PlanBuilder::start(std::shared_ptr<const O
   if (waiting_.size() > idle_ && threads_.size() < most_threads_) threads_.emplace_back([this] { work(); });
   changed_.notify_one();
   return future;
-}
-
-std::vector<std::shared_future<PlanBuilder::Plan>> PlanBuilder::start_candidates(
-    const std::shared_ptr<const OperationGraph>& graph, bool f32_products) {
-  std::vector<std::shared_future<Plan>> started;
-  size_t compiled = 0;
-  for (EngineConfig& config : propose_engines(*graph, device_)) {
-    const EngineTraits traits = config.traits();
-    if (!is_admissible(traits, f32_products) || started.size() == (f32_products ? kMostTimedF32 : kMostTimed)) continue;
-    if (traits.compiles && ++compiled > kMostCompiled) continue;
-    started.push_back(start(graph, std::move(config)));
-  }
-  return started;
 }
 
 void PlanBuilder::work() {

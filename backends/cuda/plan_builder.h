@@ -27,9 +27,6 @@ class PlanBuilder {
 
   const DeviceProperties& device() const { return device_; }
   std::shared_future<Plan> start(std::shared_ptr<const OperationGraph> graph, EngineConfig config);
-  /// Engines whose results may be trusted (is_admissible), best guess first, few of those that compile.
-  std::vector<std::shared_future<Plan>> start_candidates(const std::shared_ptr<const OperationGraph>& graph,
-                                                         bool f32_products);
 
  private:
   void work();

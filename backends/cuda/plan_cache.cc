@@ -9,6 +9,7 @@
 #include <charconv>
 #include <chrono>
 #include <fstream>
+#include <limits>
 #include <thread>
 
 #include "core/environment.h"
@@ -177,6 +178,15 @@ std::optional<CachedPlan> PlanCache::find(const std::string& key) const {
   const auto found = plans_.chosen.find(key);
   if (found == plans_.chosen.end()) return {};
   return found->second;
+}
+
+std::optional<CachedPlan> PlanCache::nearest(const std::function<double(std::string_view)>& distance) const {
+  const std::lock_guard lock(mutex_);
+  double least = std::numeric_limits<double>::infinity();
+  std::optional<CachedPlan> found;
+  for (const auto& [key, plan] : plans_.chosen)
+    if (const double d = distance(key); plan.choice.engine != kNoEngine && d < least) least = d, found = plan;
+  return found;
 }
 
 CachedPlan PlanCache::store(const std::string& key, const CachedPlan& plan, const std::optional<CachedPlan>& useless) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -44,6 +45,8 @@ class PlanCache {
   PlanCache(const std::filesystem::path& folder, std::string machine);
 
   std::optional<CachedPlan> find(const std::string& key) const;
+  /// Of plans with an engine, that of the key for which `distance` is least; nothing where it is infinite for all.
+  std::optional<CachedPlan> nearest(const std::function<double(std::string_view key)>& distance) const;
   /// The plan to use from now on: `plan`, kept and written to the file together with what other processes wrote
   /// meanwhile, or what one of them wrote for this key, unless that is `useless`. So runs that begin side by side take
   /// the same engines as when they are resumed.

@@ -47,7 +47,8 @@ ImageModel::ImageModel(const std::filesystem::path& path, const ImageModelOption
       dim_(feature_width(model_.encoder.config())) {}
 
 void ImageModel::prepare(const ImagesInMemory& images) {
-  const int64_t batch = images_per_pass(*backend_, images.count, most_);
+  const int64_t h = eval_size_ > 0 ? eval_size_ : images.h, w = eval_size_ > 0 ? eval_size_ : images.w;
+  const int64_t batch = images_per_pass(*backend_, model_.encoder.config(), h, w, images.count, most_);
   if (!reader_ || pass_.size() != batch || pass_.images.front().h != images.h || pass_.images.front().w != images.w) {
     reader_.reset();
     pass_ = {};  // before more is taken

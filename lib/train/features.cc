@@ -1,6 +1,7 @@
 #include "train/features.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <utility>
@@ -13,10 +14,22 @@
 
 namespace dcl {
 
+namespace {
+
+/// Pixels of the first block, of all images in a pass, that keep a device busy: as many as 512 images of 32x32 have.
+/// More make it no faster, and whatever is tried before a convolution's first run takes longer.
+constexpr int64_t kPixelsOnDevice = int64_t{512} * 32 * 32;
+
+}  // namespace
+
 /// A pass takes as long for a part of its images as for all: on a CPU the last pass is as full as the others. A device
-/// would time its convolutions for every other number.
-int64_t images_per_pass(const Backend& backend, int64_t images, int64_t most) {
-  return backend.on_device() ? std::min(images, most) : ceil_div(images, ceil_div(images, most));
+/// times its convolutions for every other number, so that it is asked for few.
+int64_t images_per_pass(const Backend& backend, const ModelConfig& config, int64_t h, int64_t w, int64_t images,
+                        int64_t most) {
+  if (!backend.on_device()) return ceil_div(images, ceil_div(images, most));
+  const ConvDesc first = convolutions(config, {1, h, w, 3}, DType::f32).at(1);
+  const int64_t enough = std::max<int64_t>(1, kPixelsOnDevice / (first.h * first.w));
+  return std::min({static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(images))), most, enough});
 }
 
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels) {
@@ -50,7 +63,7 @@ FeatureExtractor::FeatureExtractor(Backend& backend, const ParameterStore& param
                                    int64_t images, int64_t most, DType dtype)
     : backend_(backend),
       pixels_(pixels),
-      batch_(images_per_pass(backend, images, most)),
+      batch_(images_per_pass(backend, parameters.config(), pixels.h, pixels.w, images, most)),
       plan_(backend, parameters.config(), {.batch = batch_, .height = pixels.h, .width = pixels.w, .dtype = dtype}),
       input_(backend, pixels, batch_, 1),
       rows_(static_cast<size_t>(plan_.features().shape.elements())) {

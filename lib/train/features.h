@@ -28,8 +28,10 @@ std::vector<int32_t> all_images(const Dataset& dataset);
 std::vector<int32_t> labelled_images(const Dataset& dataset);
 std::vector<int32_t> labels_of(const Dataset& dataset, std::span<const int32_t> images);
 
-/// Images of a forward pass over `images`, of which at most `most` are in the network at a time.
-int64_t images_per_pass(const Backend& backend, int64_t images, int64_t most);
+/// Images h x w in the network at a time when a pass goes over `images` of them: at most `most`. On a device, which
+/// chooses engines for every number anew, always one of a few numbers, and no more than keep it busy.
+int64_t images_per_pass(const Backend& backend, const ModelConfig& config, int64_t h, int64_t w, int64_t images,
+                        int64_t most);
 
 class FeatureExtractor {
  public:

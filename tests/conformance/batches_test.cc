@@ -9,6 +9,7 @@
 #include "data/batch_input.h"
 #include "data/loader.h"
 #include "support/backends.h"
+#include "train/features.h"
 
 namespace dcl::test {
 namespace {
@@ -101,6 +102,22 @@ TEST_P(Batches, LieWhereTheOptionsSay) {
     EXPECT_EQ(batch.pixel_room, resident ? 0 : bytes_of_largest(kBatch));
     EXPECT_FALSE(batch.views);
   }
+}
+
+TEST_P(Batches, PassesOfADeviceAreFewAndNoLargerThanKeepsItBusy) {
+  const ModelConfig cifar{.arch = "resnet18"}, imagenet{.arch = "resnet18", .stem = Stem::imagenet};
+  const auto per_pass = [&](const ModelConfig& config, int64_t size, int64_t images, int64_t most) {
+    return images_per_pass(*backend_, config, size, size, images, most);
+  };
+  const bool device = backend_->on_device();
+  EXPECT_EQ(per_pass(cifar, 32, 300, 256), device ? 256 : 150);
+  EXPECT_EQ(per_pass(cifar, 32, 5, 256), device ? 8 : 5);
+  EXPECT_EQ(per_pass(cifar, 32, 5, 6), device ? 6 : 5);
+  EXPECT_EQ(per_pass(cifar, 32, 1, 1), 1);
+  EXPECT_EQ(per_pass(cifar, 96, 1000, 500), device ? 56 : 500);
+  EXPECT_EQ(per_pass(imagenet, 96, 1000, 500), 500);
+  EXPECT_EQ(per_pass(imagenet, 224, 1000, 500), device ? 167 : 500);
+  EXPECT_EQ(per_pass(cifar, 4096, 10, 10), device ? 1 : 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Batches, testing::ValuesIn(working_backends()),

@@ -1,6 +1,7 @@
 // From a convolution to the graph that cuDNN is asked for.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <set>
 
 #include "cuda/conv_pattern.h"
@@ -118,6 +119,33 @@ TEST(ConvPattern, DifferentPatternsHaveDifferentKeys) {
   }
 }
 
+TEST(ConvPattern, ConvolutionsOnOtherBatchesAndExtentsAreNear) {
+  const auto key = [](int64_t n, int64_t size, DType dtype = DType::bf16) {
+    ConvPattern p{ConvPass::forward, kConv};
+    p.conv.n = n, p.conv.h = p.conv.w = size, p.conv.dtype = dtype;
+    return key_text(p);
+  };
+  const std::string usual = key(256, 32);
+  EXPECT_EQ(distance(usual, usual), 0);
+  EXPECT_EQ(distance(usual, key(512, 32)), 1);
+  EXPECT_EQ(distance(key(512, 32), usual), 1);
+  EXPECT_EQ(distance(usual, key(64, 64)), 0);
+  EXPECT_EQ(distance(usual, key(64, 32)), 2);
+  EXPECT_TRUE(std::isinf(distance(usual, key(63, 32)))) << "more than four times the work";
+  EXPECT_TRUE(std::isinf(distance(usual, key(256, 32, DType::f32))));
+  ConvPattern other{ConvPass::forward, kConv};
+  other.relu = true;
+  EXPECT_TRUE(std::isinf(distance(key_text({ConvPass::forward, kConv}), key_text(other))));
+  other = {ConvPass::backward_data, kConv};
+  EXPECT_TRUE(std::isinf(distance(key_text({ConvPass::forward, kConv}), key_text(other))));
+  // A file of plans may hold anything for a key.
+  for (const char* text : {"", " ", "forward", "forward n1", "forward n h w", "forward n1 h1 w0", "forward n-1 h1 w-1",
+                           "forward n99999999999999999999 h1 w1", "forward n1x h1 w1", "forward h1 n1 w1"}) {
+    EXPECT_TRUE(std::isinf(distance(text, text))) << text;
+    EXPECT_TRUE(std::isinf(distance(usual, text))) << text;
+  }
+}
+
 TEST(ConvPattern, MathIsOfF32Alone) {
   ConvDesc f32 = kConv;
   f32.dtype = DType::f32;
@@ -129,6 +157,18 @@ TEST(ConvPattern, MathIsOfF32Alone) {
   EXPECT_FALSE(exact_products(kConv, F32Math::exact));
   EXPECT_EQ(pattern_of(kConv, ConvPass::forward, Accum::overwrite, F32Math::tf32),
             pattern_of(kConv, ConvPass::forward, Accum::overwrite, F32Math::exact));
+}
+
+TEST(EngineTraits, OfCompiledEnginesFewAreWorthIt) {
+  using Engines = std::vector<int64_t>;
+  const auto worth = [](const Engines& engines) { return worth_compiling(engines); };
+  EXPECT_EQ(worth({}), std::vector<bool>{});
+  EXPECT_EQ(worth({4}), std::vector<bool>{true});
+  EXPECT_EQ(worth({7, 7}), std::vector<bool>(2, true));
+  EXPECT_EQ(worth({4, 4, 4, 4}), std::vector<bool>(4, true));
+  EXPECT_EQ(worth({4, 4, 4, 4, 4, 7, 7, 4, 4, 2, 4}),
+            (std::vector<bool>{true, true, false, false, false, false, false, false, true, false, true}));
+  EXPECT_EQ(worth({4, 7, 2}), (std::vector<bool>{true, false, false}));
 }
 
 TEST(EngineTraits, OnlyTrustworthyEnginesAreAdmitted) {

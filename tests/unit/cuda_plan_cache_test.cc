@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -94,6 +95,21 @@ TEST(PlanCache, RemembersAcrossProcessesAndMerges) {
   EXPECT_EQ(later.find("b"), (CachedPlan{{2, {{3, 4}}}, 20}));
   EXPECT_FALSE(later.find("c"));
   EXPECT_FALSE(PlanCache(folder / "cache", "another machine").find("a"));
+}
+
+TEST(PlanCache, TheNearestPlanIsOneWithAnEngine) {
+  const test::TemporaryFolder folder;
+  PlanCache cache(folder / "cache", kMachine);
+  const CachedPlan far{{1, {}}, 10}, near{{2, {}}, 20};
+  const auto by_length = [](std::string_view key) {
+    return key == "other" ? HUGE_VAL : static_cast<double>(key.size());
+  };
+  cache.store("other", far);
+  EXPECT_FALSE(cache.nearest(by_length));
+  cache.store("aaa", far);
+  cache.store("bb", near);
+  cache.store("c", {{kNoEngine, {}}, 0});
+  EXPECT_EQ(cache.nearest(by_length), near);
 }
 
 TEST(PlanCache, OfProcessesSideBySideTheFirstToChooseChoosesForAll) {

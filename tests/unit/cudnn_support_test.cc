@@ -11,7 +11,7 @@
 #include <optional>
 #include <sstream>
 
-#include "cuda/plan_builder.h"
+#include "cuda/engine_candidates.h"
 #include "support/problems.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -187,27 +187,22 @@ TEST_F(CudnnSupport, ARememberedChoiceGivesTheSamePlan) {
 /// Plans of several graphs at once, as when a network is prepared: each is what it is when it is made alone.
 TEST_F(CudnnSupport, PlansMadeTogetherAreThoseMadeAlone) {
   PlanBuilder builder(described_device(), [] {});
-  struct Asked {
-    std::shared_ptr<const OperationGraph> graph;
-    std::vector<std::shared_future<PlanBuilder::Plan>> plans;
-  };
-  std::vector<Asked> asked;
+  std::vector<EngineCandidates> asked;
   const std::vector<ConvDesc> all = network_convolutions(DType::bf16);
   for (size_t i = 1; i <= 8; ++i) {
     // The last two compile, and end as nothing without a device to load them.
     const ConvPattern pattern = i > 6 ? pattern_of(FusedConvDesc{all.at(i), true, true}, F32Math::exact)
                                       : pattern_of(all.at(i), ConvPass(i % 3), Accum::overwrite, F32Math::exact);
-    const auto graph = std::make_shared<const OperationGraph>(graph_of(pattern));
-    asked.push_back({graph, builder.start_candidates(graph, false)});
-    ASSERT_FALSE(asked.back().plans.empty());
+    asked.emplace_back(builder, graph_of(pattern), std::nullopt);
+    ASSERT_FALSE(asked.back().plans().empty());
   }
   size_t usable = 0;
-  for (const Asked& one : asked)
-    for (const auto& future : one.plans) {
+  for (const EngineCandidates& one : asked)
+    for (const auto& future : one.plans()) {
       const PlanBuilder::Plan plan = future.get();
       if (!plan) continue;
       ++usable;
-      ExecutionPlan alone(one.graph, EngineConfig(*one.graph, builder.device(), plan->config().choice()),
+      ExecutionPlan alone(one.graph(), EngineConfig(*one.graph(), builder.device(), plan->config().choice()),
                           builder.device());
       ASSERT_EQ(alone.finalize(), CUDNN_STATUS_SUCCESS);
       EXPECT_EQ(alone.workspace_bytes(), plan->workspace_bytes());
@@ -219,12 +214,13 @@ TEST_F(CudnnSupport, PlansMadeTogetherAreThoseMadeAlone) {
 TEST_F(CudnnSupport, APlanBuilderEndsWithPlansWaiting) {
   const ConvPattern pattern =
       pattern_of(FusedConvDesc{network_convolutions(DType::bf16).at(1), true, true}, F32Math::exact);
-  const auto graph = std::make_shared<const OperationGraph>(graph_of(pattern));
   std::vector<std::shared_future<PlanBuilder::Plan>> plans;
   {
     PlanBuilder builder(described_device(), [] {});
-    for (int i = 0; i < 100; ++i)
-      for (auto& plan : builder.start_candidates(graph, false)) plans.push_back(std::move(plan));
+    for (int i = 0; i < 100; ++i) {
+      const EngineCandidates candidates(builder, graph_of(pattern), std::nullopt);
+      plans.insert(plans.end(), candidates.plans().begin(), candidates.plans().end());
+    }
   }
   size_t given_up = 0;
   for (const auto& plan : plans) {
@@ -236,6 +232,43 @@ TEST_F(CudnnSupport, APlanBuilderEndsWithPlansWaiting) {
     }
   }
   EXPECT_GT(given_up, plans.size() / 2);
+}
+
+/// Where all engines are compiled, few are at first, or the one that serves a convolution like this; then others, and
+/// none twice but that one.
+TEST_F(CudnnSupport, CompiledEnginesAreTriedFewAtATime) {
+  const ConvDesc conv = network_convolutions(DType::bf16).at(2);
+  const ConvGraph fused = graph_of(pattern_of(FusedConvDesc{conv, true, false}, F32Math::exact)),
+                  plain = graph_of(pattern_of(conv, ConvPass::forward, Accum::overwrite, F32Math::exact));
+  const DeviceProperties device = described_device();
+  std::vector<EngineChoice> all;
+  const OperationGraph graph(fused);
+  for (const EngineConfig& proposal : propose_engines(graph, device)) {
+    ASSERT_TRUE(proposal.traits().compiles);
+    all.push_back(proposal.choice());
+  }
+  PlanBuilder builder(described_device(), [] {});
+  EngineCandidates some(builder, fused, std::nullopt);
+  const size_t first = some.plans().size();
+  EXPECT_GT(first, 0u);
+  EXPECT_LE(first, 4u);
+  ASSERT_LT(first, all.size());
+  ASSERT_TRUE(some.next());
+  EXPECT_EQ(some.plans().size(), all.size() - first);
+  EXPECT_FALSE(some.next());
+
+  EngineCandidates like(builder, fused, all.at(1));
+  EXPECT_EQ(like.plans().size(), 1u);
+  ASSERT_TRUE(like.next());
+  EXPECT_EQ(like.plans().size(), first);
+
+  const EngineChoice no_engine{100000, {}};
+  EXPECT_EQ(EngineCandidates(builder, fused, no_engine).plans().size(), first);
+  const size_t usual = EngineCandidates(builder, plain, std::nullopt).plans().size();
+  EXPECT_GT(usual, 12u) << "most of them are not compiled";
+  const OperationGraph plain_graph(plain);
+  const EngineChoice precompiled = propose_engines(plain_graph, device).front().choice();
+  EXPECT_EQ(EngineCandidates(builder, plain, precompiled).plans().size(), usual) << "trying the others costs little";
 }
 
 /// A few of the patterns that only run-time compilation serves, all the way.

@@ -137,7 +137,7 @@ def main():
         "--programs",
         default="",
         metavar="WORD,...",
-        help="of the sections tests and sanitizer, those whose names hold a word (all)",
+        help="of the sections tests, sanitizer and peers, those whose names hold a word (all)",
     )
     running.add_argument("--epochs", type=int, default=100, help="of the section train, at most (%(default)s)")
     running.add_argument("--out", default="results", help="folder for what comes back (%(default)s)")

@@ -18,6 +18,8 @@ STEPS = (
     ("fp16", "graph", "one", "none"),
     ("bf16", "graph", "two", "torchvision"),
     ("bf16", "graph", "two", "gpu"),
+    ("tf32", "graph", "two", "none"),
+    ("f32", "graph", "two", "none"),
 )
 
 
@@ -97,7 +99,8 @@ def steps(session, combinations):
 
 
 def peers(session):
-    steps(session, STEPS if session.cuda else [("f32", "eager", "two", "none"), ("f32", "eager", "one", "none")])
+    usual = STEPS if session.cuda else [("f32", "eager", "two", "none"), ("f32", "eager", "one", "none")]
+    steps(session, [step for step in usual if session.wants(" ".join(step))])
 
 
 def objectives(session):
