@@ -27,7 +27,7 @@ struct AuditOptions {
     options.add("most", &audit.most, "rows of it, the most similar pairs").range(1, 1e7);
     options.add("eval_size", &features.eval_size, "height and width; 0: the images' own, as published")
         .range(0, kMostEvalSize);
-    options.add("batch_size", &features.batch, "images per forward pass").range(1, 65536);
+    options.add("batch_size", &features.batch, "images per forward pass, at most").range(1, 65536);
     options.add("json", &json, "one JSON object on standard output").transient();
   }
 };

@@ -78,7 +78,7 @@ struct EmbedOptions {
                 "also write the features for TensorBoard's embedding projector into this folder");
     map.add_to(options);
     options.add("eval_size", &eval_size, "height and width; 0: the images' own, as published").range(0, kMostEvalSize);
-    options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
+    options.add("batch_size", &batch, "images per forward pass, at most").range(1, 65536);
   }
 
   /// Names and labels.

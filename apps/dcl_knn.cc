@@ -20,7 +20,7 @@ struct KnnOptions {
         .range(1e-3, 1e6);
     options.add("eval_size", &monitor.eval_size, "height and width; 0: the images' own, as published")
         .range(0, kMostEvalSize);
-    options.add("batch_size", &monitor.batch, "images per forward pass").range(1, 65536);
+    options.add("batch_size", &monitor.batch, "images per forward pass, at most").range(1, 65536);
     options.add("json", &json, "one JSON object on standard output").transient();
   }
 };

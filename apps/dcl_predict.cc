@@ -38,7 +38,7 @@ struct PredictOptions {
         .add("eval_size", &eval_size,
              "height and width; 0: those of the classifier's test where its file says them, else the images' own")
         .range(0, kMostEvalSize);
-    options.add("batch_size", &batch, "images per forward pass").range(1, 65536);
+    options.add("batch_size", &batch, "images per forward pass, at most").range(1, 65536);
     options.add("json", &json, "one JSON object on standard output").transient();
   }
 };
