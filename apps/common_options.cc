@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <tuple>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -164,6 +165,7 @@ void add_normalization(Options& options, std::string* normalization) {
 }
 
 void EncoderOptions::add_to(Options& options) {
+  options_ = &options;
   options.group("Encoder");
   options.add(
       "model_path", &model_path,
@@ -185,9 +187,18 @@ ParameterStore EncoderOptions::open(Backend& backend, bool with_gradients) {
   ParameterStore store =
       file ? load_encoder(backend, *file, model_prefix, with_gradients)
            : untrained_encoder(backend, {.arch = arch, .stem = stem_from_name(stem)}, seed, with_gradients);
+  if (file) compare_with(store.config());
   log(LogLevel::info, "encoder: " + store.config().arch + ", " + std::string(name_of(store.config().stem)) + " stem, " +
                           (file ? model_path.string() : "untrained") + ", normalization " + normalization);
   return store;
+}
+
+void EncoderOptions::compare_with(const ModelConfig& config) const {
+  for (const auto& [name, said, found] :
+       {std::tuple("arch", arch, config.arch), std::tuple("stem", stem, std::string(name_of(config.stem)))})
+    if (options_->given(name) && said != found)
+      log(LogLevel::warning, std::string("--") + name + " " + said + " has no effect: it is of --untrained, and " +
+                                 escaped(model_path.native()) + " has " + found);
 }
 
 void add_context(nlohmann::ordered_json& figure, const FigureContext& context, const Dataset& data) {

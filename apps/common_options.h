@@ -90,6 +90,12 @@ struct EncoderOptions {
   ParameterStore open(Backend& backend, bool with_gradients = false);
   /// How it is shown images; of no extent. After open().
   AugmentDesc pixels() const { return {.normalization = normalization_of(normalization)}; }
+
+ private:
+  /// Warns of --arch and --stem beside a file with another network.
+  void compare_with(const ModelConfig& config) const;
+
+  const Options* options_ = nullptr;  ///< that these were added to
 };
 
 /// What a figure was computed by, whatever the images.

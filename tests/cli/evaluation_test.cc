@@ -82,6 +82,14 @@ class Evaluation : public testing::Test {
   static inline TemporaryFolder* folder_ = nullptr;
 };
 
+TEST_F(Evaluation, AnotherNetworkThanTheFilesIsTold) {
+  const auto told = [](const std::vector<std::string>& more) { return run(with_model("dcl-knn", more)).err; };
+  EXPECT_NE(told({"--arch", "resnet50"}).find("--arch resnet50 has no effect"), std::string::npos);
+  EXPECT_NE(told({"--stem", "imagenet"}).find("--stem imagenet has no effect"), std::string::npos);
+  EXPECT_EQ(told({"--arch", "resnet18"}).find("no effect"), std::string::npos);
+  EXPECT_EQ(told({}).find("no effect"), std::string::npos);
+}
+
 TEST_F(Evaluation, KnnPrintsOneJsonObject) {
   const json result = json_of(with_model("dcl-knn", {"--k", "10", "--json"}));
   expect_percent(result.at("knn_top1"));
