@@ -136,17 +136,25 @@ void report(const Dataset& dataset, const std::filesystem::path& list) {
 void DeviceOptions::add_to(Options& options) {
   options.group("Device");
   options.add("device", &device, "backend; auto: the best that works").choices({"auto", "cuda", "onednn", "eigen"});
-  options
-      .add("dtype", &dtype,
-           "of activations; weights, statistics and objective are f32; tf32: f32 with rounded factors, GPU only")
-      .choices({"f32", "tf32", "bf16"});
+  std::vector<std::string> dtypes{"f32", "tf32", "bf16"};
+  std::string help =
+      "of activations; weights, statistics and objective are f32; tf32: f32 with rounded factors, GPU only";
+  if (dtype == kAutomatic) {
+    dtypes.insert(dtypes.begin(), dtype);
+    help += "; auto: bf16 on a GPU with tensor cores for it, f32 elsewhere, and that of the checkpoint it continues";
+  }
+  options.add("dtype", &dtype, help).choices(dtypes);
   options.add("threads", &threads, "compute threads; 0: all cores this process may use").range(0, 4096);
 }
 
-std::unique_ptr<Backend> DeviceOptions::open() const {
+std::unique_ptr<Backend> DeviceOptions::open() {
   set_thread_count(threads);
   start_threads();
-  return open_backend(device, dtype);
+  if (dtype != kAutomatic) return open_backend(device, dtype);
+  auto backend = make_backend(device);
+  dtype = usual_training_dtype(*backend);
+  compute_in(*backend, dtype);
+  return backend;
 }
 
 void add_model_prefix(Options& options, std::string* prefix) {

@@ -59,13 +59,18 @@ void report(const Dataset& dataset, const std::filesystem::path& list = {});
 
 /// Where and how it is computed.
 struct DeviceOptions {
-  std::string device = "auto", dtype = "f32";
+  static constexpr const char* kAutomatic = "auto";
+
+  std::string device = kAutomatic, dtype = "f32";
   int threads = 0;
 
+  /// dtype can be kAutomatic where it is that before.
   void add_to(Options& options);
+  /// Not of kAutomatic: after open().
   DType type() const { return precision_of(dtype).activations; }
-  /// Sets the number of compute threads and makes the backend; logs which one `auto` took.
-  std::unique_ptr<Backend> open() const;
+  /// Sets the number of compute threads and makes the backend; logs which one it is. A dtype kAutomatic becomes
+  /// usual_training_dtype().
+  std::unique_ptr<Backend> open();
 };
 
 /// --model_prefix, of programs that look for an encoder in a file.

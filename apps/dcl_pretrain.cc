@@ -148,15 +148,25 @@ std::function<void()> end_of_reading(const Signals& signals, bool requeue) {
   };
 }
 
+std::unique_ptr<Backend> open_device(DeviceOptions& device, const Checkpoint* checkpoint) {
+  if (checkpoint && device.dtype == DeviceOptions::kAutomatic)
+    if (const auto had = checkpoint->facts.settings.find("dtype"); had != checkpoint->facts.settings.end())
+      device.dtype = had->second;
+  return device.open();
+}
+
 /// What a run learns from and is watched with.
 struct Sources {
   std::unique_ptr<Backend> backend;
   Dataset train;
   std::optional<Dataset> query;
 
-  /// skipped: the list of unreadable images; empty: none. Options that the data decides become what it says.
-  Sources(PretrainOptions& o, const Options& options, const std::filesystem::path& skipped)
-      : backend(o.device.open()), train(o.data.load_train()) {
+  /// skipped: the list of unreadable images; empty: none. Options that the checkpoint, if there is one, or the device
+  /// or the data decide become what these say.
+  Sources(PretrainOptions& o, const Options& options, const std::filesystem::path& skipped,
+          const Checkpoint* checkpoint)
+      : backend(open_device(o.device, checkpoint)), train(o.data.load_train()) {
+    o.settings.dtype = o.device.type();
     report(train, skipped);
     o.resolve_tau_plus(train);
     query = load_queries(o, train, options.given("knn"));
@@ -206,7 +216,7 @@ void report(const KnownLabels& labels) {
 }
 
 int estimate(PretrainOptions& o, const Options& options) {
-  const Sources sources(o, options, {});
+  const Sources sources(o, options, {}, nullptr);
   const auto pretrainer = make_pretrainer(sources, o, o.run_dir / "checkpoints");
   print_estimate(pretrainer->estimate(kEstimateSeconds), o.settings);
   return 0;
@@ -217,9 +227,9 @@ int pretrain(PretrainOptions& o, const Options& options, int argc, char** argv) 
   RunDirectory run(o.run_dir, o.data.train.name + "_" + o.objective + "_b" + std::to_string(o.settings.batch));
   Signals signals;
   o.data.while_reading = end_of_reading(signals, o.slurm_requeue);
-  const Sources sources(o, options, run.path() / "skipped_images.csv");
   const CheckpointFolder folder(run.checkpoints());
   const std::optional<Checkpoint> checkpoint = choose_checkpoint(o.resume, folder);
+  const Sources sources(o, options, run.path() / "skipped_images.csv", checkpoint ? &*checkpoint : nullptr);
   const auto made = make_pretrainer(sources, o, run.checkpoints());
   Pretrainer& pretrainer = *made;
   if (checkpoint) pretrainer.resume(*checkpoint, o.resume_override);

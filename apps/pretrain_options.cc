@@ -153,7 +153,6 @@ void PretrainOptions::resolve(const Options& options) {
   settings.objective.beta_anneal = parse_beta_anneal(beta_anneal);
   settings.optimizer.kind = optimizer_kind_of(optimizer);
   settings.schedule = schedule_kind_of(schedule);
-  settings.dtype = device.type();
   monitor.temperature = knn_temperature > 0 ? knn_temperature : settings.objective.temperature;
   monitor.pixels = augment_desc(settings.augment);
   check(settings);

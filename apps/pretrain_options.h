@@ -12,7 +12,7 @@ namespace dcl {
 
 struct PretrainOptions {
   DataOptions data;
-  DeviceOptions device;
+  DeviceOptions device{.dtype = DeviceOptions::kAutomatic};
   PretrainSettings settings;
   PretrainPlan plan;
   MonitorSettings monitor;

@@ -60,6 +60,9 @@ class Backend {
   virtual BackendInfo info() const = 0;
   /// Takes effect for workspaces and ops asked for afterwards. Throws Error{environment} where the device has no tf32.
   void set_f32_math(F32Math math);
+  F32Math f32_math() const { return f32_math_; }
+  /// Whether it has tensor cores that multiply tf32, and with them bf16.
+  virtual bool has_tf32() const { return false; }
 
   // ---- Memory -------------------------------------------------------------------------------------------------
   /// Zeroed memory, 64-byte aligned; throws Error{out_of_memory} naming the size. Use Buffer instead.
@@ -196,8 +199,6 @@ class Backend {
   void augment(const AugmentDesc&, ConstTensorRef pool, ConstTensorRef views, TensorRef out);
 
  protected:
-  F32Math f32_math() const { return f32_math_; }
-  virtual bool has_tf32() const { return false; }
   virtual std::unique_ptr<StepGraph> do_capture(const std::function<void()>& step);
 
   virtual void do_copy(ConstTensorRef from, TensorRef to) = 0;

@@ -7,6 +7,7 @@
 
 #include "core/environment.h"
 #include "core/error.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "core/parallel.h"
 
@@ -145,22 +146,34 @@ Precision precision_of(const std::string& dtype) {
   if (dtype == "f32") return {};
   if (dtype == "tf32") return {.f32_math = F32Math::tf32};
   if (dtype == "bf16") return {.activations = DType::bf16};
-  fail(ErrorKind::usage, "unknown dtype '" + dtype + "': expected f32, tf32 or bf16");
+  fail(ErrorKind::usage, "unknown dtype " + quoted(dtype) + ": expected f32, tf32 or bf16");
 }
 
-std::unique_ptr<Backend> open_backend(const std::string& name, const std::string& dtype) {
-  const Precision precision = precision_of(dtype);
-  auto backend = make_backend(name);
-  backend->set_f32_math(precision.f32_math);
-  const BackendInfo info = backend->info();
+std::string name_of(const Precision& precision) {
+  return std::string(precision.f32_math == F32Math::tf32 ? "tf32" : name_of(precision.activations));
+}
+
+void compute_in(Backend& backend, const std::string& dtype) {
+  backend.set_f32_math(precision_of(dtype).f32_math);
+  const BackendInfo info = backend.info();
   log(LogLevel::info,
       "device: " + info.name + " on " + info.device + ", " + std::to_string(thread_count()) + " threads, " + dtype);
   // PyTorch's users expect tf32 here, without having asked for it.
-  if (dtype == "f32" && backend->on_device())
+  if (dtype == "f32" && backend.on_device())
     log(LogLevel::info,
         "f32 leaves a GPU's tensor cores idle: --dtype tf32, as PyTorch's convolutions by default, and bf16 are "
         "several times as fast");
+}
+
+std::unique_ptr<Backend> open_backend(const std::string& name, const std::string& dtype) {
+  precision_of(dtype);  // a wrong name is told before a device is looked for
+  auto backend = make_backend(name);
+  compute_in(*backend, dtype);
   return backend;
+}
+
+std::string usual_training_dtype(const Backend& backend) {
+  return backend.on_device() && backend.has_tf32() ? "bf16" : "f32";
 }
 
 }  // namespace dcl

@@ -41,7 +41,15 @@ struct Precision {
 /// Of "f32", "tf32" (f32 activations) or "bf16"; Error{usage} for another name.
 Precision precision_of(const std::string& dtype);
 
-/// make_backend, set to precision_of(dtype); logs which one it is. Error{environment} also where it has no tf32.
+std::string name_of(const Precision& precision);
+
+/// Sets a backend to precision_of(dtype), and logs which one it is. Error{environment} where it has no tf32.
+void compute_in(Backend& backend, const std::string& dtype);
+/// make_backend, then compute_in.
 std::unique_ptr<Backend> open_backend(const std::string& name, const std::string& dtype);
+
+/// What training computes in where nobody says it: "bf16" on a GPU whose tensor cores multiply it, where f32 takes ten
+/// times as long and networks learn no less; "f32" elsewhere.
+std::string usual_training_dtype(const Backend& backend);
 
 }  // namespace dcl

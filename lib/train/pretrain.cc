@@ -57,7 +57,7 @@ Pretrainer::Impl::Impl(Backend& backend, const Dataset& train, const Dataset* ba
       schedule_(schedule_of(settings, loader_.steps_per_epoch())) {
   if (steps_ahead_ >= PretrainStep::kMostPending)
     fail(ErrorKind::usage, "steps_ahead must be below " + std::to_string(PretrainStep::kMostPending));
-  facts_.settings = trajectory_of(settings, train);
+  facts_.settings = trajectory_of(settings, train, backend.f32_math());
   facts_.machine = machine_of(backend);
   best_ = folder_.best_knn();
   log(LogLevel::info, "memory: " + std::to_string(step_.memory() >> 20) + " MiB for steps of " +

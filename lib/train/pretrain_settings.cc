@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/number.h"
+#include "core/registry.h"
 #include "io/checksum.h"
 
 namespace dcl {
@@ -111,7 +112,7 @@ std::optional<KnownLabels> objective_labels(const PretrainSettings& s, const Dat
   return known_labels(dataset, s.labels, s.seed);
 }
 
-std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, const Dataset& dataset) {
+std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, const Dataset& dataset, F32Math f32_math) {
   const ObjectiveSettings& o = s.objective;
   std::map<std::string, std::string> all{
       {"arch", s.model.arch},
@@ -127,7 +128,7 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
       {"weight_decay", number_text(s.optimizer.weight_decay)},
       {"schedule", s.schedule == ScheduleKind::constant ? "constant" : "cosine"},
       {"warmup_epochs", number_text(s.warmup_epochs)},
-      {"dtype", std::string(name_of(s.dtype))},
+      {"dtype", name_of(Precision{s.dtype, s.dtype == DType::f32 ? f32_math : F32Math::exact})},
       {"seed", std::to_string(s.seed)},
       {"dataset", dataset.name},
       {"split", dataset.split},

@@ -50,8 +50,10 @@ std::vector<std::string> without_effect(const PretrainSettings& settings);
 /// negatives of every other image.
 std::optional<KnownLabels> objective_labels(const PretrainSettings& settings, const Dataset& dataset);
 
-/// The settings and the data as flag names and values: two runs with equal maps, on the same backend, are the same run.
-std::map<std::string, std::string> trajectory_of(const PretrainSettings& settings, const Dataset& dataset);
+/// The settings, the data and the backend's f32 arithmetic as flag names and values: two runs with equal maps, on the
+/// same backend, are the same run.
+std::map<std::string, std::string> trajectory_of(const PretrainSettings& settings, const Dataset& dataset,
+                                                 F32Math f32_math);
 
 /// What the bits of a run depend on besides: backend, processor, and what else its backend names.
 std::map<std::string, std::string> machine_of(const Backend& backend);

@@ -46,6 +46,22 @@ TEST_F(Pretrain, OverriddenBatchSizeLeavesTheNumberOfEpochs) {
   }
 }
 
+TEST_F(Pretrain, GoesOnInTheTypeOfItsCheckpoint) {
+  const auto config = [](const std::string& dir) { return read_text(dir + "/config.toml"); };
+  EXPECT_NE(config(whole()).find("dtype = \"f32\""), std::string::npos) << "what was taken, not auto";
+  const std::string dir = fresh("bf16");
+  ASSERT_EQ(run(tiny_run(dir, {"--no_knn", "--max_steps", "1", "--dtype", "bf16"})).exit_code, 0);
+  const Outcome refused = run(tiny_run(dir, {"--no_knn", "--max_steps", "2", "--dtype", "f32"}));
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("dtype bf16 -> f32"), std::string::npos) << refused.err;
+  const Outcome outcome = run(tiny_run(dir, {"--no_knn", "--max_steps", "2"}));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_NE(config(dir).find("dtype = \"bf16\""), std::string::npos);
+  const std::string at_once = fresh("bf16_at_once");
+  ASSERT_EQ(run(tiny_run(at_once, {"--no_knn", "--max_steps", "2", "--dtype", "bf16"})).exit_code, 0);
+  EXPECT_EQ(losses(dir), losses(at_once));
+}
+
 TEST_F(Pretrain, OverrideDoesNotTakeTheStateOfAnotherOptimizer) {
   const std::string dir = fresh("other_optimizer");
   ASSERT_EQ(run(tiny_run(dir, {"--no_knn", "--max_steps", "1"})).exit_code, 0);

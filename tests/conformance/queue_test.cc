@@ -58,6 +58,12 @@ TEST_P(Queue, OpeningADeviceForF32SaysThatOtherTypesAreFaster) {
   EXPECT_EQ(said("bf16").find("--dtype"), std::string::npos) << said("bf16");
 }
 
+TEST_P(Queue, TrainingInBf16IsUsualWhereTensorCoresMultiplyIt) {
+  const bool tensor_cores = backend_->on_device() && backend_->has_tf32();
+  EXPECT_EQ(usual_training_dtype(*backend_), tensor_cores ? "bf16" : "f32");
+  EXPECT_EQ(backend_->on_device(), GetParam().starts_with("cuda"));
+}
+
 TEST_P(Queue, AGraphDoesItsOpsWhenReplayedOnly) {
   backend_->fill(tensor(0), 0.0f);  // an op has run before it is recorded
   const auto graph = backend_->capture([&] {

@@ -1,4 +1,4 @@
-// A run whose kNN monitor fails.
+// A run whose kNN monitor fails, and what makes runs the same.
 #include "train/pretrain.h"
 
 #include <gtest/gtest.h>
@@ -46,6 +46,17 @@ TEST(Pretrainer, WithoutAnAccuracyTheRunGoesOn) {
   ASSERT_EQ(unsound.checkpoints.size(), 1u);
   EXPECT_TRUE(open_checkpoint(sound.checkpoints.at(0)).facts.knn_top1);
   EXPECT_FALSE(open_checkpoint(unsound.checkpoints.at(0)).facts.knn_top1);
+}
+
+/// A run in tf32 is another than one in f32, though activations are f32 in both.
+TEST(PretrainSettings, TrajectoryNamesTheArithmetic) {
+  const Dataset data = load_dataset({.name = "shapes", .split = "train", .shapes_count = 8, .shapes_size = 16});
+  const auto dtype = [&](const Precision& precision) {
+    PretrainSettings settings;
+    settings.dtype = precision.activations;
+    return trajectory_of(settings, data, precision.f32_math).at("dtype");
+  };
+  for (const char* name : {"f32", "tf32", "bf16"}) EXPECT_EQ(dtype(precision_of(name)), name);
 }
 
 }  // namespace
