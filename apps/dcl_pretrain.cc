@@ -148,6 +148,7 @@ std::function<void()> end_of_reading(const Signals& signals, bool requeue) {
   };
 }
 
+/// In the type of the checkpoint that a run goes on from, where no other is asked for.
 std::unique_ptr<Backend> open_device(DeviceOptions& device, const Checkpoint* checkpoint) {
   if (checkpoint && device.dtype == DeviceOptions::kAutomatic)
     if (const auto had = checkpoint->facts.settings.find("dtype"); had != checkpoint->facts.settings.end())

@@ -167,7 +167,7 @@ const GraphTensor& ConvGraph::tensor(int64_t id) const {
   return *found;
 }
 
-double distance(std::string_view key, std::string_view other) {
+double key_distance(std::string_view key, std::string_view other) {
   constexpr double kMost = 2;  // as powers of 2
   const auto one = SplitKey::of(key), two = SplitKey::of(other);
   if (!one || !two || one->pass != two->pass || one->rest != two->rest) return std::numeric_limits<double>::infinity();

@@ -41,7 +41,7 @@ size_t most_workspace(const ConvPattern& pattern);
 std::string key_text(const ConvPattern& pattern);
 /// How far apart two patterns are, by their key texts: 0 for one pattern, more the more one has to compute than the
 /// other, and infinite where they differ in anything but batch and extent, or by more than what has the same engines.
-double distance(std::string_view key, std::string_view other);
+double key_distance(std::string_view key, std::string_view other);
 
 /// Names of a graph's tensors that live in memory; intermediate ones have numbers from kFirstIntermediate.
 enum TensorId : int64_t { kX = 1, kFilter, kY, kBias, kResidual, kFirstIntermediate = 16 };

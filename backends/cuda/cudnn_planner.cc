@@ -123,7 +123,7 @@ class ConvPlanner::Plans {
   /// A convolution on another batch or extent has the same engine's knobs: among those of an embedding that made 1 % of
   /// its time, and saves compiling all but one.
   EngineCandidates candidates(const std::string& key, const ConvGraph& description) {
-    const auto like = cache_.nearest([&](std::string_view other) { return distance(key, other); });
+    const auto like = cache_.nearest([&](std::string_view other) { return key_distance(key, other); });
     return {builder_, description, like ? std::optional(like->choice) : std::nullopt};
   }
 

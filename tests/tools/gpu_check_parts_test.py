@@ -121,8 +121,10 @@ class Peers(unittest.TestCase):
 
     class Session:
         cuda, python_environment = True, {}
+        wants = session.Session.wants
 
-        def __init__(self, state, seconds):
+        def __init__(self, state, seconds, programs=""):
+            self.options = types.SimpleNamespace(programs=programs)
             self.state, self.end, self.rows = state, time.monotonic() + seconds, []
             self.ready, self.together, self.timed = [], 0, []
 
@@ -180,12 +182,20 @@ class Peers(unittest.TestCase):
             f"step, {dtype}, graph, {passes}" for dtype in ("bf16", "fp16") for passes in ("two passes", "one pass")
         ]
         augmented = [f"step, bf16, graph, two passes, augmentation by {source}" for source in ("torchvision", "gpu")]
+        wide = [f"step, {dtype}, graph, two passes" for dtype in ("tf32", "f32")]
         self.assertEqual(
             run.rows,
-            [(step, "ok") for step in ["step, bf16, compile, two passes", *graphs, *augmented]]
+            [(step, "ok") for step in ["step, bf16, compile, two passes", *graphs, *augmented, *wide]]
             + [("step: bf16 compile one none", "cut")],
         )
         self.assertLessEqual(max(run.ready), 1, "two chose their convolutions at the same time")
+
+    def test_those_that_are_asked_for(self):
+        with tempfile.TemporaryDirectory() as name:
+            run = self.Session(pathlib.Path(name), 5, "fp16,compile two")
+            peers.peers(run)
+        self.assertEqual([step for step, _ in run.rows if "fp16" not in step], ["step, bf16, compile, two passes"])
+        self.assertEqual(len(run.rows), 3)
 
 
 class SideBySide(unittest.TestCase):

@@ -126,23 +126,23 @@ TEST(ConvPattern, ConvolutionsOnOtherBatchesAndExtentsAreNear) {
     return key_text(p);
   };
   const std::string usual = key(256, 32);
-  EXPECT_EQ(distance(usual, usual), 0);
-  EXPECT_EQ(distance(usual, key(512, 32)), 1);
-  EXPECT_EQ(distance(key(512, 32), usual), 1);
-  EXPECT_EQ(distance(usual, key(64, 64)), 0);
-  EXPECT_EQ(distance(usual, key(64, 32)), 2);
-  EXPECT_TRUE(std::isinf(distance(usual, key(63, 32)))) << "more than four times the work";
-  EXPECT_TRUE(std::isinf(distance(usual, key(256, 32, DType::f32))));
+  EXPECT_EQ(key_distance(usual, usual), 0);
+  EXPECT_EQ(key_distance(usual, key(512, 32)), 1);
+  EXPECT_EQ(key_distance(key(512, 32), usual), 1);
+  EXPECT_EQ(key_distance(usual, key(64, 64)), 0);
+  EXPECT_EQ(key_distance(usual, key(64, 32)), 2);
+  EXPECT_TRUE(std::isinf(key_distance(usual, key(63, 32)))) << "more than four times the work";
+  EXPECT_TRUE(std::isinf(key_distance(usual, key(256, 32, DType::f32))));
   ConvPattern other{ConvPass::forward, kConv};
   other.relu = true;
-  EXPECT_TRUE(std::isinf(distance(key_text({ConvPass::forward, kConv}), key_text(other))));
+  EXPECT_TRUE(std::isinf(key_distance(key_text({ConvPass::forward, kConv}), key_text(other))));
   other = {ConvPass::backward_data, kConv};
-  EXPECT_TRUE(std::isinf(distance(key_text({ConvPass::forward, kConv}), key_text(other))));
+  EXPECT_TRUE(std::isinf(key_distance(key_text({ConvPass::forward, kConv}), key_text(other))));
   // A file of plans may hold anything for a key.
   for (const char* text : {"", " ", "forward", "forward n1", "forward n h w", "forward n1 h1 w0", "forward n-1 h1 w-1",
                            "forward n99999999999999999999 h1 w1", "forward n1x h1 w1", "forward h1 n1 w1"}) {
-    EXPECT_TRUE(std::isinf(distance(text, text))) << text;
-    EXPECT_TRUE(std::isinf(distance(usual, text))) << text;
+    EXPECT_TRUE(std::isinf(key_distance(text, text))) << text;
+    EXPECT_TRUE(std::isinf(key_distance(usual, text))) << text;
   }
 }
 
