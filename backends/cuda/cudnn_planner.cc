@@ -196,8 +196,10 @@ class ConvPlanner::Plans {
     EngineCandidates all = expected ? std::move(expected.mapped()) : candidates(key, description);
     std::string failure = "cuDNN has none for " + key;
     do {
-      if (std::optional<Chosen> chosen = choose(pattern, key, description, all.plans(), failure))
+      if (std::optional<Chosen> chosen = choose(pattern, key, description, all.plans(), failure)) {
+        chosen->choice.inherited = all.inherited();
         return std::move(*chosen);
+      }
     } while (all.next());
     log(LogLevel::info, "no engine runs " + key + ": " + failure);
     return none(true);  // a start that tried again would take as long, and might end otherwise

@@ -19,6 +19,8 @@ class EngineCandidates {
   const std::shared_ptr<const OperationGraph>& graph() const { return graph_; }
   /// Under way; null where an engine cannot serve after all.
   const std::vector<std::shared_future<PlanBuilder::Plan>>& plans() const { return plans_; }
+  /// Whether plans() is that of `like`.
+  bool inherited() const { return !proposed_; }
   /// When none of plans() serves: begins with others in their place. False: there are none.
   bool next();
 

@@ -20,8 +20,8 @@
 namespace dcl::cuda {
 namespace {
 
-constexpr std::string_view kFormat = "dcl cuDNN plans 6";
-constexpr std::string_view kChecksum = "checksum ", kNone = "none", kBarred = "barred";
+constexpr std::string_view kFormat = "dcl cuDNN plans 7";
+constexpr std::string_view kChecksum = "checksum ", kNone = "none", kBarred = "barred", kInherited = "inherited";
 constexpr int64_t kMostBytes = 4 << 20;
 constexpr auto kLockWait = std::chrono::milliseconds(5);
 constexpr int kLockTries = 400;
@@ -79,29 +79,32 @@ bool bar_engine(std::vector<EngineChoice>& barred, const EngineChoice& engine) {
   return true;
 }
 
-/// Key, engine, bytes of its workspace or that it is barred, knobs.
+/// Key, engine, bytes of its workspace or that it is barred, knobs, that it is inherited if it is.
 bool parse_line(std::string_view line, CachedPlans& plans) {
   const auto key = take(line, '\t');
   const auto engine_text = key ? take(line, '\t') : std::nullopt;
   const auto workspace_text = engine_text ? take(line, '\t') : std::nullopt;
   if (!workspace_text || key->empty()) return false;
   const auto engine = engine_number(*engine_text);
-  CachedPlan plan;
-  if (!engine || !parse_knobs(line, plan.choice)) return false;
+  const auto knobs = take(line, '\t');
+  CachedPlan plan{.inherited = knobs && line == kInherited};
+  if (!engine || (knobs && !plan.inherited) || !parse_knobs(knobs.value_or(line), plan.choice)) return false;
   plan.choice.engine = *engine;
   if (plans.chosen.size() + plans.barred.size() == kMostPlans) return false;
   if (workspace_text == kBarred)
-    return *engine != kNoEngine && bar_engine(plans.barred[std::string(*key)], plan.choice);
+    return *engine != kNoEngine && !plan.inherited && bar_engine(plans.barred[std::string(*key)], plan.choice);
   const auto workspace = number(*workspace_text);
   if (!workspace) return false;
   plan.workspace_bytes = static_cast<size_t>(*workspace);
   return plans.chosen.emplace(*key, std::move(plan)).second;
 }
 
-std::string line_of(const std::string& key, const EngineChoice& choice, const std::string& workspace) {
+std::string line_of(const std::string& key, const EngineChoice& choice, const std::string& workspace,
+                    bool inherited = false) {
   std::string line = key + "\t" + (choice.engine == kNoEngine ? std::string(kNone) : std::to_string(choice.engine)) +
                      "\t" + workspace + "\t";
   for (const auto& [type, value] : choice.knobs) line += std::to_string(type) + "=" + std::to_string(value) + ",";
+  if (inherited) line.append("\t").append(kInherited);
   return line + "\n";
 }
 
@@ -139,7 +142,8 @@ std::filesystem::path file_for(const std::filesystem::path& folder, const std::s
 
 std::string encode_plans(const std::string& machine, const CachedPlans& plans) {
   std::string text = std::string(kFormat) + "\n" + machine + "\n";
-  for (const auto& [key, plan] : plans.chosen) text += line_of(key, plan.choice, std::to_string(plan.workspace_bytes));
+  for (const auto& [key, plan] : plans.chosen)
+    text += line_of(key, plan.choice, std::to_string(plan.workspace_bytes), plan.inherited);
   for (const auto& [key, engines] : plans.barred)
     for (const EngineChoice& engine : engines) text += line_of(key, engine, std::string(kBarred));
   return text + std::string(kChecksum) + hexadecimal(checksum(text)) + "\n";
@@ -185,7 +189,8 @@ std::optional<CachedPlan> PlanCache::nearest(const std::function<double(std::str
   double least = std::numeric_limits<double>::infinity();
   std::optional<CachedPlan> found;
   for (const auto& [key, plan] : plans_.chosen)
-    if (const double d = distance(key); plan.choice.engine != kNoEngine && d < least) least = d, found = plan;
+    if (const double d = distance(key); plan.choice.engine != kNoEngine && !plan.inherited && d < least)
+      least = d, found = plan;
   return found;
 }
 

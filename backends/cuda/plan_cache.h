@@ -19,6 +19,9 @@ namespace dcl::cuda {
 struct CachedPlan {
   EngineChoice choice;
   size_t workspace_bytes = 0;
+  /// Chosen for another convolution and taken over. No third takes it over, which could be less and less like the
+  /// first.
+  bool inherited = false;
   bool operator==(const CachedPlan&) const = default;
 };
 
@@ -45,7 +48,8 @@ class PlanCache {
   PlanCache(const std::filesystem::path& folder, std::string machine);
 
   std::optional<CachedPlan> find(const std::string& key) const;
-  /// Of plans with an engine, that of the key for which `distance` is least; nothing where it is infinite for all.
+  /// Of plans with an engine that was chosen for them, that of the key for which `distance` is least; nothing where it
+  /// is infinite for all.
   std::optional<CachedPlan> nearest(const std::function<double(std::string_view key)>& distance) const;
   /// The plan to use from now on: `plan`, kept and written to the file together with what other processes wrote
   /// meanwhile, or what one of them wrote for this key, unless that is `useless`. So runs that begin side by side take

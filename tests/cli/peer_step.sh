@@ -9,7 +9,7 @@ set -eu
 
 step() {
   arch=$1 stem=$2 objective=$3 positives=$4 device=$5
-  "$DCL_APPS/dcl-pretrain" --dataset folder --data "$work/images" --arch "$arch" --stem "$stem" --objective "$objective" \
+  "$DCL_APPS/dcl-pretrain" --dataset folder --data "$work/images" --dtype f32 --arch "$arch" --stem "$stem" --objective "$objective" \
     --num_positives "$positives" --beta 2 --temperature 0.5 --tau_plus 0.1 --feature_dim 32 --batch_size 12 --image_size 32 \
     --crop_min_scale 1 --flip_probability 0 --jitter_probability 0 --gray_probability 0 --blur_probability 0 \
     --optimizer sgd --momentum 0.9 --weight_decay 0 --lr 1e-30 --max_steps 1 --no_knn --device "$device" \

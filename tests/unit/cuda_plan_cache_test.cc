@@ -23,6 +23,8 @@ const std::string kMachine = "cudnn 9.19.0, NVIDIA H200, sm_90";
 CachedPlans example() {
   return {.chosen = {{"forward n512 h32 bf16", {{62, {{1, 0}, {12, 3}}}, 4096}},
                      {"backward_data n512 add", {{0, {}}, 0}},
+                     {"forward n256 bf16", {{4, {{24, 2}}}, 0, true}},
+                     {"forward n128 bf16", {{4, {}}, 0, true}},
                      {"forward n256 bias residual relu", {{kNoEngine, {}}, 0}}},
           .barred = {{"forward n512 h32 bf16", {{62, {{1, 1}}}, {3, {}}}}, {"forward n8", {{7, {}}}}}};
 }
@@ -49,7 +51,7 @@ TEST(PlanCacheText, EveryDamagedByteIsSeen) {
 
 /// With a good checksum, so that the lines themselves are judged.
 TEST(PlanCacheText, LinesThatSayNothingValid) {
-  const std::string head = "dcl cuDNN plans 6\n" + kMachine + "\n";
+  const std::string head = "dcl cuDNN plans 7\n" + kMachine + "\n";
   const auto sealed = [&](const std::string& lines) {
     const std::string body = head + lines;
     uint64_t sum = 14695981039346656037u;
@@ -64,14 +66,28 @@ TEST(PlanCacheText, LinesThatSayNothingValid) {
   EXPECT_FALSE(decode_plans(sealed(barred), kMachine));
   std::string many = "key\t1\t2\t";
   for (int i = 0; i < 65; ++i) many += "1=1,";
-  for (const std::string& line :
-       {std::string("key\n"), std::string("key\t1\t2\n"), std::string("\t1\t2\t\n"), std::string("key\t-1\t2\t\n"),
-        std::string("key\tnone \t2\t\n"), std::string("key\t1\t-2\t\n"), std::string("key\t1\t2\t3\n"),
-        std::string("key\t1\t2\t3=4\n"), std::string("key\t1\t2\t=4,\n"),
-        std::string("key\t99999999999999999999\t2\t\n"), std::string("key\t1x\t2\t\n"), std::string("key\t 1\t2\t\n"),
-        std::string("key\t1\t2\t3=4,5\n"), std::string("key\t1\t2\t\nkey\t1\t2\t\n"), many + "\n",
-        std::string("key\t1\t2\t3=4,"), std::string("key\tnone\tbarred\t\n"),
-        std::string("key\t1\tbarred\t\nkey\t1\tbarred\t\n")})
+  for (const std::string& line : {std::string("key\n"),
+                                  std::string("key\t1\t2\n"),
+                                  std::string("\t1\t2\t\n"),
+                                  std::string("key\t-1\t2\t\n"),
+                                  std::string("key\tnone \t2\t\n"),
+                                  std::string("key\t1\t-2\t\n"),
+                                  std::string("key\t1\t2\t3\n"),
+                                  std::string("key\t1\t2\t3=4\n"),
+                                  std::string("key\t1\t2\t=4,\n"),
+                                  std::string("key\t99999999999999999999\t2\t\n"),
+                                  std::string("key\t1x\t2\t\n"),
+                                  std::string("key\t 1\t2\t\n"),
+                                  std::string("key\t1\t2\t3=4,5\n"),
+                                  std::string("key\t1\t2\t\nkey\t1\t2\t\n"),
+                                  many + "\n",
+                                  std::string("key\t1\t2\t3=4,"),
+                                  std::string("key\tnone\tbarred\t\n"),
+                                  std::string("key\t1\tbarred\t\nkey\t1\tbarred\t\n"),
+                                  std::string("key\t1\t2\t\tinherit\n"),
+                                  std::string("key\t1\t2\t3=4,\t\n"),
+                                  std::string("key\t1\tbarred\t\tinherited\n"),
+                                  std::string("key\t1\t2\t\tinherited\tinherited\n")})
     EXPECT_FALSE(decode_plans(sealed(line), kMachine)) << line;
 }
 
@@ -97,7 +113,7 @@ TEST(PlanCache, RemembersAcrossProcessesAndMerges) {
   EXPECT_FALSE(PlanCache(folder / "cache", "another machine").find("a"));
 }
 
-TEST(PlanCache, TheNearestPlanIsOneWithAnEngine) {
+TEST(PlanCache, TheNearestPlanHasAnEngineThatWasChosenForIt) {
   const test::TemporaryFolder folder;
   PlanCache cache(folder / "cache", kMachine);
   const CachedPlan far{{1, {}}, 10}, near{{2, {}}, 20};
@@ -109,6 +125,7 @@ TEST(PlanCache, TheNearestPlanIsOneWithAnEngine) {
   cache.store("aaa", far);
   cache.store("bb", near);
   cache.store("c", {{kNoEngine, {}}, 0});
+  cache.store("d", {{3, {}}, 30, true});
   EXPECT_EQ(cache.nearest(by_length), near);
 }
 

@@ -250,6 +250,7 @@ TEST_F(CudnnSupport, CompiledEnginesAreTriedFewAtATime) {
   PlanBuilder builder(described_device(), [] {});
   EngineCandidates some(builder, fused, std::nullopt);
   const size_t first = some.plans().size();
+  EXPECT_FALSE(some.inherited());
   EXPECT_GT(first, 0u);
   EXPECT_LE(first, 4u);
   ASSERT_LT(first, all.size());
@@ -259,7 +260,9 @@ TEST_F(CudnnSupport, CompiledEnginesAreTriedFewAtATime) {
 
   EngineCandidates like(builder, fused, all.at(1));
   EXPECT_EQ(like.plans().size(), 1u);
+  EXPECT_TRUE(like.inherited());
   ASSERT_TRUE(like.next());
+  EXPECT_FALSE(like.inherited());
   EXPECT_EQ(like.plans().size(), first);
 
   const EngineChoice no_engine{100000, {}};
