@@ -44,7 +44,7 @@ def sections():
 
     table = {
         "tests": (tests.tests, 150),
-        "start": (speed.start, 70),
+        "start": (speed.start, 90),
         "repeat": (repeat.repeat, 70),
         "errors": (errors.errors, 30),
         "ours": (speed.ours, 180),

@@ -5,7 +5,7 @@ import statistics
 
 from gpu_check import floor, parse
 from gpu_check.sections.repeat import training
-from gpu_check.session import HOME, json_of, python, words_of
+from gpu_check.session import HOME, app, json_of, python, words_of
 
 VIEWS = 512
 START_LIMIT = 120
@@ -18,7 +18,7 @@ SAID = {
 
 
 def start(session):
-    """From the start of the process until one step is done and its checkpoint lies on the disk."""
+    """From the start of the process until one step is done and its checkpoint lies on the disk, or a kNN is done."""
     shutil.rmtree(session.state / "plans", ignore_errors=True)
     for dtype in ("bf16", "f32"):
         for plans in ("cold", "warm"):
@@ -31,6 +31,28 @@ def start(session):
                 session.row(name, f"{ended.seconds:.1f} s", seconds=round(ended.seconds, 2))
             else:
                 session.say(name, ended)
+    first_evaluation(session)
+
+
+def first_evaluation(session):
+    """Its convolutions are others than those of a step. At half the batch each takes the engine of the first."""
+    batch = 256 if session.cuda else 8
+    for name, images in (("cold plan cache", batch), ("warm plan cache", batch), ("half the batch", batch // 2)):
+        options = {
+            "device": session.device,
+            "dtype": "bf16",
+            "dataset": "shapes",
+            "shapes_count": 4 * batch,
+            "arch": "resnet50" if session.cuda else "resnet18",
+            "batch_size": images,
+            "k": 5,
+        }
+        name = f"kNN of {4 * batch} images, bf16, {name}"
+        ended = session.run(name, [app("dcl-knn"), *words_of(options), "--untrained"], START_LIMIT)
+        if ended.ok:
+            session.row(name, f"{ended.seconds:.1f} s", seconds=round(ended.seconds, 2))
+        else:
+            session.say(name, ended)
 
 
 def ceilings(session):
