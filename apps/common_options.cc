@@ -13,6 +13,7 @@
 #include "data/shapes.h"
 #include "io/csv.h"
 #include "run/console.h"
+#include "run/json_text.h"
 #include "run/progress.h"
 #include "run/version.h"
 #include "train/classifier_file.h"
@@ -239,8 +240,6 @@ void add_context(nlohmann::ordered_json& figure, const FigureContext& context, c
   add_context(figure, context, train);
 }
 
-void print_json(const nlohmann::ordered_json& object) {
-  print(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
-}
+void print_json(const nlohmann::ordered_json& object) { print(json_text(object)); }
 
 }  // namespace dcl

@@ -6,6 +6,7 @@
 #include "core/registry.h"
 #include "data/decode.h"
 #include "run/app.h"
+#include "run/json_text.h"
 #include "run/version.h"
 
 namespace dcl {
@@ -106,7 +107,7 @@ int main(int argc, char** argv) {
   return dcl::run_app(argc, argv, options, [&] {
     const auto info = dcl::describe_everything();
     if (json) {
-      dcl::print(info.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+      dcl::print(dcl::json_text(info, 2));
     } else {
       dcl::print_text(info);
     }

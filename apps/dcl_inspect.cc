@@ -2,6 +2,7 @@
 #include "common_options.h"
 #include "inspect_report.h"
 #include "run/app.h"
+#include "run/json_text.h"
 #include "train/model_file.h"
 
 int main(int argc, char** argv) {
@@ -25,7 +26,7 @@ int main(int argc, char** argv) {
   options.add("json", &json, "one JSON object on standard output").transient();
   return run_app(argc, argv, options, [&] {
     const nlohmann::ordered_json report = inspect_file(model_at(file), model_prefix, stats);
-    print(json ? report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n" : report_text(report));
+    print(json ? json_text(report, 2) : report_text(report));
     return 0;
   });
 }

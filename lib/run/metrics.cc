@@ -11,6 +11,7 @@
 #include "io/csv.h"
 #include "io/file.h"
 #include "run/console.h"
+#include "run/json_text.h"
 
 namespace dcl {
 namespace {
@@ -109,7 +110,7 @@ void MetricsLog::write(const MetricRecord& record) {
   if (!object.contains("step")) fail(ErrorKind::internal, "MetricsLog: a record needs its step");
   set(kTime, utc_text(unix_now()));
   csv_->append(csv_line(fields));
-  json_->append(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  json_->append(json_text(object));
 }
 
 void MetricsLog::flush() {

@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "core/registry.h"
 #include "run/console.h"
+#include "run/json_text.h"
 
 namespace dcl {
 
@@ -74,7 +75,7 @@ std::string environment_json(const std::vector<std::pair<std::string, std::strin
     for (const auto& [library, number] : report.info.libraries) entry["libraries"][library] = number;
   }
   for (const auto& [name, value] : facts) object[name] = value;
-  return object.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json_text(object, 2);
 }
 
 }  // namespace dcl
