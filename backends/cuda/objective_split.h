@@ -84,8 +84,11 @@ __global__ void __launch_bounds__(kTileThreads)
     if (tile_lane() == 0 && row < a.count()) extra[(view - 2) * a.count() + i] = e;
     total.positives += e;
   }
-  double report[kReports] = {};
+  double* const report = of_row[slot];
+  if (tile_lane() == 0)
+    for (int k = 0; k < kReports; ++k) report[k] = 0;
   if (tile_lane() == 0 && row < a.count()) {
+    report[kPositiveCosines] = pair_cosine;
     double cosines = 0;
     for (int64_t split = 0; split < splits; ++split) {
       const RowSums& part = sums[split * a.count() + i];
@@ -94,16 +97,13 @@ __global__ void __launch_bounds__(kTileThreads)
       total.count += part.count;
       cosines += part.cosines;
     }
+    report[kNegativeCosines] = cosines;
+    report[kNegativeCount] = total.count;
     const ContrastiveRow<double> out = contrastive_row(settings, total);
     weights[i] = weights_of(out);
     report[kLossSum] = out.loss;
     report[kAtFloor] = out.at_floor;
-    report[kPositiveCosines] = pair_cosine;
-    report[kNegativeCosines] = cosines;
-    report[kNegativeCount] = total.count;
   }
-  if (tile_lane() == 0)
-    for (int k = 0; k < kReports; ++k) of_row[slot][k] = report[k];
   __syncthreads();
   if (threadIdx.x < kReports) {
     double sum = 0;
