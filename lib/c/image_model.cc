@@ -47,15 +47,14 @@ ImageModel::ImageModel(const std::filesystem::path& path, const ImageModelOption
       dim_(feature_width(model_.encoder.config())) {}
 
 void ImageModel::prepare(const ImagesInMemory& images) {
-  const int64_t h = eval_size_ > 0 ? eval_size_ : images.h, w = eval_size_ > 0 ? eval_size_ : images.w;
-  const int64_t batch = images_per_pass(*backend_, model_.encoder.config(), h, w, images.count, most_);
+  const AugmentDesc pixels = evaluation_pixels(images.h, images.w, eval_size_, pixels_);
+  const int64_t batch = images_per_pass(*backend_, model_.encoder.config(), pixels, images.count, most_);
   if (!reader_ || pass_.size() != batch || pass_.images.front().h != images.h || pass_.images.front().w != images.w) {
     reader_.reset();
     pass_ = {};  // before more is taken
     pass_ = room_for(batch, images.h, images.w);
     indices_ = all_images(pass_);
   }
-  const AugmentDesc pixels = evaluation_pixels(pass_, eval_size_, pixels_);
   if (!extractor_ || extractor_->batch() != batch || extractor_->pixels() != pixels) {
     linear_.reset();
     reader_.reset();

@@ -24,21 +24,25 @@ constexpr int64_t kPixelsOnDevice = int64_t{512} * 32 * 32;
 
 /// A pass takes as long for a part of its images as for all: on a CPU the last pass is as full as the others. A device
 /// times its convolutions for every other number, so that it is asked for few.
-int64_t images_per_pass(const Backend& backend, const ModelConfig& config, int64_t h, int64_t w, int64_t images,
+int64_t images_per_pass(const Backend& backend, const ModelConfig& config, const AugmentDesc& pixels, int64_t images,
                         int64_t most) {
   if (!backend.on_device()) return ceil_div(images, ceil_div(images, most));
-  const ConvDesc first = convolutions(config, {1, h, w, 3}, DType::f32).at(1);
+  const ConvDesc first = convolutions(config, {1, pixels.h, pixels.w, 3}, DType::f32).at(1);
   const int64_t enough = std::max<int64_t>(1, kPixelsOnDevice / (first.h * first.w));
   return std::min({static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(images))), most, enough});
+}
+
+AugmentDesc evaluation_pixels(int64_t h, int64_t w, int64_t size, AugmentDesc pixels) {
+  pixels.h = size > 0 ? size : h;
+  pixels.w = size > 0 ? size : w;
+  return pixels;
 }
 
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels) {
   if (size == 0 && !dataset.uniform())
     fail(ErrorKind::data,
          "images of data set " + dataset.described() + ", differ in size: give --eval_size to resize them");
-  pixels.h = size > 0 ? size : dataset.images.front().h;
-  pixels.w = size > 0 ? size : dataset.images.front().w;
-  return pixels;
+  return evaluation_pixels(dataset.images.front().h, dataset.images.front().w, size, pixels);
 }
 
 std::vector<int32_t> all_images(const Dataset& dataset) {
@@ -63,7 +67,7 @@ FeatureExtractor::FeatureExtractor(Backend& backend, const ParameterStore& param
                                    int64_t images, int64_t most, DType dtype)
     : backend_(backend),
       pixels_(pixels),
-      batch_(images_per_pass(backend, parameters.config(), pixels.h, pixels.w, images, most)),
+      batch_(images_per_pass(backend, parameters.config(), pixels, images, most)),
       plan_(backend, parameters.config(), {.batch = batch_, .height = pixels.h, .width = pixels.w, .dtype = dtype}),
       input_(backend, pixels, batch_, 1),
       rows_(static_cast<size_t>(plan_.features().shape.elements())) {

@@ -19,8 +19,9 @@ namespace dcl {
 /// The largest height and width that programs resize whole images to.
 inline constexpr int64_t kMostEvalSize = 4096;
 
-/// `pixels` with the extent at which a data set is evaluated: size x size, or with 0 that of the images. Error{data}
-/// when the images differ in extent, which needs a size.
+/// `pixels` with the extent at which images of h x w are evaluated: size x size, or with 0 their own.
+AugmentDesc evaluation_pixels(int64_t h, int64_t w, int64_t size, AugmentDesc pixels);
+/// The same of a data set. Error{data} when its images differ in extent, which needs a size.
 AugmentDesc evaluation_pixels(const Dataset& dataset, int64_t size, AugmentDesc pixels = {});
 
 /// 0 .. size-1; or those with a label.
@@ -28,9 +29,9 @@ std::vector<int32_t> all_images(const Dataset& dataset);
 std::vector<int32_t> labelled_images(const Dataset& dataset);
 std::vector<int32_t> labels_of(const Dataset& dataset, std::span<const int32_t> images);
 
-/// Images h x w in the network at a time when a pass goes over `images` of them: at most `most`. On a device, which
-/// chooses engines for every number anew, always one of a few numbers, and no more than keep it busy.
-int64_t images_per_pass(const Backend& backend, const ModelConfig& config, int64_t h, int64_t w, int64_t images,
+/// Images of the pixels' extent in the network at a time when a pass goes over `images` of them: at most `most`. On a
+/// device, which chooses engines for every number anew, always one of a few numbers, and no more than keep it busy.
+int64_t images_per_pass(const Backend& backend, const ModelConfig& config, const AugmentDesc& pixels, int64_t images,
                         int64_t most);
 
 class FeatureExtractor {

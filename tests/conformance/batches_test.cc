@@ -107,7 +107,7 @@ TEST_P(Batches, LieWhereTheOptionsSay) {
 TEST_P(Batches, PassesOfADeviceAreFewAndNoLargerThanKeepsItBusy) {
   const ModelConfig cifar{.arch = "resnet18"}, imagenet{.arch = "resnet18", .stem = Stem::imagenet};
   const auto per_pass = [&](const ModelConfig& config, int64_t size, int64_t images, int64_t most) {
-    return images_per_pass(*backend_, config, size, size, images, most);
+    return images_per_pass(*backend_, config, {.h = size, .w = size}, images, most);
   };
   const bool device = backend_->on_device();
   EXPECT_EQ(per_pass(cifar, 32, 300, 256), device ? 256 : 150);
