@@ -37,7 +37,7 @@ def start(session):
 def first_evaluation(session):
     """Its convolutions are others than those of a step. At half the batch each takes the engine of the first."""
     batch = 256 if session.cuda else 8
-    for name, images in (("cold plan cache", batch), ("warm plan cache", batch), ("half the batch", batch // 2)):
+    for how, images in (("cold plan cache", batch), ("warm plan cache", batch), ("half the batch", batch // 2)):
         options = {
             "device": session.device,
             "dtype": "bf16",
@@ -47,7 +47,7 @@ def first_evaluation(session):
             "batch_size": images,
             "k": 5,
         }
-        name = f"kNN of {4 * batch} images, bf16, {name}"
+        name = f"kNN of {4 * batch} images, bf16, {how}"
         ended = session.run(name, [app("dcl-knn"), *words_of(options), "--untrained"], START_LIMIT)
         if ended.ok:
             session.row(name, f"{ended.seconds:.1f} s", seconds=round(ended.seconds, 2))
