@@ -27,11 +27,15 @@ def start(session):
             ended = session.run(f"start {dtype} {plans}", training(session, run, 1, dtype), START_LIMIT)
             shutil.rmtree(run, ignore_errors=True)
             name = f"one step and its checkpoint, {dtype}, {plans} plan cache"
-            if ended.ok:
-                session.row(name, f"{ended.seconds:.1f} s", seconds=round(ended.seconds, 2))
-            else:
-                session.say(name, ended)
+            tell_seconds(session, name, ended)
     first_evaluation(session)
+
+
+def tell_seconds(session, name, ended):
+    if ended.ok:
+        session.row(name, f"{ended.seconds:.1f} s", seconds=round(ended.seconds, 2))
+    else:
+        session.say(name, ended)
 
 
 def first_evaluation(session):
@@ -49,10 +53,7 @@ def first_evaluation(session):
         }
         name = f"kNN of {4 * batch} images, bf16, {how}"
         ended = session.run(name, [app("dcl-knn"), *words_of(options), "--untrained"], START_LIMIT)
-        if ended.ok:
-            session.row(name, f"{ended.seconds:.1f} s", seconds=round(ended.seconds, 2))
-        else:
-            session.say(name, ended)
+        tell_seconds(session, name, ended)
 
 
 def ceilings(session):
