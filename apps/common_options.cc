@@ -151,9 +151,8 @@ void DeviceOptions::add_to(Options& options) {
 std::unique_ptr<Backend> DeviceOptions::open() {
   set_thread_count(threads);
   start_threads();
-  if (dtype != kAutomatic) return open_backend(device, dtype);
   auto backend = make_backend(device);
-  dtype = usual_training_dtype(*backend);
+  if (dtype == kAutomatic) dtype = usual_training_dtype(*backend);
   compute_in(*backend, dtype);
   return backend;
 }

@@ -150,7 +150,8 @@ Precision precision_of(const std::string& dtype) {
 }
 
 std::string name_of(const Precision& precision) {
-  return std::string(precision.f32_math == F32Math::tf32 ? "tf32" : name_of(precision.activations));
+  const bool rounded = precision.activations == DType::f32 && precision.f32_math == F32Math::tf32;
+  return rounded ? "tf32" : std::string(name_of(precision.activations));
 }
 
 void compute_in(Backend& backend, const std::string& dtype) {

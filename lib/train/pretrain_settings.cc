@@ -128,7 +128,7 @@ std::map<std::string, std::string> trajectory_of(const PretrainSettings& s, cons
       {"weight_decay", number_text(s.optimizer.weight_decay)},
       {"schedule", s.schedule == ScheduleKind::constant ? "constant" : "cosine"},
       {"warmup_epochs", number_text(s.warmup_epochs)},
-      {"dtype", name_of(Precision{s.dtype, s.dtype == DType::f32 ? f32_math : F32Math::exact})},
+      {"dtype", name_of(Precision{s.dtype, f32_math})},
       {"seed", std::to_string(s.seed)},
       {"dataset", dataset.name},
       {"split", dataset.split},
