@@ -145,6 +145,16 @@ EngineTraits EngineConfig::traits() const {
   return traits;
 }
 
+std::optional<EngineConfig> find_engine(const OperationGraph& graph, const DeviceProperties& device,
+                                        const EngineChoice& choice) {
+  try {
+    return EngineConfig(graph, device, choice);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::out_of_memory) throw;
+    return {};
+  }
+}
+
 std::vector<EngineConfig> propose_engines(const OperationGraph& graph, const DeviceProperties& device) {
   std::vector<EngineConfig> proposals;
   propose(graph, device, CUDNN_HEUR_MODE_A, proposals);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -104,6 +105,10 @@ class EngineConfig {
   Descriptor engine_, config_;
   EngineChoice choice_;
 };
+
+/// An engine as it was chosen before; nothing when this cuDNN has no such engine for the graph.
+std::optional<EngineConfig> find_engine(const OperationGraph& graph, const DeviceProperties& device,
+                                        const EngineChoice& choice);
 
 /// What cuDNN proposes, best first, then what it falls back to.
 std::vector<EngineConfig> propose_engines(const OperationGraph& graph, const DeviceProperties& device);

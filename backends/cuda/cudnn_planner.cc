@@ -177,14 +177,10 @@ class ConvPlanner::Plans {
 
   /// Nothing when this cuDNN does not know the engine for the graph.
   std::optional<std::shared_future<PlanBuilder::Plan>> start(const ConvGraph& description, const EngineChoice& choice) {
-    try {
-      auto graph = std::make_shared<const OperationGraph>(description);
-      EngineConfig config(*graph, builder_.device(), choice);
-      return builder_.start(std::move(graph), std::move(config));
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::out_of_memory) throw;
-      return {};
-    }
+    auto graph = std::make_shared<const OperationGraph>(description);
+    std::optional<EngineConfig> config = find_engine(*graph, builder_.device(), choice);
+    if (!config) return {};
+    return builder_.start(std::move(graph), std::move(*config));
   }
 
   bool may_be_tried(const ConvPattern& pattern, const std::string& key, const ExecutionPlan& plan) const {

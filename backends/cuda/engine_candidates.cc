@@ -36,16 +36,10 @@ EngineCandidates::EngineCandidates(PlanBuilder& builder, const ConvGraph& descri
 }
 
 bool EngineCandidates::start_like(const EngineChoice& like) {
-  try {
-    EngineConfig config(*graph_, builder_.device(), like);
-    const EngineTraits traits = config.traits();
-    if (!traits.compiles || !is_admissible(traits, f32_products_)) return false;
-    plans_.push_back(builder_.start(graph_, std::move(config)));
-    return true;
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::out_of_memory) throw;
-    return false;  // no engine of this graph
-  }
+  std::optional<EngineConfig> config = find_engine(*graph_, builder_.device(), like);
+  if (!config || !config->traits().compiles || !is_admissible(config->traits(), f32_products_)) return false;
+  plans_.push_back(builder_.start(graph_, std::move(*config)));
+  return true;
 }
 
 bool EngineCandidates::next() {

@@ -85,11 +85,7 @@ std::optional<EngineConfig> first_supported(const ConvPattern& pattern, const De
   const bool f32_products = graph_of(pattern).f32_products;
   for (const EngineConfig& proposal : propose_engines(*graph, device)) {
     if (!is_admissible(proposal.traits(), f32_products)) continue;
-    try {
-      return EngineConfig(*graph, device, proposal.choice());
-    } catch (const Error&) {
-      continue;
-    }
+    if (auto config = find_engine(*graph, device, proposal.choice())) return config;
   }
   return {};
 }
